@@ -1,0 +1,169 @@
+package membership
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/ssmd-project/ssmd/ifwatch"
+	"github.com/ssmd-project/ssmd/reattach"
+)
+
+// apply makes wishes the whole set. What is wished for as before is not
+// touched: its counts in the pools stay as they are, and only what differs in
+// the sum is joined or left.
+func (k *keeper) apply(wishes []*wish, now time.Time) {
+	wanted := make(map[string]*wish, len(wishes))
+	for _, w := range wishes {
+		wanted[w.name] = w
+	}
+	var added, changed, removed int
+	for _, name := range slices.Sorted(maps.Keys(k.members)) {
+		if wanted[name] == nil {
+			k.remove(k.members[name], now)
+			removed++
+		}
+	}
+	for _, w := range wishes {
+		switch m := k.members[w.name]; {
+		case m == nil:
+			k.add(w, now)
+			added++
+		case !m.wish.equal(w):
+			k.change(m, w, now)
+			changed++
+		}
+	}
+	k.publish(Event{Time: now, Type: EventReloaded, Cause: CauseRequest,
+		Reason: fmt.Sprintf("%d memberships: %d added, %d changed, %d removed", len(wishes), added, changed, removed)})
+	k.endRequest(now)
+}
+
+func (k *keeper) put(w *wish, now time.Time) {
+	switch m := k.members[w.name]; {
+	case m == nil:
+		k.add(w, now)
+	case !m.wish.equal(w):
+		k.change(m, w, now)
+	}
+	k.endRequest(now)
+}
+
+func (k *keeper) delete(name string, now time.Time) bool {
+	m := k.members[name]
+	if m == nil {
+		return false
+	}
+	k.remove(m, now)
+	k.endRequest(now)
+	return true
+}
+
+// endRequest joins and leaves what a request led to. The members that it
+// concerned are judged already; no other is affected.
+func (k *keeper) endRequest(now time.Time) {
+	clear(k.affected)
+	k.flush(now)
+}
+
+func (k *keeper) add(w *wish, now time.Time) {
+	m := &member{wish: w, since: now}
+	k.members[w.name] = m
+	k.enter(m)
+	k.settleOne(m, now)
+	k.touch(m)
+}
+
+func (k *keeper) remove(m *member, now time.Time) {
+	k.leaveAll(m, "the membership was removed", now)
+	k.quit(m)
+	delete(k.members, m.wish.name)
+}
+
+func (k *keeper) leaveAll(m *member, reason string, now time.Time) {
+	for _, a := range slices.Clone(m.attachments) {
+		k.leave(a, CauseRequest, reason, now)
+	}
+}
+
+// enter puts a member under the rule of its wish.
+func (k *keeper) enter(m *member) {
+	r := k.rules[m.wish.ruleKey]
+	if r == nil {
+		r = &rule{
+			rules:    m.wish.rules,
+			families: m.wish.families,
+			members:  make(map[*member]struct{}),
+			near:     make(map[ifwatch.ID]bool),
+			attached: make(map[ifwatch.ID]int),
+		}
+		for id, i := range k.instances {
+			if r.rules.Selector.Match(i.now).Result() != reattach.Reject {
+				r.near[id] = true
+			}
+		}
+		k.rules[m.wish.ruleKey] = r
+	}
+	r.members[m] = struct{}{}
+	for _, a := range m.attachments {
+		r.attached[a.instance.now.ID]++
+	}
+	m.rule = r
+}
+
+// quit takes a member from its rule, which ends with the last.
+func (k *keeper) quit(m *member) {
+	for _, a := range m.attachments {
+		m.rule.detach(a.instance.now.ID)
+	}
+	delete(m.rule.members, m)
+	if len(m.rule.members) == 0 {
+		delete(k.rules, m.wish.ruleKey)
+	}
+}
+
+func (r *rule) detach(id ifwatch.ID) {
+	if r.attached[id]--; r.attached[id] == 0 {
+		delete(r.attached, id)
+	}
+}
+
+// change gives a member another wish. Where it may, it stays attached.
+func (k *keeper) change(m *member, w *wish, now time.Time) {
+	if m.wish.socket != w.socket {
+		k.leaveAll(m, "the membership has another socket", now)
+	}
+	for n, a := range slices.Clone(m.attachments) {
+		i := a.instance.now
+		switch v := w.rules.Selector.Match(i); {
+		case v.Result() == reattach.Reject:
+			k.leave(a, CauseRequest, "the changed membership does not match: "+v.Reason(), now)
+		case n > 0 && w.rules.Attach == reattach.AttachOne:
+			k.leave(a, CauseRequest, "the changed membership attaches to one interface", now)
+		default:
+			a.exchange(m.wish, w)
+		}
+	}
+	if m.wish.socket != w.socket || m.rule.rules.Selector.String() != w.rules.Selector.String() {
+		m.lost = nil // it begins anew: nothing takes the place of something else
+	}
+	k.quit(m)
+	m.wish, m.ended = w, ""
+	k.enter(m)
+	k.settleOne(m, now)
+	k.touch(m)
+}
+
+// exchange replaces an attachment's channels. Those of a family that it had
+// none of are wished for when the family is ready.
+func (a *attachment) exchange(old, new *wish) {
+	for f, p := range a.pools {
+		p.wish(without(new.byFamily[f], old.byFamily[f]))
+		p.unwish(without(old.byFamily[f], new.byFamily[f]))
+		if len(new.byFamily[f]) == 0 {
+			p.users--
+			delete(a.pools, f)
+		}
+	}
+}

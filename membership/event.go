@@ -1,0 +1,50 @@
+package membership
+
+import (
+	"time"
+
+	"github.com/ssmd-project/ssmd/ifwatch"
+)
+
+// EventType says what happened.
+type EventType string
+
+// The types of events.
+const (
+	EventAttached   EventType = "attached"   // a first attachment; the joins were made, or what was refused is said
+	EventDetached   EventType = "detached"   // an attachment ended
+	EventReattached EventType = "reattached" // an attachment that took a lost instance's place
+	EventState      EventType = "state"      // the membership's state changed
+	EventError      EventType = "error"      // the kernel refused something
+	EventResynced   EventType = "resynced"   // events of interfaces were lost and the interfaces compared anew
+	EventReloaded   EventType = "reloaded"   // a new set of memberships was applied
+	EventMissed     EventType = "missed"     // this reader was too slow: Missed events were dropped before this one
+)
+
+// Cause says what led to an event.
+type Cause string
+
+// The causes.
+const (
+	CauseAppeared Cause = "appeared" // an interface instance appeared or changed
+	CauseRemoval  Cause = "removal"  // the interface instance is gone
+	CauseProtocol Cause = "protocol" // the protocol died on the instance
+	CauseMismatch Cause = "mismatch" // the instance no longer matches, with on_change leave
+	CauseRequest  Cause = "request"  // the wish was added, changed or removed
+	CauseShutdown Cause = "shutdown" // the manager ends
+	CauseKernel   Cause = "kernel"   // an answer of the kernel
+	CauseSocket   Cause = "socket"   // the caller's socket was closed
+)
+
+// Event is one thing that happened, in the form of the control API.
+type Event struct {
+	Time       time.Time  `json:"time"`
+	Type       EventType  `json:"type"`
+	Membership string     `json:"membership,omitempty"`
+	Interface  string     `json:"interface,omitempty"`
+	Instance   ifwatch.ID `json:"instance,omitempty"`
+	State      State      `json:"state,omitempty"` // of EventState: the new one
+	Cause      Cause      `json:"cause,omitempty"`
+	Reason     string     `json:"reason,omitempty"`
+	Missed     uint64     `json:"missed,omitempty"`
+}

@@ -1,0 +1,325 @@
+package membership
+
+import (
+	"time"
+
+	"github.com/ssmd-project/ssmd/ifwatch"
+	"github.com/ssmd-project/ssmd/reattach"
+)
+
+// keeper is the manager's state: the wishes, the interface instances, and what
+// is joined where. One goroutine owns it. It takes the time as an argument and
+// reaches the kernel through an interface.
+//
+// Each step goes: end what ended, judge, join, and only then report. So all of
+// an old life is left before the first join on a new one.
+type keeper struct {
+	kernel  kernel
+	expire  func(ifwatch.ID)
+	publish func(Event)
+
+	members   map[string]*member
+	rules     map[string]*rule
+	instances map[ifwatch.ID]*instance
+	parking   *parkingLot
+
+	affected map[*rule]struct{} // to be judged before the end of the step
+	touched  []*member          // to be reported on at the end of the step
+}
+
+// instance is an interface instance with what is joined on it.
+type instance struct {
+	now         ifwatch.Interface
+	read        time.Time // when its last change was read from the kernel
+	pools       map[poolKey]*pool
+	attachments map[*attachment]struct{}
+	probes      map[ifwatch.Family]lifeProbe // of the families with pools
+}
+
+// poolKey tells the pools of one instance apart: that of the manager's own
+// sockets has no owner, that of a caller's socket its membership.
+type poolKey struct {
+	family ifwatch.Family
+	owner  *member
+}
+
+// rule is what memberships that are judged alike share.
+type rule struct {
+	rules    reattach.Rules
+	families []ifwatch.Family
+	members  map[*member]struct{}
+	near     map[ifwatch.ID]bool // instances that the selector does not reject
+	attached map[ifwatch.ID]int  // instances that members are attached to, and how many
+}
+
+// member is one membership with its history.
+type member struct {
+	wish        *wish
+	rule        *rule
+	attachments []*attachment
+	lost        []ifwatch.Interface // not replaced yet, the latest last
+	previous    *ifwatch.Interface  // lost last
+	ended       string              // why it has ended, empty while it has not
+
+	idle       State  // of a member without attachments, as judged last
+	idleReason string // and why
+
+	state        State
+	reason       string
+	since        time.Time
+	counters     Counters
+	lastReattach *float64
+	isTouched    bool
+}
+
+// attachment is one membership on one instance.
+type attachment struct {
+	member   *member
+	instance *instance
+	since    time.Time
+	why      string            // the verdict, in words
+	seen     ifwatch.Interface // the instance as it was when judged last
+	pools    map[ifwatch.Family]*pool
+
+	replaces  ifwatch.Interface // the lost instance whose place this is; ID zero for none
+	announced bool
+	refused   int // as reported last
+}
+
+func newKeeper(k kernel, expire func(ifwatch.ID), publish func(Event)) *keeper {
+	return &keeper{
+		kernel:    k,
+		expire:    expire,
+		publish:   publish,
+		members:   make(map[string]*member),
+		rules:     make(map[string]*rule),
+		instances: make(map[ifwatch.ID]*instance),
+		parking:   newParkingLot(),
+		affected:  make(map[*rule]struct{}),
+	}
+}
+
+// observe takes changes of interfaces.
+func (k *keeper) observe(changes ifwatch.Changes, now time.Time) {
+	if changes.Resynced {
+		k.publish(Event{Time: now, Type: EventResynced, Cause: CauseKernel, Reason: "events of interfaces were lost; all interfaces compared anew"})
+	}
+	for _, c := range changes.Changes {
+		if c.Removed != nil {
+			k.instanceGone(*c.Removed, now)
+		}
+		if c.Now != nil {
+			k.instanceChanged(*c.Now, c.Read, now)
+		}
+		k.parking.vacate(c.Index)
+	}
+	for r := range k.affected {
+		k.settle(r, now)
+	}
+	clear(k.affected)
+	k.flush(now)
+}
+
+// instanceGone ends everything on an instance. healthy is what it was like
+// before its removal began.
+func (k *keeper) instanceGone(healthy ifwatch.Interface, now time.Time) {
+	i := k.instances[healthy.ID]
+	if i == nil {
+		return
+	}
+	delete(k.instances, healthy.ID)
+	for _, p := range i.pools {
+		p.holder.abandon(k.parking)
+	}
+	i.closeProbes()
+	for _, r := range k.rules {
+		if r.near[healthy.ID] || r.attached[healthy.ID] > 0 {
+			k.affected[r] = struct{}{}
+			delete(r.near, healthy.ID)
+		}
+	}
+	for a := range i.attachments {
+		k.detached(a, healthy, CauseRemoval, healthy.String()+" was removed", now)
+	}
+}
+
+// instanceChanged takes an instance that is new or no longer as it was.
+func (k *keeper) instanceChanged(iface ifwatch.Interface, read, now time.Time) {
+	i := k.instances[iface.ID]
+	if i == nil {
+		i = &instance{
+			now:         iface,
+			pools:       make(map[poolKey]*pool),
+			attachments: make(map[*attachment]struct{}),
+			probes:      make(map[ifwatch.Family]lifeProbe),
+		}
+		k.instances[iface.ID] = i
+	}
+	was := i.now
+	i.now, i.read = iface, read
+	for _, f := range []ifwatch.Family{ifwatch.IPv4, ifwatch.IPv6} {
+		if was.Protocol(f).Life != iface.Protocol(f).Life {
+			k.protocolDied(i, f, now)
+		}
+	}
+	if was.Name != iface.Name {
+		k.renewProbes(i)
+	}
+	for _, r := range k.rules {
+		near := r.rules.Selector.Match(iface).Result() != reattach.Reject
+		if near || r.near[iface.ID] || r.attached[iface.ID] > 0 {
+			k.affected[r] = struct{}{}
+		}
+		if near {
+			r.near[iface.ID] = true
+		} else {
+			delete(r.near, iface.ID)
+		}
+	}
+}
+
+// protocolDied ends what was joined for a family on an instance. A membership
+// with channels of the other family stays attached.
+func (k *keeper) protocolDied(i *instance, f ifwatch.Family, now time.Time) {
+	for key, p := range i.pools {
+		if key.family == f {
+			p.holder.abandon(k.parking)
+			delete(i.pools, key)
+		}
+	}
+	if probe := i.probes[f]; probe != nil {
+		probe.close()
+		delete(i.probes, f)
+	}
+	for a := range i.attachments {
+		if a.pools[f] == nil {
+			continue
+		}
+		delete(a.pools, f)
+		k.touch(a.member)
+		if len(a.pools) == 0 {
+			k.detached(a, a.seen, CauseProtocol, f.String()+" died on "+i.now.String(), now)
+		}
+	}
+}
+
+// checkLives finds the instances in use whose life ended unseen, and has the
+// watcher say so.
+func (k *keeper) checkLives() {
+	for id, i := range k.instances {
+		var ended []ifwatch.Family
+		for f, probe := range i.probes {
+			if probe != nil && probe.ended() {
+				ended = append(ended, f)
+			}
+		}
+		switch {
+		case len(ended) == 0:
+		case len(ended) == len(i.probes):
+			k.expire(id)
+		default:
+			for _, f := range ended {
+				k.protocolDied(i, f, time.Now())
+			}
+		}
+	}
+	k.parking.vacateAll()
+}
+
+func (i *instance) closeProbes() {
+	for _, probe := range i.probes {
+		if probe != nil {
+			probe.close()
+		}
+	}
+	clear(i.probes)
+}
+
+// renewProbes opens the probes again after a rename, which ended them.
+func (k *keeper) renewProbes(i *instance) {
+	for f, probe := range i.probes {
+		if probe != nil {
+			probe.close()
+		}
+		i.probes[f] = k.kernel.probe(i.now.Name, f)
+	}
+}
+
+// flush brings every pool in step with its wishes and reports what changed.
+func (k *keeper) flush(now time.Time) {
+	for _, i := range k.instances {
+		for key, p := range i.pools {
+			k.flushPool(i, key, p, now)
+		}
+	}
+	k.report(now)
+}
+
+func (k *keeper) flushPool(i *instance, key poolKey, p *pool, now time.Time) {
+	refusedBefore := len(p.refused)
+	out := p.flush(now)
+	if p.users == 0 {
+		delete(i.pools, key)
+		k.dropProbe(i, key.family)
+	}
+	if !out.touched || refusedBefore == 0 && out.refused == 0 {
+		return
+	}
+	for a := range i.attachments {
+		if a.pools[key.family] != p {
+			continue
+		}
+		k.touch(a.member)
+		if isClosed(out.err) && key.owner == a.member {
+			a.member.ended = "the caller closed its socket"
+		}
+	}
+}
+
+func (k *keeper) dropProbe(i *instance, f ifwatch.Family) {
+	for key := range i.pools {
+		if key.family == f {
+			return
+		}
+	}
+	if probe := i.probes[f]; probe != nil {
+		probe.close()
+	}
+	delete(i.probes, f)
+}
+
+// nextRetry returns when refused joins are to be tried again, zero for never.
+func (k *keeper) nextRetry() time.Time {
+	var next time.Time
+	for _, i := range k.instances {
+		for _, p := range i.pools {
+			if !p.retry.IsZero() && (next.IsZero() || p.retry.Before(next)) {
+				next = p.retry
+			}
+		}
+	}
+	return next
+}
+
+func (k *keeper) touch(m *member) {
+	if !m.isTouched {
+		m.isTouched = true
+		k.touched = append(k.touched, m)
+	}
+}
+
+// shutdown leaves every group.
+func (k *keeper) shutdown() {
+	now := time.Now()
+	for _, i := range k.instances {
+		for _, p := range i.pools {
+			p.holder.release()
+		}
+		i.closeProbes()
+		for a := range i.attachments {
+			k.detached(a, a.seen, CauseShutdown, "shutting down", now)
+		}
+	}
+	clear(k.instances)
+	k.parking.vacateAll()
+}

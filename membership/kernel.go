@@ -1,0 +1,228 @@
+package membership
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+	"syscall"
+
+	"golang.org/x/net/ipv4"
+	"golang.org/x/net/ipv6"
+	"golang.org/x/sys/unix"
+
+	"github.com/ssmd-project/ssmd/ifwatch"
+)
+
+// kernel is what the manager asks of the network namespace that it works in.
+type kernel interface {
+	// open returns a new socket that receives nothing.
+	open(ifwatch.Family) (holdingSocket, error)
+	// caller returns a caller's socket for one family.
+	caller(ifwatch.Family, syscall.Conn) (callersMemberSocket, error)
+	// limits names the kernel's limits, with their values, that may be behind
+	// a refusal; empty where none is.
+	limits(err error, f ifwatch.Family) string
+	// probe returns a probe of the present life of a protocol on an
+	// interface, nil where there can be none.
+	probe(name string, f ifwatch.Family) lifeProbe
+}
+
+// memberSocket is a socket on which channels are joined. Every call names the
+// index: a socket's entries are of (index, group), alive or dead.
+type memberSocket interface {
+	join(index int, c Channel) error
+	leave(index int, c Channel) error
+	// leaveGroup frees the entry of all sources, also one of a dead life.
+	leaveGroup(index int, group netip.Addr) error
+	// occupied reports whether an interface lives at the index on which the
+	// socket's protocol is alive. Closing or leaving an entry of a dead
+	// life at such an index takes a membership from whoever holds it now.
+	occupied(index int) bool
+}
+
+// holdingSocket is a memberSocket of the manager's own.
+type holdingSocket interface {
+	memberSocket
+	close()
+}
+
+// lifeProbe tells whether the life of a protocol on an interface that it was
+// made for has ended.
+type lifeProbe interface {
+	ended() bool
+	close()
+}
+
+// linux is the kernel itself, in the namespace that within enters.
+type linux struct {
+	within func(func() error) error
+}
+
+// packetConn is the part of x/net's PacketConns that joins and leaves.
+type packetConn interface {
+	JoinSourceSpecificGroup(ifi *net.Interface, group, source net.Addr) error
+	LeaveSourceSpecificGroup(ifi *net.Interface, group, source net.Addr) error
+	LeaveGroup(ifi *net.Interface, group net.Addr) error
+}
+
+func newPacketConn(f ifwatch.Family, c syscall.Conn) packetConn {
+	if f == ifwatch.IPv4 {
+		return ipv4.NewPacketConn(datagramConn{Conn: c})
+	}
+	return ipv6.NewPacketConn(datagramConn{Conn: c})
+}
+
+// datagramConn lets x/net set options on anything that has a descriptor. It
+// takes it for a net.UDPConn and uses nothing but SyscallConn.
+type datagramConn struct {
+	syscall.Conn
+	net.PacketConn
+}
+
+func (datagramConn) Read([]byte) (int, error)  { return 0, errors.ErrUnsupported }
+func (datagramConn) Write([]byte) (int, error) { return 0, errors.ErrUnsupported }
+func (datagramConn) RemoteAddr() net.Addr      { return nil }
+func (datagramConn) ReadMsgUDP(_, _ []byte) (int, int, int, *net.UDPAddr, error) {
+	return 0, 0, 0, nil, errors.ErrUnsupported
+}
+
+// linuxSocket joins through x/net on a descriptor, its own or a caller's.
+type linuxSocket struct {
+	family ifwatch.Family
+	conn   syscall.RawConn
+	packet packetConn
+}
+
+func newLinuxSocket(f ifwatch.Family, c syscall.Conn) (*linuxSocket, error) {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	return &linuxSocket{family: f, conn: raw, packet: newPacketConn(f, c)}, nil
+}
+
+func ipAddr(a netip.Addr) *net.IPAddr { return &net.IPAddr{IP: a.AsSlice()} }
+
+func (s *linuxSocket) join(index int, c Channel) error {
+	return unwrapErrno(s.packet.JoinSourceSpecificGroup(&net.Interface{Index: index}, ipAddr(c.Group), ipAddr(c.Source)))
+}
+
+func (s *linuxSocket) leave(index int, c Channel) error {
+	return unwrapErrno(s.packet.LeaveSourceSpecificGroup(&net.Interface{Index: index}, ipAddr(c.Group), ipAddr(c.Source)))
+}
+
+func (s *linuxSocket) leaveGroup(index int, group netip.Addr) error {
+	return unwrapErrno(s.packet.LeaveGroup(&net.Interface{Index: index}, ipAddr(group)))
+}
+
+// unwrapErrno leaves the name of the system call out of reasons.
+func unwrapErrno(err error) error {
+	var call *os.SyscallError
+	if errors.As(err, &call) {
+		return call.Err
+	}
+	return err
+}
+
+func (s *linuxSocket) occupied(index int) bool {
+	occupied := true // where nobody can tell, nobody is to be robbed
+	_ = s.conn.Control(func(fd uintptr) {
+		occupied = indexOccupied(int(fd), index, s.family)
+	})
+	return occupied
+}
+
+// The smallest MTU at which the kernel keeps a protocol on an interface:
+// RFC 791, section 3.2, and RFC 8200, section 5.
+var minMTU = map[ifwatch.Family]uint32{ifwatch.IPv4: 68, ifwatch.IPv6: 1280}
+
+func indexOccupied(fd, index int, f ifwatch.Family) bool {
+	request, err := unix.NewIfreq("ssmd")
+	if err != nil {
+		return true
+	}
+	request.SetUint32(uint32(index))
+	if err := unix.IoctlIfreq(fd, unix.SIOCGIFNAME, request); err != nil {
+		return !errors.Is(err, unix.ENODEV)
+	}
+	if err := unix.IoctlIfreq(fd, unix.SIOCGIFMTU, request); err != nil {
+		return true
+	}
+	return request.Uint32() >= minMTU[f]
+}
+
+// rawFD is a descriptor of the manager's own. It stays out of the runtime's
+// poller: nothing is ever read from it. One goroutine uses it.
+type rawFD int
+
+func (fd rawFD) SyscallConn() (syscall.RawConn, error)    { return fd, nil }
+func (fd rawFD) Control(f func(fd uintptr)) error         { f(uintptr(fd)); return nil }
+func (fd rawFD) Read(func(fd uintptr) (done bool)) error  { return errors.ErrUnsupported }
+func (fd rawFD) Write(func(fd uintptr) (done bool)) error { return errors.ErrUnsupported }
+
+// ownedSocket is unbound, so that no datagram is ever delivered to it.
+type ownedSocket struct {
+	*linuxSocket
+	fd rawFD
+}
+
+func (s ownedSocket) close() { _ = unix.Close(int(s.fd)) }
+
+func (k linux) caller(f ifwatch.Family, c syscall.Conn) (callersMemberSocket, error) {
+	return newLinuxSocket(f, c)
+}
+
+func (k linux) open(f ifwatch.Family) (holdingSocket, error) {
+	domain := unix.AF_INET
+	if f == ifwatch.IPv6 {
+		domain = unix.AF_INET6
+	}
+	var fd int
+	err := k.within(func() (err error) {
+		fd, err = unix.Socket(domain, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	s, err := newLinuxSocket(f, rawFD(fd))
+	if err != nil {
+		return nil, err
+	}
+	return ownedSocket{s, rawFD(fd)}, nil
+}
+
+// sysctlProbe is an open file of /proc/sys/net/ipv?/conf/NAME/. The kernel
+// makes that directory with the protocol's state on the interface and removes
+// it with that: from then on reading says ENOENT, also where an interface of
+// the same name and index lives again. It pins neither interface nor
+// namespace. A rename ends it too, so it is opened again after one.
+type sysctlProbe struct{ file *os.File }
+
+func (k linux) probe(name string, f ifwatch.Family) lifeProbe {
+	path := "/proc/sys/net/ipv4/conf/" + name + "/tag"
+	if f == ifwatch.IPv6 {
+		path = "/proc/sys/net/ipv6/conf/" + name + "/disable_ipv6"
+	}
+	if strings.Contains(name, "/") {
+		return nil
+	}
+	var file *os.File
+	err := k.within(func() (err error) {
+		file, err = os.Open(path)
+		return err
+	})
+	if err != nil {
+		return nil
+	}
+	return sysctlProbe{file}
+}
+
+func (p sysctlProbe) ended() bool {
+	_, err := p.file.ReadAt(make([]byte, 1), 0)
+	return errors.Is(err, unix.ENOENT)
+}
+
+func (p sysctlProbe) close() { _ = p.file.Close() }

@@ -1,0 +1,225 @@
+package membership
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/ssmd-project/ssmd/ifwatch"
+)
+
+// Options configure a Manager. The zero value works.
+type Options struct {
+	// Watch configures the watching of interfaces.
+	Watch ifwatch.Options
+}
+
+// ErrStopped is returned by every method of a Manager whose Run has returned.
+var ErrStopped = errors.New("manager stopped")
+
+// ErrNotFound is wrapped by errors that name an unknown membership.
+var ErrNotFound = errors.New("no such membership")
+
+// Manager keeps memberships. All methods are safe for concurrent use; those
+// that change or ask something wait until Run has seen the interfaces, and
+// return ErrStopped once it has returned, or ctx's error.
+type Manager struct {
+	watcher  watcher
+	requests chan func()
+	stopped  chan struct{}
+	hub      *hub
+	keeper   *keeper // owned by Run's goroutine
+}
+
+// watcher is what the manager needs of an ifwatch.Watcher.
+type watcher interface {
+	Run(ctx context.Context) error
+	Changed() <-chan struct{}
+	Take() ifwatch.Changes
+	Expire(ifwatch.ID)
+}
+
+// New returns a manager without memberships. It starts nothing: Run does.
+func New(o Options) *Manager {
+	within := o.Watch.Within
+	if within == nil {
+		within = func(f func() error) error { return f() }
+	}
+	return newManager(linux{within}, ifwatch.New(o.Watch))
+}
+
+func newManager(k kernel, w watcher) *Manager {
+	h := newHub()
+	return &Manager{
+		watcher:  w,
+		requests: make(chan func()),
+		stopped:  make(chan struct{}),
+		hub:      h,
+		keeper:   newKeeper(k, w.Expire, h.publish),
+	}
+}
+
+// Run keeps the memberships until ctx is cancelled, then leaves every group,
+// newest first, and returns nil. It returns an error where interfaces cannot be
+// watched. It is called once, in the network namespace to work in unless
+// Options say otherwise.
+//
+// A socket with entries of a dead interface whose index has a new owner by
+// then stays open, unused, until the process ends: closing it would take the
+// new owner's membership.
+func (m *Manager) Run(ctx context.Context) error {
+	defer m.hub.end()
+	defer close(m.stopped)
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return m.watcher.Run(ctx) })
+	group.Go(func() error {
+		m.loop(ctx)
+		return nil
+	})
+	return group.Wait()
+}
+
+// loop owns the keeper. It serves nobody before the interfaces are known.
+func (m *Manager) loop(ctx context.Context) {
+	select {
+	case <-ctx.Done():
+		return
+	case <-m.watcher.Changed():
+		m.keeper.observe(m.watcher.Take(), time.Now())
+	}
+	defer m.keeper.shutdown()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		m.arm(timer)
+		select {
+		case <-ctx.Done():
+			return
+		case <-m.watcher.Changed():
+			m.observe()
+		case request := <-m.requests:
+			request()
+		case <-timer.C:
+			m.keeper.flush(time.Now())
+		}
+	}
+}
+
+// arm sets the timer for the next try of refused joins; without any, nothing
+// wakes.
+func (m *Manager) arm(timer *time.Timer) {
+	timer.Stop()
+	if next := m.keeper.nextRetry(); !next.IsZero() {
+		timer.Reset(time.Until(next))
+	}
+}
+
+// observe takes what changed. After lost events the lives of the instances
+// that are in use are checked first, since a dump cannot show that one ended
+// and another has its index.
+func (m *Manager) observe() {
+	changes := m.watcher.Take()
+	if changes.Resynced {
+		m.keeper.checkLives()
+		expired := m.watcher.Take()
+		changes.Changes = append(changes.Changes, expired.Changes...)
+	}
+	m.keeper.observe(changes, time.Now())
+}
+
+// do has the owner run a function.
+func (m *Manager) do(ctx context.Context, f func()) error {
+	done := make(chan struct{})
+	request := func() {
+		defer close(done)
+		f()
+	}
+	select {
+	case m.requests <- request:
+	case <-m.stopped:
+		return ErrStopped
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case <-done:
+		return nil
+	case <-m.stopped:
+		return ErrStopped
+	}
+}
+
+// Apply makes set the whole set of wished memberships. Only what differs from
+// before is touched. An invalid set changes nothing and returns every error.
+// It returns once the joins and leaves that are possible now were made.
+func (m *Manager) Apply(ctx context.Context, set []Membership) error {
+	wishes, err := checkSet(set)
+	if err != nil {
+		return err
+	}
+	return m.do(ctx, func() { m.keeper.apply(wishes, time.Now()) })
+}
+
+// Put adds one membership, or replaces the one of its name.
+func (m *Manager) Put(ctx context.Context, one Membership) error {
+	wishes, err := checkSet([]Membership{one})
+	if err != nil {
+		return err
+	}
+	return m.do(ctx, func() { m.keeper.put(wishes[0], time.Now()) })
+}
+
+// Delete removes one membership and leaves what nobody else wants. The error
+// wraps ErrNotFound where there is none of that name.
+func (m *Manager) Delete(ctx context.Context, name string) error {
+	found := false
+	err := m.do(ctx, func() { found = m.keeper.delete(name, time.Now()) })
+	return orNotFound(err, found, name)
+}
+
+// Status returns the status of every membership, sorted by name.
+func (m *Manager) Status(ctx context.Context) ([]Status, error) {
+	var all []Status
+	err := m.do(ctx, func() { all = m.keeper.statusOfAll() })
+	return all, err
+}
+
+// StatusOf returns the status of one membership. The error wraps ErrNotFound
+// where there is none of that name.
+func (m *Manager) StatusOf(ctx context.Context, name string) (Status, error) {
+	var status Status
+	found := false
+	err := m.do(ctx, func() { status, found = m.keeper.statusOf(name) })
+	return status, orNotFound(err, found, name)
+}
+
+// Explain holds every interface against every rule of one membership. The
+// error wraps ErrNotFound where there is none of that name.
+func (m *Manager) Explain(ctx context.Context, name string) (Explanation, error) {
+	var explanation Explanation
+	found := false
+	err := m.do(ctx, func() { explanation, found = m.keeper.explain(name) })
+	return explanation, orNotFound(err, found, name)
+}
+
+func orNotFound(err error, found bool, name string) error {
+	if err == nil && !found {
+		return fmt.Errorf("%q: %w", name, ErrNotFound)
+	}
+	return err
+}
+
+// Interfaces returns the interface instances as the manager sees them, by
+// index.
+func (m *Manager) Interfaces(ctx context.Context) ([]ifwatch.Interface, error) {
+	var all []ifwatch.Interface
+	err := m.do(ctx, func() { all = m.keeper.interfaces() })
+	return all, err
+}
+
+// Subscribe returns the events from now on. The subscription ends with Close,
+// or after the manager's last event.
+func (m *Manager) Subscribe() *Subscription { return m.hub.subscribe() }

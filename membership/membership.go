@@ -1,0 +1,86 @@
+package membership
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/ssmd-project/ssmd/ifwatch"
+	"github.com/ssmd-project/ssmd/reattach"
+)
+
+// Membership is a named wish: these channels, on an interface that the rules
+// accept, joined again as the rules allow when that interface is lost.
+type Membership struct {
+	// Name is unique among a manager's memberships: letters, digits, ".",
+	// "_" and "-".
+	Name string
+
+	// Channels are what is joined, at least one, of either family. Order
+	// and repetition mean nothing.
+	Channels []Channel
+
+	// AnyRange admits groups outside the source-specific ranges.
+	AnyRange AnyRange
+
+	// Rules say where.
+	Rules reattach.Rules
+
+	// Socket is the caller's own socket, for example a *net.UDPConn, on which
+	// to join; nil means that the manager holds the membership on sockets
+	// of its own. The manager never closes it, and uses it only until the
+	// membership is removed or the manager's Run has returned.
+	Socket syscall.Conn
+}
+
+// Validate returns every error in the membership, joined. Applying it again
+// gives the same.
+func (m Membership) Validate() error {
+	var errs []error
+	if err := ValidateName(m.Name); err != nil {
+		errs = append(errs, err)
+	}
+	if len(m.Channels) == 0 {
+		errs = append(errs, errors.New("channels: none, want at least one"))
+	}
+	for _, c := range m.Channels {
+		if err := c.Validate(m.AnyRange); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	if err := m.Rules.Validate(); err != nil {
+		errs = append(errs, err)
+	}
+	if m.Socket != nil && m.Rules.Attach == reattach.AttachAll {
+		errs = append(errs, errors.New("attach: all, want one: a caller's socket is joined on one interface at a time"))
+	}
+	return errors.Join(errs...)
+}
+
+// ValidateName returns an error where the name of a membership is malformed.
+func ValidateName(name string) error {
+	if name == "" {
+		return errors.New("name: empty, want letters, digits, \".\", \"_\" and \"-\"")
+	}
+	if strings.IndexFunc(name, func(r rune) bool { return !isNameRune(r) }) >= 0 {
+		return fmt.Errorf("name: %q, want only letters, digits, \".\", \"_\" and \"-\"", name)
+	}
+	return nil
+}
+
+func isNameRune(r rune) bool {
+	return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("._-", r)
+}
+
+// families returns the families of the channels, IPv4 first.
+func (m Membership) families() []ifwatch.Family {
+	var families []ifwatch.Family
+	for _, f := range []ifwatch.Family{ifwatch.IPv4, ifwatch.IPv6} {
+		if slices.ContainsFunc(m.Channels, func(c Channel) bool { return c.Family() == f }) {
+			families = append(families, f)
+		}
+	}
+	return families
+}

@@ -1,0 +1,208 @@
+package membership
+
+import (
+	"cmp"
+	"errors"
+	"slices"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/ssmd-project/ssmd/ifwatch"
+)
+
+// pool counts the wishes for the channels of one family on one instance and
+// keeps the kernel in step: each channel is joined once, with the first wish,
+// and left with the last.
+type pool struct {
+	family  ifwatch.Family
+	holder  holder
+	entries map[Channel]*entry
+	users   int // attachments that use the pool
+
+	added    []*entry // wished for and not tried yet
+	unwished []*entry // joined, and maybe wished for no longer
+	refused  []*entry // refused by the kernel
+	joins    uint64
+
+	retry   time.Time // when to try the refused ones again
+	backoff time.Duration
+}
+
+// entry is one channel in a pool.
+type entry struct {
+	channel Channel
+	wishes  int
+	order   uint64 // of the join; zero where it is not joined
+	err     error  // why it is not
+	doubted bool   // in unwished
+}
+
+// The waits before refused joins are tried again.
+const (
+	firstBackoff = 100 * time.Millisecond
+	lastBackoff  = 30 * time.Second
+)
+
+func newPool(f ifwatch.Family, h holder) *pool {
+	return &pool{family: f, holder: h, entries: make(map[Channel]*entry)}
+}
+
+// wish adds a wish for each channel. Nothing is joined before flush.
+func (p *pool) wish(channels []Channel) {
+	for _, c := range channels {
+		e := p.entries[c]
+		if e == nil {
+			e = &entry{channel: c}
+			p.entries[c] = e
+			p.added = append(p.added, e)
+		}
+		e.wishes++
+	}
+}
+
+// unwish takes a wish for each channel back. Nothing is left before flush, so
+// that a channel which somebody else comes to want is not touched.
+func (p *pool) unwish(channels []Channel) {
+	for _, c := range channels {
+		e := p.entries[c]
+		e.wishes--
+		if e.wishes == 0 && !e.doubted {
+			e.doubted = true
+			p.unwished = append(p.unwished, e)
+		}
+	}
+}
+
+// outcome is what a flush did.
+type outcome struct {
+	touched bool  // a channel was joined, left or refused
+	refused int   // how many joins and leaves the kernel refused
+	err     error // the first refusal
+}
+
+func (o *outcome) refuse(err error) {
+	o.refused++
+	if o.err == nil {
+		o.err = err
+	}
+}
+
+// flush joins what is wished for, and what was refused if its time has come,
+// then leaves what is not, newest first.
+func (p *pool) flush(now time.Time) outcome {
+	var out outcome
+	try := p.added
+	p.added = nil
+	if len(p.refused) > 0 && !now.Before(p.retry) {
+		try = append(try, p.refused...)
+		p.refused = nil
+	}
+	p.joinAll(try, now, &out)
+	p.leaveUnwished(&out)
+	return out
+}
+
+func (p *pool) joinAll(try []*entry, now time.Time, out *outcome) {
+	var gaveUp error
+	for _, e := range try {
+		if e.wishes == 0 {
+			continue // leaveUnwished forgets it
+		}
+		out.touched = true
+		if gaveUp != nil {
+			e.err = gaveUp
+			p.refused = append(p.refused, e)
+			continue
+		}
+		if e.err = p.holder.join(e.channel); e.err == nil {
+			p.joins++
+			e.order = p.joins
+			continue
+		}
+		p.refused = append(p.refused, e)
+		out.refuse(e.err)
+		if concernsAll(e.err) {
+			gaveUp = e.err
+		}
+	}
+	p.schedule(len(try), now)
+}
+
+// concernsAll reports whether a refusal of one join tells that the next one
+// would be refused too.
+func concernsAll(err error) bool {
+	for _, errno := range []error{unix.ENODEV, unix.EMFILE, unix.ENFILE, unix.EPERM, unix.EACCES, unix.EAFNOSUPPORT} {
+		if errors.Is(err, errno) {
+			return true
+		}
+	}
+	return isClosed(err)
+}
+
+// schedule sets the time of the next try: sooner after new refusals, each time
+// later while only the same are tried.
+func (p *pool) schedule(tried int, now time.Time) {
+	switch {
+	case len(p.refused) == 0:
+		p.backoff, p.retry = 0, time.Time{}
+	case tried > 0:
+		p.backoff = min(max(2*p.backoff, firstBackoff), lastBackoff)
+		p.retry = now.Add(p.backoff)
+	}
+}
+
+// leaveUnwished leaves newest first: the kernel searches its lists from the
+// newest on.
+func (p *pool) leaveUnwished(out *outcome) {
+	if len(p.unwished) == 0 {
+		return
+	}
+	gone := p.unwished[:0]
+	for _, e := range p.unwished {
+		e.doubted = false
+		if e.wishes == 0 {
+			gone = append(gone, e)
+		}
+	}
+	p.unwished = nil
+	slices.SortFunc(gone, func(a, b *entry) int { return cmp.Compare(b.order, a.order) })
+	if len(gone) == len(p.entries) {
+		clear(p.entries)
+		p.refused = nil
+		out.touched = true
+		p.holder.release()
+		return
+	}
+	for _, e := range gone {
+		delete(p.entries, e.channel)
+		if e.order == 0 {
+			continue
+		}
+		out.touched = true
+		if err := p.holder.leave(e.channel); err != nil {
+			out.refuse(err)
+		}
+	}
+	p.refused = slices.DeleteFunc(p.refused, func(e *entry) bool { return p.entries[e.channel] != e })
+}
+
+// count returns how many of the channels are joined, and how many the kernel
+// refused, with the first of these.
+func (p *pool) count(channels []Channel) (joined, refused int, first *entry) {
+	if len(p.refused) == 0 && len(p.added) == 0 {
+		return len(channels), 0, nil
+	}
+	for _, c := range channels {
+		switch e := p.entries[c]; {
+		case e.order != 0:
+			joined++
+		case e.err != nil:
+			refused++
+			if first == nil {
+				first = e
+			}
+		}
+	}
+	return joined, refused, first
+}

@@ -1,0 +1,270 @@
+package membership
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ssmd-project/ssmd/ifwatch"
+	"github.com/ssmd-project/ssmd/reattach"
+)
+
+// longestLost bounds how many lost instances a membership remembers.
+const longestLost = 64
+
+// history is what, besides its rule, decides where a membership goes. Members
+// of equal history get one decision.
+type history struct {
+	attached, lost ifwatch.ID
+}
+
+// decision is where the members of one history are to be attached, and why.
+type decision struct {
+	candidates []reattach.Candidate
+	chosen     []ifwatch.ID
+}
+
+// settle judges the members of a rule and attaches and detaches them as the
+// verdicts say. Nothing is joined or left before flush.
+func (k *keeper) settle(r *rule, now time.Time) {
+	decided := make(map[history]decision)
+	for m := range r.members {
+		h, alike := m.history()
+		d, known := decided[h]
+		if !alike || !known {
+			d = k.decide(m)
+			if alike {
+				decided[h] = d
+			}
+		}
+		k.carryOut(m, d, now)
+	}
+}
+
+// settleOne is settle for a single member.
+func (k *keeper) settleOne(m *member, now time.Time) { k.carryOut(m, k.decide(m), now) }
+
+// history returns the member's history, and false where it has too much of it
+// to be like another's.
+func (m *member) history() (history, bool) {
+	var h history
+	if len(m.attachments) > 1 || len(m.lost) > 1 || m.ended != "" {
+		return h, false
+	}
+	for _, a := range m.attachments {
+		h.attached = a.instance.now.ID
+	}
+	for _, l := range m.lost {
+		h.lost = l.ID
+	}
+	return h, true
+}
+
+// decide is pure but for reading the instances.
+func (k *keeper) decide(m *member) decision {
+	if m.ended != "" {
+		return decision{}
+	}
+	ids := make([]ifwatch.ID, 0, len(m.rule.near)+len(m.attachments))
+	for id := range m.rule.near {
+		ids = append(ids, id)
+	}
+	for _, a := range m.attachments {
+		ids = append(ids, a.instance.now.ID)
+	}
+	slices.Sort(ids)
+	ids = slices.Compact(ids)
+	return k.decideAmong(m, ids)
+}
+
+func (k *keeper) decideAmong(m *member, ids []ifwatch.ID) decision {
+	var d decision
+	for _, id := range ids {
+		c := reattach.Candidate{Interface: k.instances[id].now, Attached: m.attachedTo(id) != nil}
+		if !c.Attached {
+			c.Verdict = m.rule.rules.Judge(m.rule.families, m.lost, c.Interface)
+		}
+		d.candidates = append(d.candidates, c)
+	}
+	d.chosen = m.rule.rules.Choose(d.candidates)
+	return d
+}
+
+func (m *member) attachedTo(id ifwatch.ID) *attachment {
+	for _, a := range m.attachments {
+		if a.instance.now.ID == id {
+			return a
+		}
+	}
+	return nil
+}
+
+// carryOut leaves what was not chosen and attaches to what was.
+func (k *keeper) carryOut(m *member, d decision, now time.Time) {
+	for _, a := range slices.Clone(m.attachments) {
+		if !slices.Contains(d.chosen, a.instance.now.ID) {
+			k.leave(a, CauseMismatch, "no longer matches: "+m.rule.rules.Selector.Match(a.instance.now).Reason(), now)
+		}
+	}
+	for _, c := range d.candidates {
+		if !slices.Contains(d.chosen, c.Interface.ID) {
+			continue
+		}
+		a := m.attachedTo(c.Interface.ID)
+		if a == nil {
+			a = k.attach(m, c, now)
+		}
+		a.seen = c.Interface
+		k.wishReady(a)
+	}
+	idle, reason := k.judgedIdle(m, d)
+	if idle != m.idle || reason != m.idleReason || m.state == StateDegraded {
+		k.touch(m)
+	}
+	m.idle, m.idleReason = idle, reason
+}
+
+// attach begins an attachment. Its channels are wished for family by family.
+func (k *keeper) attach(m *member, c reattach.Candidate, now time.Time) *attachment {
+	i := k.instances[c.Interface.ID]
+	a := &attachment{member: m, instance: i, since: now, why: c.Verdict.Reason(), pools: make(map[ifwatch.Family]*pool)}
+	for n, l := range m.lost {
+		if l.ID == c.Verdict.Replaces {
+			a.replaces = l
+			m.lost = slices.Delete(slices.Clone(m.lost), n, n+1)
+			break
+		}
+	}
+	if m.rule.rules.Attach == reattach.AttachOne {
+		m.lost = nil
+	}
+	m.attachments = append(m.attachments, a)
+	i.attachments[a] = struct{}{}
+	m.rule.attached[i.now.ID]++
+	m.counters.Attaches++
+	if a.replaces.ID != 0 {
+		m.counters.Reattaches++
+	}
+	return a
+}
+
+// wishReady wishes for the channels of each family that is ready and was not
+// before.
+func (k *keeper) wishReady(a *attachment) {
+	m, i := a.member, a.instance
+	for _, f := range m.rule.families {
+		if a.pools[f] != nil || m.rule.rules.Ready(f, i.now).Result() != reattach.Accept {
+			continue
+		}
+		p := k.pool(i, f, m, a.replaces.Index)
+		if p == nil {
+			continue
+		}
+		p.users++
+		p.wish(m.wish.byFamily[f])
+		a.pools[f] = p
+		k.touch(m)
+	}
+}
+
+// pool returns the pool for a member's channels, nil where the caller's socket
+// is closed.
+func (k *keeper) pool(i *instance, f ifwatch.Family, m *member, lostIndex int) *pool {
+	key := poolKey{family: f}
+	if m.wish.socket != nil {
+		key.owner = m
+	}
+	if p := i.pools[key]; p != nil {
+		return p
+	}
+	var h holder = newOwnSockets(k.kernel, f, i.now.Index)
+	if m.wish.socket != nil {
+		s, err := k.kernel.caller(f, m.wish.socket)
+		if err != nil {
+			m.ended = "the caller's socket cannot be used: " + err.Error()
+			return nil
+		}
+		h = newCallerSocket(k.kernel, f, s, i.now.Index, lostIndex)
+	}
+	p := newPool(f, h)
+	i.pools[key] = p
+	if _, probed := i.probes[f]; !probed {
+		i.probes[f] = k.kernel.probe(i.now.Name, f)
+	}
+	return p
+}
+
+// leave ends an attachment on an instance that lives.
+func (k *keeper) leave(a *attachment, cause Cause, reason string, now time.Time) {
+	for f, p := range a.pools {
+		p.users--
+		p.unwish(a.member.wish.byFamily[f])
+	}
+	k.detached(a, a.seen, cause, reason, now)
+}
+
+// detached notes that an attachment has ended, whatever became of its
+// channels. healthy is the instance as the member remembers it.
+func (k *keeper) detached(a *attachment, healthy ifwatch.Interface, cause Cause, reason string, now time.Time) {
+	m, id := a.member, healthy.ID
+	m.attachments = slices.DeleteFunc(m.attachments, func(x *attachment) bool { return x == a })
+	delete(a.instance.attachments, a)
+	m.rule.detach(id)
+	m.previous = &healthy
+	m.lost = append(m.lost, healthy)
+	if m.rule.rules.Attach == reattach.AttachOne {
+		m.lost = m.lost[len(m.lost)-1:]
+	}
+	m.lost = m.lost[max(0, len(m.lost)-longestLost):]
+	m.counters.Detaches++
+	k.affected[m.rule] = struct{}{}
+	k.announce(a, now)
+	k.publish(Event{Time: now, Type: EventDetached, Membership: m.wish.name, Interface: healthy.Name, Instance: id, Cause: cause, Reason: reason})
+	k.touch(m)
+}
+
+// judgedIdle is the state of a member if it has no attachments, and why.
+func (k *keeper) judgedIdle(m *member, d decision) (State, string) {
+	if m.ended == "" && k.endsNow(m) {
+		m.ended = "policy never: " + m.lost[len(m.lost)-1].String() + " is gone"
+	}
+	if m.ended != "" {
+		return StateEnded, m.ended
+	}
+	reason := reasonFor(d.candidates)
+	if slices.ContainsFunc(d.candidates, func(c reattach.Candidate) bool { return c.Verdict.Result() == reattach.Held }) {
+		return StateHeld, reason
+	}
+	if reason == "" {
+		reason = "no interface matches " + m.rule.rules.Selector.String()
+	}
+	if m.previous != nil {
+		return StateDetached, reason
+	}
+	return StateWaiting, reason
+}
+
+// endsNow reports whether nothing is attached and the policy lets nothing take
+// the place of what was.
+func (k *keeper) endsNow(m *member) bool {
+	lives := func(l ifwatch.Interface) bool { return k.instances[l.ID] != nil }
+	return m.rule.rules.Policy.Kind == reattach.PolicyNever &&
+		len(m.lost) > 0 && len(m.attachments) == 0 && !slices.ContainsFunc(m.lost, lives)
+}
+
+// longestReason bounds how many interfaces a reason names.
+const longestReason = 4
+
+// reasonFor puts the verdicts on instances that were not accepted in words.
+func reasonFor(candidates []reattach.Candidate) string {
+	var parts []string
+	for _, c := range candidates {
+		if len(parts) == longestReason {
+			return strings.Join(append(parts, "and more"), "; ")
+		}
+		if v := c.Verdict; v.Result() != reattach.Accept {
+			parts = append(parts, c.Interface.String()+": "+v.Reason())
+		}
+	}
+	return strings.Join(parts, "; ")
+}
