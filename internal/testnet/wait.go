@@ -1,0 +1,68 @@
+package testnet
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// Eventually calls f every few milliseconds until it returns nil, and then
+// returns nil. When ctx ends first it returns an error that wraps f's last
+// one and the cause of ctx's end.
+func Eventually(ctx context.Context, f func() error) error {
+	tick := time.NewTicker(3 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := f()
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%w (%w)", err, context.Cause(ctx))
+		case <-tick.C:
+		}
+	}
+}
+
+// bell wakes everyone who waits for a change. The zero value works.
+type bell struct {
+	mu      sync.Mutex
+	waiters chan struct{} // nil while nobody waits
+}
+
+// next returns a channel that the next ring closes.
+func (b *bell) next() <-chan struct{} {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.waiters == nil {
+		b.waiters = make(chan struct{})
+	}
+	return b.waiters
+}
+
+func (b *bell) ring() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.waiters != nil {
+		close(b.waiters)
+		b.waiters = nil
+	}
+}
+
+// until waits, without polling, until done is true or ctx ends. done is called
+// again after each ring.
+func (b *bell) until(ctx context.Context, done func() bool) error {
+	for {
+		changed := b.next()
+		if done() {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-changed:
+		}
+	}
+}
