@@ -74,12 +74,16 @@ func (c *callerSocket) abandon(lot *parkingLot) {
 	ballast := newOwnSockets(c.kernel, c.family, c.index)
 	groups, channels := c.byGroup()
 	for _, group := range groups {
+		leave := func() { _ = c.socket.leaveGroup(c.index, group) } // refused where the caller left it
 		if c.socket.occupied(c.index) && !joinAll(ballast, channels[group]) {
-			continue // rather a stale entry than a theft
+			lot.freeOrPark(c.index, staleSocket{c.socket, leave}) // rather a stale entry than a theft
+			continue
 		}
-		_ = c.socket.leaveGroup(c.index, group) // refused where the caller left it
+		leave()
 	}
-	lot.parkBallast(ballast)
+	for _, s := range ballast.sockets {
+		lot.closeOrPark(c.index, s.holdingSocket) // never to leave in this life of the index
+	}
 	c.joined = nil
 }
 

@@ -194,54 +194,47 @@ func (o *ownSockets) forget() {
 }
 
 // parkingLot keeps sockets with entries of dead lives, unused, while another
-// life has their index: closing them would take that life's memberships from
-// whoever holds them.
+// life has their index: closing them, or leaving, would take that life's
+// memberships from whoever holds them.
 type parkingLot struct {
-	sockets map[int][]holdingSocket // by index
+	stale map[int][]staleSocket // by index, oldest first
 }
 
-func newParkingLot() *parkingLot { return &parkingLot{sockets: make(map[int][]holdingSocket)} }
+// staleSocket is a socket that has entries of dead lives at one index.
+type staleSocket struct {
+	memberSocket
+	free func() // gets rid of these
+}
 
-func (l *parkingLot) closeOrPark(index int, s holdingSocket) {
+func newParkingLot() *parkingLot { return &parkingLot{stale: make(map[int][]staleSocket)} }
+
+func (l *parkingLot) freeOrPark(index int, s staleSocket) {
 	if s.occupied(index) {
-		l.sockets[index] = append(l.sockets[index], s)
+		l.stale[index] = append(l.stale[index], s)
 		return
 	}
-	s.close()
+	s.free()
 }
 
-// parkBallast keeps sockets whose memberships were eaten by a stale entry of
-// a caller's socket: they are never to leave in this life of the index.
-func (l *parkingLot) parkBallast(o *ownSockets) {
-	for _, s := range o.sockets {
-		l.sockets[o.index] = append(l.sockets[o.index], s.holdingSocket)
-	}
-	o.forget()
+func (l *parkingLot) closeOrPark(index int, s holdingSocket) {
+	l.freeOrPark(index, staleSocket{s, s.close})
 }
 
-// vacate closes what can be closed at an index, after something there ended.
+// vacate frees what can be freed at an index, after something there ended.
 func (l *parkingLot) vacate(index int) {
-	parked := l.sockets[index]
+	parked := l.stale[index]
 	if len(parked) == 0 {
 		return
 	}
-	delete(l.sockets, index)
+	delete(l.stale, index)
 	for _, s := range slices.Backward(parked) {
-		l.closeOrPark(index, s)
+		l.freeOrPark(index, s)
 	}
 }
 
 // vacateAll tries every index.
 func (l *parkingLot) vacateAll() {
-	for index := range l.sockets {
+	for index := range l.stale {
 		l.vacate(index)
 	}
-}
-
-func (l *parkingLot) count() int {
-	n := 0
-	for _, parked := range l.sockets {
-		n += len(parked)
-	}
-	return n
 }

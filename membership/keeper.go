@@ -208,8 +208,8 @@ func (k *keeper) protocolDied(i *instance, f ifwatch.Family, now time.Time) {
 func (k *keeper) checkLives() {
 	for id, i := range k.instances {
 		var ended []ifwatch.Family
-		for f, probe := range i.probes {
-			if probe != nil && probe.ended() {
+		for f := range i.probes {
+			if i.ended(f) {
 				ended = append(ended, f)
 			}
 		}
@@ -224,6 +224,13 @@ func (k *keeper) checkLives() {
 		}
 	}
 	k.parking.vacateAll()
+}
+
+// ended reports whether the life of a protocol on the instance has ended, as
+// far as can be told.
+func (i *instance) ended(f ifwatch.Family) bool {
+	probe := i.probes[f]
+	return probe != nil && probe.ended()
 }
 
 func (i *instance) closeProbes() {
@@ -255,7 +262,16 @@ func (k *keeper) flush(now time.Time) {
 	k.report(now)
 }
 
+// flushPool touches nothing where the life that the pool is for has ended and
+// the watcher is yet to say so: the index may belong to another by now.
 func (k *keeper) flushPool(i *instance, key poolKey, p *pool, now time.Time) {
+	if !p.due(now) {
+		return
+	}
+	if i.ended(key.family) {
+		p.postpone(now)
+		return
+	}
 	refusedBefore := len(p.refused)
 	out := p.flush(now)
 	if p.users == 0 {
@@ -312,8 +328,12 @@ func (k *keeper) touch(m *member) {
 func (k *keeper) shutdown() {
 	now := time.Now()
 	for _, i := range k.instances {
-		for _, p := range i.pools {
-			p.holder.release()
+		for key, p := range i.pools {
+			if i.ended(key.family) {
+				p.holder.abandon(k.parking)
+			} else {
+				p.holder.release()
+			}
 		}
 		i.closeProbes()
 		for a := range i.attachments {

@@ -101,6 +101,7 @@ func (m *Manager) loop(ctx context.Context) {
 		case <-m.watcher.Changed():
 			m.observe()
 		case request := <-m.requests:
+			m.observePending()
 			request()
 		case <-timer.C:
 			m.keeper.flush(time.Now())
@@ -128,6 +129,15 @@ func (m *Manager) observe() {
 		changes.Changes = append(changes.Changes, expired.Changes...)
 	}
 	m.keeper.observe(changes, time.Now())
+}
+
+// observePending lets a request see the interfaces as they are by now.
+func (m *Manager) observePending() {
+	select {
+	case <-m.watcher.Changed():
+		m.observe()
+	default:
+	}
 }
 
 // do has the owner run a function.

@@ -88,6 +88,18 @@ func (o *outcome) refuse(err error) {
 	}
 }
 
+// due reports whether flush has anything to do.
+func (p *pool) due(now time.Time) bool {
+	return len(p.added) > 0 || len(p.unwished) > 0 || p.users == 0 || len(p.refused) > 0 && !now.Before(p.retry)
+}
+
+// postpone puts the next try of refused joins off without one.
+func (p *pool) postpone(now time.Time) {
+	if len(p.refused) > 0 {
+		p.retry = now.Add(firstBackoff)
+	}
+}
+
 // flush joins what is wished for, and what was refused if its time has come,
 // then leaves what is not, newest first.
 func (p *pool) flush(now time.Time) outcome {

@@ -131,6 +131,9 @@ func (a *attachment) unready() string {
 			parts = append(parts, fmt.Sprintf("%s channels not joined: %s", f, a.member.rule.rules.Ready(f, a.instance.now).Reason()))
 		}
 	}
+	if len(parts) == 0 {
+		return "channels not joined: its removal is under way"
+	}
 	return strings.Join(parts, "; ")
 }
 
