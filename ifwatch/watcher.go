@@ -67,6 +67,10 @@ func (w *Watcher) Take() Changes {
 	if !w.synced {
 		return Changes{}
 	}
+	select {
+	case <-w.wake: // it is for what is taken now
+	default:
+	}
 	return w.mailbox.take()
 }
 
