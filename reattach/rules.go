@@ -113,12 +113,12 @@ func (r Rules) Judge(families []ifwatch.Family, lost []ifwatch.Interface, candid
 	v.add(checkMulticast(candidate))
 	v.Checks = append(v.Checks, r.Selector.Match(candidate).Checks...)
 	v.Checks = append(v.Checks, r.readiest(families, candidate).Checks...)
-	if len(lost) == 0 {
-		return v
+	if len(lost) > 0 {
+		policy := r.Policy.judge(families, lost, candidate)
+		v.Replaces = policy.Replaces
+		v.Checks = append(v.Checks, policy.Checks...)
 	}
-	policy := r.Policy.judge(families, lost, candidate)
-	v.Replaces = policy.Replaces
-	v.Checks = append(v.Checks, policy.Checks...)
+	v.Checks = slices.Clip(v.Checks) // it may be shared and added to
 	return v
 }
 
