@@ -68,7 +68,7 @@ func (k *keeper) endRequest(now time.Time) {
 }
 
 func (k *keeper) add(w *wish, now time.Time) {
-	m := &member{wish: w, since: now}
+	m := &member{wish: w, since: now, cause: CauseRequest}
 	k.members[w.name] = m
 	k.enter(m)
 	k.settleOne(m, now)
@@ -98,10 +98,8 @@ func (k *keeper) enter(m *member) {
 			near:     make(map[ifwatch.ID]bool),
 			attached: make(map[ifwatch.ID]int),
 		}
-		for id, i := range k.instances {
-			if r.rules.Selector.Match(i.now).Result() != reattach.Reject {
-				r.near[id] = true
-			}
+		for _, i := range k.instances {
+			k.approach(r, i)
 		}
 		k.rules[m.wish.ruleKey] = r
 	}

@@ -40,21 +40,23 @@ func newCallerSocket(k kernel, f ifwatch.Family, s callersMemberSocket, index, l
 	return &callerSocket{kernel: k, family: f, socket: s, index: index, lost: lost}
 }
 
-func (c *callerSocket) join(channel Channel) error {
+func (c *callerSocket) expect(int) {}
+
+func (c *callerSocket) join(channel Channel) (*sourceSet, error) {
 	if !c.bound {
 		if err := c.socket.rebind(c.index, c.lost); err != nil {
-			return err
+			return nil, err
 		}
 		c.bound = true
 	}
 	if err := c.socket.join(c.index, channel); err != nil {
-		return err
+		return nil, err
 	}
 	c.joined = append(c.joined, channel)
-	return nil
+	return nil, nil // there is only one socket
 }
 
-func (c *callerSocket) leave(channel Channel) error {
+func (c *callerSocket) leave(channel Channel, _ *sourceSet) error {
 	c.joined = slices.DeleteFunc(c.joined, func(x Channel) bool { return x == channel })
 	return c.socket.leave(c.index, channel)
 }
@@ -104,7 +106,7 @@ func (c *callerSocket) byGroup() ([]netip.Addr, map[netip.Addr][]Channel) {
 // become vacant.
 func joinAll(o *ownSockets, channels []Channel) bool {
 	for _, channel := range channels {
-		if err := o.join(channel); err != nil && !errors.Is(err, unix.ENODEV) {
+		if _, err := o.join(channel); err != nil && !errors.Is(err, unix.ENODEV) {
 			return false
 		}
 	}

@@ -2,6 +2,7 @@ package membership
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -53,19 +54,53 @@ func ParseChannel(text string) (Channel, error) {
 // not source-specific. anyRange admits multicast groups outside the
 // source-specific ranges.
 func (c Channel) Validate(anyRange AnyRange) error {
-	switch s, g := c.Source, c.Group; {
-	case !s.IsValid() || !g.IsValid():
+	if !c.Source.IsValid() || !c.Group.IsValid() {
 		return fmt.Errorf("channel %s: incomplete, want a source and a group", c)
-	case s.Is4() != g.Is4() || s.Is4In6() || g.Is4In6():
+	}
+	if c.Source.Is4() != c.Group.Is4() {
 		return fmt.Errorf("channel %s: source and group of different families, want both IPv4 or both IPv6", c)
-	case s.Zone() != "" || g.Zone() != "":
-		return fmt.Errorf("channel %s: has a zone, want the interface named by the selector", c)
-	case !isUnicast(s):
-		return fmt.Errorf("channel %s: source %s is not a unicast address", c, s)
-	case !g.IsMulticast():
-		return fmt.Errorf("channel %s: group %s is not a multicast address", c, g)
-	case anyRange == SourceSpecificOnly && !IsSourceSpecificGroup(g):
-		return fmt.Errorf("channel %s: group %s is not source-specific, want one in 232.0.0.0/8 or ff3x::/32, or allow_any_range: true", c, g)
+	}
+	if err := errors.Join(ValidateSource(c.Source), ValidateGroup(c.Group, anyRange)); err != nil {
+		return fmt.Errorf("channel %s: %w", c, err)
+	}
+	return nil
+}
+
+// ValidateSource returns an error where an address cannot be the source of a
+// channel.
+func ValidateSource(source netip.Addr) error {
+	if err := validateForm("source", source); err != nil {
+		return err
+	}
+	if source.IsUnspecified() || source.IsMulticast() || reservedIPv4.Contains(source) || thisNetworkIPv4.Contains(source) {
+		return fmt.Errorf("source %s is not a unicast address", source)
+	}
+	return nil
+}
+
+// ValidateGroup returns an error where an address cannot be the group of a
+// channel.
+func ValidateGroup(group netip.Addr, anyRange AnyRange) error {
+	if err := validateForm("group", group); err != nil {
+		return err
+	}
+	if !group.IsMulticast() {
+		return fmt.Errorf("group %s is not a multicast address", group)
+	}
+	if anyRange == SourceSpecificOnly && !IsSourceSpecificGroup(group) {
+		return fmt.Errorf("group %s is not source-specific, want one in 232.0.0.0/8 or ff3x::/32, or allow_any_range: true", group)
+	}
+	return nil
+}
+
+func validateForm(what string, a netip.Addr) error {
+	switch {
+	case !a.IsValid():
+		return fmt.Errorf("%s is missing", what)
+	case a.Zone() != "":
+		return fmt.Errorf("%s %s has a zone, want the interface named by the selector", what, a)
+	case a.Is4In6():
+		return fmt.Errorf("%s %s is an IPv4 address in an IPv6 one, want %s", what, a, a.Unmap())
 	}
 	return nil
 }
@@ -79,12 +114,11 @@ const (
 	AnyMulticastRange  AnyRange = true  // every multicast group
 )
 
-var reservedIPv4 = netip.MustParsePrefix("240.0.0.0/4")
-var thisNetworkIPv4 = netip.MustParsePrefix("0.0.0.0/8")
-
-func isUnicast(a netip.Addr) bool {
-	return !a.IsUnspecified() && !a.IsMulticast() && !reservedIPv4.Contains(a) && !thisNetworkIPv4.Contains(a)
-}
+// No source has an address of these, RFC 6890, section 2.2.2.
+var (
+	reservedIPv4    = netip.MustParsePrefix("240.0.0.0/4")
+	thisNetworkIPv4 = netip.MustParsePrefix("0.0.0.0/8")
+)
 
 // Family returns the family of the channel's addresses.
 func (c Channel) Family() ifwatch.Family { return ifwatch.FamilyOf(c.Group) }

@@ -14,7 +14,7 @@ const (
 	EventAttached   EventType = "attached"   // a first attachment; the joins were made, or what was refused is said
 	EventDetached   EventType = "detached"   // an attachment ended
 	EventReattached EventType = "reattached" // an attachment that took a lost instance's place
-	EventState      EventType = "state"      // the membership's state changed
+	EventState      EventType = "state"      // the membership's state changed, or the reason for it
 	EventError      EventType = "error"      // the kernel refused something
 	EventResynced   EventType = "resynced"   // events of interfaces were lost and the interfaces compared anew
 	EventReloaded   EventType = "reloaded"   // a new set of memberships was applied

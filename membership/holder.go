@@ -15,8 +15,11 @@ import (
 // holder joins the channels of one family on one instance: on sockets of the
 // manager's own, or on one of a caller.
 type holder interface {
-	join(Channel) error
-	leave(Channel) error
+	// join returns where the channel was joined, for leave.
+	join(Channel) (*sourceSet, error)
+	leave(Channel, *sourceSet) error
+	// expect says how many channels will be joined next.
+	expect(int)
 	// release leaves everything while the instance lives.
 	release()
 	// abandon frees what the kernel left behind when the instance, or the
@@ -36,9 +39,8 @@ type ownSockets struct {
 	kernel  kernel
 	family  ifwatch.Family
 	index   int
-	sockets []*filledSocket // oldest first
-	groups  map[netip.Addr][]*sourceSet
-	holding map[Channel]*sourceSet
+	sockets []*filledSocket // those with room last
+	groups  map[netip.Addr]*sourceSet
 	opened  uint64
 }
 
@@ -54,16 +56,23 @@ type filledSocket struct {
 type sourceSet struct {
 	socket  *filledSocket
 	sources int
-	full    bool // takes no further source
+	full    bool       // takes no further source
+	next    *sourceSet // the same group on another socket
 }
 
 func newOwnSockets(k kernel, f ifwatch.Family, index int) *ownSockets {
-	return &ownSockets{kernel: k, family: f, index: index,
-		groups: make(map[netip.Addr][]*sourceSet), holding: make(map[Channel]*sourceSet)}
+	return &ownSockets{kernel: k, family: f, index: index}
 }
 
-func (o *ownSockets) join(c Channel) error {
-	for _, set := range o.groups[c.Group] {
+func (o *ownSockets) expect(channels int) {
+	if len(o.groups) == 0 {
+		o.groups = make(map[netip.Addr]*sourceSet, channels)
+	}
+}
+
+func (o *ownSockets) join(c Channel) (*sourceSet, error) {
+	first := o.groups[c.Group]
+	for set := first; set != nil; set = set.next {
 		if set.full {
 			continue
 		}
@@ -71,50 +80,58 @@ func (o *ownSockets) join(c Channel) error {
 		switch {
 		case err == nil:
 			set.sources++
-			o.holding[c] = set
-			return nil
+			return set, nil
 		case !fullness(err):
-			return err
+			return nil, err
 		}
 		set.full = true
 	}
 	for _, s := range slices.Backward(o.sockets) {
 		if s.full {
-			break // the older ones are full too, but for what left them
+			break // and so are all before it
 		}
-		if o.has(s, c.Group) {
+		if first.has(s) {
 			continue
 		}
-		if err := o.joinGroup(s, c); !fullness(err) {
-			return err
+		set, err := o.joinGroup(s, c, first)
+		if !fullness(err) {
+			return set, err
 		}
 		s.full = true
 	}
 	s, err := o.open()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if err := o.joinGroup(s, c); err != nil {
+	set, err := o.joinGroup(s, c, first)
+	if err != nil {
 		o.discard(s)
-		return err
 	}
-	return nil
+	return set, err
 }
 
-func (o *ownSockets) has(s *filledSocket, group netip.Addr) bool {
-	return slices.ContainsFunc(o.groups[group], func(set *sourceSet) bool { return set.socket == s })
+// has reports whether the group is on a socket.
+func (set *sourceSet) has(s *filledSocket) bool {
+	for ; set != nil; set = set.next {
+		if set.socket == s {
+			return true
+		}
+	}
+	return false
 }
 
 // joinGroup joins the first source of a group on a socket.
-func (o *ownSockets) joinGroup(s *filledSocket, c Channel) error {
+func (o *ownSockets) joinGroup(s *filledSocket, c Channel, others *sourceSet) (*sourceSet, error) {
 	if err := s.join(o.index, c); err != nil {
-		return err
+		return nil, err
 	}
 	s.groups++
-	set := &sourceSet{socket: s, sources: 1}
-	o.groups[c.Group] = append(o.groups[c.Group], set)
-	o.holding[c] = set
-	return nil
+	set := &sourceSet{socket: s, sources: 1, next: others}
+	if o.groups == nil {
+		o.expect(1)
+	}
+	o.groups[c.Group] = set
+	return set, nil
 }
 
 func (o *ownSockets) open() (*filledSocket, error) {
@@ -133,22 +150,14 @@ func (o *ownSockets) discard(s *filledSocket) {
 	o.sockets = slices.DeleteFunc(o.sockets, func(x *filledSocket) bool { return x == s })
 }
 
-func (o *ownSockets) leave(c Channel) error {
-	set := o.holding[c]
-	if set == nil {
-		return nil
-	}
-	delete(o.holding, c)
+func (o *ownSockets) leave(c Channel, set *sourceSet) error {
 	err := set.socket.leave(o.index, c)
 	set.sources--
 	set.full = false
 	if set.sources > 0 {
 		return err
 	}
-	o.groups[c.Group] = slices.DeleteFunc(o.groups[c.Group], func(x *sourceSet) bool { return x == set })
-	if len(o.groups[c.Group]) == 0 {
-		delete(o.groups, c.Group)
-	}
+	o.remove(c.Group, set)
 	set.socket.groups--
 	if set.socket.groups == 0 {
 		o.discard(set.socket)
@@ -156,6 +165,22 @@ func (o *ownSockets) leave(c Channel) error {
 		o.makeRoom(set.socket)
 	}
 	return err
+}
+
+// remove takes an empty set from those of its group.
+func (o *ownSockets) remove(group netip.Addr, set *sourceSet) {
+	first := o.groups[group]
+	if first == set {
+		if set.next == nil {
+			delete(o.groups, group)
+		} else {
+			o.groups[group] = set.next
+		}
+		return
+	}
+	for ; first.next != set; first = first.next {
+	}
+	first.next = set.next
 }
 
 // makeRoom puts a socket that a group left among those with room, which stand
@@ -188,9 +213,7 @@ func (o *ownSockets) abandon(lot *parkingLot) {
 }
 
 func (o *ownSockets) forget() {
-	o.sockets = nil
-	clear(o.groups)
-	clear(o.holding)
+	o.sockets, o.groups = nil, nil
 }
 
 // parkingLot keeps sockets with entries of dead lives, unused, while another

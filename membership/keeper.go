@@ -33,7 +33,7 @@ type instance struct {
 	read        time.Time // when its last change was read from the kernel
 	pools       map[poolKey]*pool
 	attachments map[*attachment]struct{}
-	probes      map[ifwatch.Family]lifeProbe // of the families with pools
+	probes      map[ifwatch.Family]lifeProbe // where some rule is near
 }
 
 // poolKey tells the pools of one instance apart: that of the manager's own
@@ -66,6 +66,7 @@ type member struct {
 
 	state        State
 	reason       string
+	cause        Cause // of the last attach or detach
 	since        time.Time
 	counters     Counters
 	lastReattach *float64
@@ -166,16 +167,29 @@ func (k *keeper) instanceChanged(iface ifwatch.Interface, read, now time.Time) {
 		k.renewProbes(i)
 	}
 	for _, r := range k.rules {
-		near := r.rules.Selector.Match(iface).Result() != reattach.Reject
-		if near || r.near[iface.ID] || r.attached[iface.ID] > 0 {
+		if r.near[iface.ID] || r.attached[iface.ID] > 0 {
 			k.affected[r] = struct{}{}
 		}
-		if near {
-			r.near[iface.ID] = true
-		} else {
-			delete(r.near, iface.ID)
+		delete(r.near, iface.ID)
+		if k.approach(r, i) {
+			k.affected[r] = struct{}{}
 		}
 	}
+}
+
+// approach notes where the selector of a rule does not reject an instance, and
+// gets ready for joins there: what takes time is done before they are due.
+func (k *keeper) approach(r *rule, i *instance) bool {
+	if r.rules.Selector.Match(i.now).Result() == reattach.Reject {
+		return false
+	}
+	r.near[i.now.ID] = true
+	for _, f := range r.families {
+		if i.probes[f] == nil && i.now.Protocol(f).Alive {
+			i.probes[f] = k.kernel.probe(i.now.Name, f)
+		}
+	}
+	return true
 }
 
 // protocolDied ends what was joined for a family on an instance. A membership
@@ -276,7 +290,6 @@ func (k *keeper) flushPool(i *instance, key poolKey, p *pool, now time.Time) {
 	out := p.flush(now)
 	if p.users == 0 {
 		delete(i.pools, key)
-		k.dropProbe(i, key.family)
 	}
 	if !out.touched || refusedBefore == 0 && out.refused == 0 {
 		return
@@ -290,18 +303,6 @@ func (k *keeper) flushPool(i *instance, key poolKey, p *pool, now time.Time) {
 			a.member.ended = "the caller closed its socket"
 		}
 	}
-}
-
-func (k *keeper) dropProbe(i *instance, f ifwatch.Family) {
-	for key := range i.pools {
-		if key.family == f {
-			return
-		}
-	}
-	if probe := i.probes[f]; probe != nil {
-		probe.close()
-	}
-	delete(i.probes, f)
 }
 
 // nextRetry returns when refused joins are to be tried again, zero for never.

@@ -57,7 +57,12 @@ type lifeProbe interface {
 
 // linux is the kernel itself, in the namespace that within enters.
 type linux struct {
-	within func(func() error) error
+	within  func(func() error) error
+	request *request
+}
+
+func newLinux(within func(func() error) error) linux {
+	return linux{within: within, request: new(request)}
 }
 
 // packetConn is the part of x/net's PacketConns that joins and leaves.
@@ -90,35 +95,66 @@ func (datagramConn) ReadMsgUDP(_, _ []byte) (int, int, int, *net.UDPAddr, error)
 
 // linuxSocket joins through x/net on a descriptor, its own or a caller's.
 type linuxSocket struct {
-	family ifwatch.Family
-	conn   syscall.RawConn
-	packet packetConn
+	family  ifwatch.Family
+	conn    syscall.RawConn
+	packet  packetConn
+	request *request
 }
 
-func newLinuxSocket(f ifwatch.Family, c syscall.Conn) (*linuxSocket, error) {
+// request holds what x/net takes for a channel on an index, to be filled anew
+// for each call instead of made anew.
+type request struct {
+	iface         net.Interface
+	group, source net.IPAddr
+	bytes         [2][16]byte
+}
+
+func (r *request) fill(index int, group, source netip.Addr) {
+	r.iface.Index = index
+	r.group.IP = fillIP(&r.bytes[0], group)
+	r.source.IP = fillIP(&r.bytes[1], source)
+}
+
+func fillIP(to *[16]byte, a netip.Addr) net.IP {
+	if a.Is4() {
+		four := a.As4()
+		return to[:copy(to[:], four[:])]
+	}
+	*to = a.As16()
+	return to[:]
+}
+
+func newLinuxSocket(f ifwatch.Family, c syscall.Conn, r *request) (*linuxSocket, error) {
 	raw, err := c.SyscallConn()
 	if err != nil {
 		return nil, err
 	}
-	return &linuxSocket{family: f, conn: raw, packet: newPacketConn(f, c)}, nil
+	return &linuxSocket{family: f, conn: raw, packet: newPacketConn(f, c), request: r}, nil
 }
 
-func ipAddr(a netip.Addr) *net.IPAddr { return &net.IPAddr{IP: a.AsSlice()} }
-
 func (s *linuxSocket) join(index int, c Channel) error {
-	return unwrapErrno(s.packet.JoinSourceSpecificGroup(&net.Interface{Index: index}, ipAddr(c.Group), ipAddr(c.Source)))
+	r := s.request
+	r.fill(index, c.Group, c.Source)
+	return unwrapErrno(s.packet.JoinSourceSpecificGroup(&r.iface, &r.group, &r.source))
 }
 
 func (s *linuxSocket) leave(index int, c Channel) error {
-	return unwrapErrno(s.packet.LeaveSourceSpecificGroup(&net.Interface{Index: index}, ipAddr(c.Group), ipAddr(c.Source)))
+	r := s.request
+	r.fill(index, c.Group, c.Source)
+	return unwrapErrno(s.packet.LeaveSourceSpecificGroup(&r.iface, &r.group, &r.source))
 }
 
 func (s *linuxSocket) leaveGroup(index int, group netip.Addr) error {
-	return unwrapErrno(s.packet.LeaveGroup(&net.Interface{Index: index}, ipAddr(group)))
+	r := s.request
+	r.fill(index, group, group)
+	return unwrapErrno(s.packet.LeaveGroup(&r.iface, &r.group))
 }
 
 // unwrapErrno leaves the name of the system call out of reasons.
 func unwrapErrno(err error) error {
+	if err == nil {
+		return nil
+	}
 	var call *os.SyscallError
 	if errors.As(err, &call) {
 		return call.Err
@@ -171,7 +207,7 @@ type ownedSocket struct {
 func (s ownedSocket) close() { _ = unix.Close(int(s.fd)) }
 
 func (k linux) caller(f ifwatch.Family, c syscall.Conn) (callersMemberSocket, error) {
-	return newLinuxSocket(f, c)
+	return newLinuxSocket(f, c, k.request)
 }
 
 func (k linux) open(f ifwatch.Family) (holdingSocket, error) {
@@ -187,7 +223,7 @@ func (k linux) open(f ifwatch.Family) (holdingSocket, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := newLinuxSocket(f, rawFD(fd))
+	s, err := newLinuxSocket(f, rawFD(fd), k.request)
 	if err != nil {
 		return nil, err
 	}

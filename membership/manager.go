@@ -48,7 +48,7 @@ func New(o Options) *Manager {
 	if within == nil {
 		within = func(f func() error) error { return f() }
 	}
-	return newManager(linux{within}, ifwatch.New(o.Watch))
+	return newManager(newLinux(within), ifwatch.New(o.Watch))
 }
 
 func newManager(k kernel, w watcher) *Manager {
@@ -217,7 +217,7 @@ func (m *Manager) Explain(ctx context.Context, name string) (Explanation, error)
 
 func orNotFound(err error, found bool, name string) error {
 	if err == nil && !found {
-		return fmt.Errorf("%q: %w", name, ErrNotFound)
+		return fmt.Errorf("membership %q: %w", name, ErrNotFound)
 	}
 	return err
 }

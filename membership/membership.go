@@ -40,7 +40,7 @@ type Membership struct {
 func (m Membership) Validate() error {
 	var errs []error
 	if err := ValidateName(m.Name); err != nil {
-		errs = append(errs, err)
+		errs = append(errs, fmt.Errorf("name: %w", err))
 	}
 	if len(m.Channels) == 0 {
 		errs = append(errs, errors.New("channels: none, want at least one"))
@@ -61,11 +61,12 @@ func (m Membership) Validate() error {
 
 // ValidateName returns an error where the name of a membership is malformed.
 func ValidateName(name string) error {
-	if name == "" {
-		return errors.New("name: empty, want letters, digits, \".\", \"_\" and \"-\"")
-	}
-	if strings.IndexFunc(name, func(r rune) bool { return !isNameRune(r) }) >= 0 {
-		return fmt.Errorf("name: %q, want only letters, digits, \".\", \"_\" and \"-\"", name)
+	const want = `want letters, digits, ".", "_" and "-", and not dots alone`
+	switch {
+	case name == "":
+		return errors.New("empty, " + want)
+	case strings.IndexFunc(name, func(r rune) bool { return !isNameRune(r) }) >= 0, strings.Trim(name, ".") == "":
+		return fmt.Errorf("%q, %s", name, want)
 	}
 	return nil
 }

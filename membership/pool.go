@@ -33,9 +33,10 @@ type pool struct {
 type entry struct {
 	channel Channel
 	wishes  int
-	order   uint64 // of the join; zero where it is not joined
-	err     error  // why it is not
-	doubted bool   // in unwished
+	order   uint64     // of the join; zero where it is not joined
+	set     *sourceSet // where the holder joined it
+	err     error      // why it is not joined
+	doubted bool       // in unwished
 }
 
 // The waits before refused joins are tried again.
@@ -45,15 +46,24 @@ const (
 )
 
 func newPool(f ifwatch.Family, h holder) *pool {
-	return &pool{family: f, holder: h, entries: make(map[Channel]*entry)}
+	return &pool{family: f, holder: h}
 }
 
 // wish adds a wish for each channel. Nothing is joined before flush.
 func (p *pool) wish(channels []Channel) {
-	for _, c := range channels {
+	if len(p.entries) == 0 {
+		p.entries = make(map[Channel]*entry, len(channels))
+		p.added = make([]*entry, 0, len(channels))
+	}
+	var fresh []entry // many are made at once
+	for n, c := range channels {
 		e := p.entries[c]
 		if e == nil {
-			e = &entry{channel: c}
+			if len(fresh) == 0 {
+				fresh = make([]entry, min(len(channels)-n, 1024))
+			}
+			e, fresh = &fresh[0], fresh[1:]
+			e.channel = c
 			p.entries[c] = e
 			p.added = append(p.added, e)
 		}
@@ -116,6 +126,7 @@ func (p *pool) flush(now time.Time) outcome {
 }
 
 func (p *pool) joinAll(try []*entry, now time.Time, out *outcome) {
+	p.holder.expect(len(try))
 	var gaveUp error
 	for _, e := range try {
 		if e.wishes == 0 {
@@ -127,7 +138,7 @@ func (p *pool) joinAll(try []*entry, now time.Time, out *outcome) {
 			p.refused = append(p.refused, e)
 			continue
 		}
-		if e.err = p.holder.join(e.channel); e.err == nil {
+		if e.set, e.err = p.holder.join(e.channel); e.err == nil {
 			p.joins++
 			e.order = p.joins
 			continue
@@ -180,8 +191,7 @@ func (p *pool) leaveUnwished(out *outcome) {
 	p.unwished = nil
 	slices.SortFunc(gone, func(a, b *entry) int { return cmp.Compare(b.order, a.order) })
 	if len(gone) == len(p.entries) {
-		clear(p.entries)
-		p.refused = nil
+		p.entries, p.refused = nil, nil
 		out.touched = true
 		p.holder.release()
 		return
@@ -192,7 +202,7 @@ func (p *pool) leaveUnwished(out *outcome) {
 			continue
 		}
 		out.touched = true
-		if err := p.holder.leave(e.channel); err != nil {
+		if err := p.holder.leave(e.channel, e.set); err != nil {
 			out.refuse(err)
 		}
 	}

@@ -40,13 +40,17 @@ func (k *keeper) reportOn(m *member, now time.Time) {
 		k.reportRefusals(a, now)
 	}
 	state, reason := k.stateOf(m)
-	changed := state != m.state
-	m.state, m.reason = state, reason
-	if !changed {
+	if state == m.state && reason == m.reason {
 		return
 	}
-	m.since = now
-	e := Event{Time: now, Type: EventState, Membership: m.wish.name, State: state, Cause: CauseAppeared, Reason: reason}
+	if state != m.state {
+		m.since = now
+	}
+	m.state, m.reason = state, reason
+	e := Event{Time: now, Type: EventState, Membership: m.wish.name, State: state, Cause: m.cause, Reason: reason}
+	if len(m.attachments) > 0 && state == StateDegraded {
+		e.Cause = CauseKernel
+	}
 	if len(m.attachments) > 0 {
 		e.Interface, e.Instance = m.attachments[0].instance.now.Name, m.attachments[0].instance.now.ID
 	}

@@ -142,6 +142,7 @@ func (k *keeper) attach(m *member, c reattach.Candidate, now time.Time) *attachm
 	i.attachments[a] = struct{}{}
 	m.rule.attached[i.now.ID]++
 	m.counters.Attaches++
+	m.cause = CauseAppeared
 	if a.replaces.ID != 0 {
 		m.counters.Reattaches++
 	}
@@ -188,9 +189,6 @@ func (k *keeper) pool(i *instance, f ifwatch.Family, m *member, lostIndex int) *
 	}
 	p := newPool(f, h)
 	i.pools[key] = p
-	if _, probed := i.probes[f]; !probed {
-		i.probes[f] = k.kernel.probe(i.now.Name, f)
-	}
 	return p
 }
 
@@ -217,6 +215,7 @@ func (k *keeper) detached(a *attachment, healthy ifwatch.Interface, cause Cause,
 	}
 	m.lost = m.lost[max(0, len(m.lost)-longestLost):]
 	m.counters.Detaches++
+	m.cause = cause
 	k.affected[m.rule] = struct{}{}
 	k.announce(a, now)
 	k.publish(Event{Time: now, Type: EventDetached, Membership: m.wish.name, Interface: healthy.Name, Instance: id, Cause: cause, Reason: reason})
