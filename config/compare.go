@@ -1,0 +1,72 @@
+package config
+
+import (
+	"reflect"
+	"slices"
+
+	"github.com/ssmd-project/ssmd/membership"
+)
+
+// Difference is what one configuration has otherwise than another. Its zero
+// value means none.
+type Difference struct {
+	// Added, Changed and Removed are names of memberships, sorted.
+	Added, Changed, Removed []string
+
+	// Settings are the paths of the daemon's own settings that differ, as
+	// "log.level".
+	Settings []string
+}
+
+// Compare returns what new has otherwise than old. The file they came from and
+// the order of memberships and channels count for nothing.
+func Compare(old, new Config) Difference {
+	var d Difference
+	before := make(map[string]membership.Membership, len(old.Memberships))
+	for _, m := range old.Memberships {
+		before[m.Name] = m
+	}
+	for _, m := range new.Memberships {
+		was, ok := before[m.Name]
+		delete(before, m.Name)
+		switch {
+		case !ok:
+			d.Added = append(d.Added, m.Name)
+		case !equal(was, m):
+			d.Changed = append(d.Changed, m.Name)
+		}
+	}
+	for name := range before {
+		d.Removed = append(d.Removed, name)
+	}
+	for _, names := range [][]string{d.Added, d.Changed, d.Removed} {
+		slices.Sort(names)
+	}
+	for _, s := range settings() {
+		if s.get(old) != s.get(new) {
+			d.Settings = append(d.Settings, s.path())
+		}
+	}
+	return d
+}
+
+func equal(a, b membership.Membership) bool {
+	return a.AnyRange == b.AnyRange &&
+		reflect.DeepEqual(a.Rules.Normalize(), b.Rules.Normalize()) &&
+		slices.Equal(canonical(a.Channels), canonical(b.Channels))
+}
+
+// canonical returns the channels sorted and without repetition. It does not
+// change the slice it is given.
+func canonical(channels []membership.Channel) []membership.Channel {
+	strictly := true
+	for i := 1; i < len(channels) && strictly; i++ {
+		strictly = channels[i-1].Compare(channels[i]) < 0
+	}
+	if strictly {
+		return channels
+	}
+	channels = slices.Clone(channels)
+	slices.SortFunc(channels, membership.Channel.Compare)
+	return slices.Compact(channels)
+}

@@ -1,0 +1,55 @@
+package config
+
+import (
+	"io/fs"
+	"log/slog"
+
+	"github.com/ssmd-project/ssmd/membership"
+)
+
+// DefaultSocket is the path of the control socket where none is configured.
+const DefaultSocket = "/run/ssmd/control.sock"
+
+const (
+	defaultLevel  = slog.LevelInfo
+	defaultFormat = "text"
+	defaultMode   = fs.FileMode(0o660)
+)
+
+// Config is a whole, checked configuration: every default is spelled out in
+// it, and every membership in it is valid. It is a value that nobody changes:
+// memberships share slices.
+type Config struct {
+	// File is the file it came from, "-" where that was standard input,
+	// empty where there was none.
+	File string
+
+	// Log and Control are the daemon's own settings.
+	Log     Log
+	Control Control
+
+	// Memberships are in the order of the file. The channels of each are
+	// sorted and without repetition, its rules are normalized.
+	Memberships []membership.Membership
+}
+
+// Log says what the daemon logs, and how.
+type Log struct {
+	Level  slog.Level
+	Format string // "text" or "json"
+}
+
+// Control says where the control API listens, and who may use it.
+type Control struct {
+	Socket string      // path of the unix socket
+	Mode   fs.FileMode // its permissions
+	Group  string      // its group, by name or number; empty: the daemon's own
+}
+
+// defaults returns the configuration of an empty file.
+func defaults() Config {
+	return Config{
+		Log:     Log{Level: defaultLevel, Format: defaultFormat},
+		Control: Control{Socket: DefaultSocket, Mode: defaultMode},
+	}
+}

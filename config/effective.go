@@ -1,0 +1,109 @@
+package config
+
+import (
+	"go.yaml.in/yaml/v3"
+
+	"github.com/ssmd-project/ssmd/membership"
+	"github.com/ssmd-project/ssmd/reattach"
+)
+
+// The effective configuration, in the order in which it is written.
+type (
+	effective struct {
+		Log         effectiveLog          `yaml:"log"`
+		Control     effectiveControl      `yaml:"control"`
+		Memberships []effectiveMembership `yaml:"memberships"`
+	}
+	effectiveLog struct {
+		Level  string `yaml:"level"`
+		Format string `yaml:"format"`
+	}
+	effectiveControl struct {
+		Socket string `yaml:"socket"`
+		Mode   string `yaml:"mode"`
+		Group  string `yaml:"group"`
+	}
+	effectiveMembership struct {
+		Name      string                 `yaml:"name"`
+		Channels  []string               `yaml:"channels"`
+		AnyRange  bool                   `yaml:"allow_any_range"`
+		Interface effectiveInterface     `yaml:"interface"`
+		Attach    reattach.Attach        `yaml:"attach"`
+		Ambiguous reattach.Ambiguous     `yaml:"ambiguous"`
+		Require   []reattach.Requirement `yaml:"require,flow"`
+		Reattach  effectiveReattach      `yaml:"reattach,flow"`
+		OnChange  reattach.OnChange      `yaml:"on_change"`
+	}
+	effectiveInterface struct {
+		Name         []string `yaml:"name,flow,omitempty"`
+		Kind         []string `yaml:"kind,flow,omitempty"`
+		LinkType     []string `yaml:"link_type,flow,omitempty"`
+		MAC          []string `yaml:"mac,flow,omitempty"`
+		PermanentMAC []string `yaml:"permanent_mac,flow,omitempty"`
+		Device       []string `yaml:"device,flow,omitempty"`
+		Parent       []string `yaml:"parent,flow,omitempty"`
+		Master       []string `yaml:"master,flow,omitempty"`
+		VLANID       []string `yaml:"vlan_id,flow,omitempty"`
+		LinkGroup    []string `yaml:"link_group,flow,omitempty"`
+		Alias        []string `yaml:"alias,flow,omitempty"`
+		Subnet       []string `yaml:"subnet,flow,omitempty"`
+	}
+	effectiveReattach struct {
+		Policy reattach.PolicyKind  `yaml:"policy"`
+		Same   []reattach.Attribute `yaml:"same,flow,omitempty"`
+	}
+)
+
+// YAML returns the effective configuration as a file, with every default
+// spelled out and every channel on its own. Parse gives the same configuration
+// again, but for its File. What many channels come to may be more than Load
+// reads.
+func (c Config) YAML() ([]byte, error) {
+	texts := make(map[string]string)
+	for _, s := range settings() {
+		texts[s.path()] = s.get(c)
+	}
+	e := effective{
+		Log: effectiveLog{Level: texts["log.level"], Format: texts["log.format"]},
+		Control: effectiveControl{
+			Socket: texts["control.socket"], Mode: texts["control.mode"], Group: texts["control.group"],
+		},
+		Memberships: make([]effectiveMembership, len(c.Memberships)),
+	}
+	for i, m := range c.Memberships {
+		e.Memberships[i] = effectiveOf(m)
+	}
+	return yaml.Marshal(e)
+}
+
+func effectiveOf(m membership.Membership) effectiveMembership {
+	rules := m.Rules.Normalize()
+	e := effectiveMembership{
+		Name:      m.Name,
+		Channels:  make([]string, len(m.Channels)),
+		AnyRange:  bool(m.AnyRange),
+		Interface: effectiveInterfaceOf(rules.Selector),
+		Attach:    rules.Attach,
+		Ambiguous: rules.Ambiguous,
+		Require:   rules.Require,
+		Reattach:  effectiveReattach{Policy: rules.Policy.Kind, Same: rules.Policy.Same},
+		OnChange:  rules.OnChange,
+	}
+	for i, c := range m.Channels {
+		e.Channels[i] = c.String()
+	}
+	return e
+}
+
+func effectiveInterfaceOf(s reattach.Selector) effectiveInterface {
+	e := effectiveInterface{
+		Name: s.Name, Kind: s.Kind, LinkType: s.LinkType,
+		MAC: s.MAC, PermanentMAC: s.PermanentMAC, Device: s.Device,
+		Parent: s.Parent, Master: s.Master,
+		VLANID: s.VLANID, LinkGroup: s.LinkGroup, Alias: s.Alias,
+	}
+	for _, p := range s.Subnet {
+		e.Subnet = append(e.Subnet, p.String())
+	}
+	return e
+}

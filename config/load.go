@@ -1,0 +1,172 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/pflag"
+	"github.com/spf13/viper"
+)
+
+// Options say where the configuration comes from. The zero value works: the
+// file is looked for, and no flags override it.
+type Options struct {
+	// Path is the file, "-" for standard input. Where it is empty,
+	// ssmd.yaml is looked for in the working directory, in
+	// $XDG_CONFIG_HOME/ssmd (~/.config/ssmd where that is not set) and in
+	// /etc/ssmd.
+	Path string
+
+	// Flags are the flags that AddFlags added, parsed. Nil means none.
+	Flags *pflag.FlagSet
+}
+
+const (
+	fileName      = "ssmd.yaml"
+	systemDir     = "/etc/ssmd"
+	stdinPath     = "-"
+	stdinName     = "<standard input>"
+	maxFileSize   = 16 << 20
+	fileNotFormat = "not read by viper"
+)
+
+// AddFlags adds the flags of the daemon's own settings: --log-level,
+// --log-format, --control-socket, --control-mode and --control-group. Their
+// values are checked by Load.
+func AddFlags(fs *pflag.FlagSet) {
+	for _, s := range settings() {
+		// Without a default: one shown here would be a lie where a file or
+		// a variable says otherwise.
+		fs.String(s.flag(), "", s.usage)
+	}
+}
+
+// Load finds the file, reads it once, checks it, and lays environment
+// variables and flags over the daemon's own settings. The error is an Errors
+// where something configured is wrong, wraps ErrNoFile where there is no file,
+// or tells why it could not be read. It blocks as long as reading the file
+// does: a named pipe is waited for.
+func Load(o Options) (Config, error) {
+	path := o.Path
+	if path == "" {
+		var err error
+		if path, err = find(); err != nil {
+			return Config{}, err
+		}
+	}
+	data, err := read(path)
+	if err != nil {
+		return Config{}, err
+	}
+	name := path
+	if path == stdinPath {
+		name = stdinName
+	}
+	c, err := Parse(name, data)
+	var errs Errors
+	if err != nil && !errors.As(err, &errs) {
+		return Config{}, err
+	}
+	if len(errs) > 0 {
+		c = defaults() // what is wrong outside of the file is told all the same
+	}
+	errs = append(errs, overlay(&c, o.Flags)...)
+	if err := errs.orNil(); err != nil {
+		return Config{}, err
+	}
+	c.File = path
+	return c, nil
+}
+
+// LoadWithoutFile returns the defaults, with environment variables and flags
+// laid over the daemon's own settings, and no memberships. The error is an
+// Errors.
+func LoadWithoutFile(o Options) (Config, error) {
+	c := defaults()
+	if err := overlay(&c, o.Flags).orNil(); err != nil {
+		return Config{}, err
+	}
+	return c, nil
+}
+
+// find lets viper look for the file. The working directory is not searched:
+// in /tmp it would be anybody's file.
+func find() (string, error) {
+	var dirs []string
+	if user, err := os.UserConfigDir(); err == nil {
+		dirs = append(dirs, filepath.Join(user, "ssmd"))
+	}
+	dirs = append(dirs, systemDir)
+	v := viper.New()
+	v.SetConfigName(fileName)
+	// A format that viper does not know makes it look for exactly this name,
+	// and then leave the reading to us.
+	v.SetConfigType(fileNotFormat)
+	tried := make([]string, len(dirs))
+	for i, dir := range dirs {
+		v.AddConfigPath(dir)
+		tried[i] = filepath.Join(dir, fileName)
+	}
+	err := v.ReadInConfig()
+	if _, ok := errors.AsType[viper.UnsupportedConfigError](err); ok {
+		return v.ConfigFileUsed(), nil
+	}
+	return "", &noFileError{tried: tried, remedy: "write one of them, or name another with -c"}
+}
+
+// read returns the whole content of a file.
+func read(path string) ([]byte, error) {
+	in := os.Stdin
+	if path != stdinPath {
+		f, err := os.Open(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, &noFileError{tried: []string{path}, remedy: "write it, or name another with -c"}
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read configuration: %w", err)
+		}
+		defer f.Close()
+		in = f
+	}
+	if info, err := in.Stat(); err == nil && info.IsDir() {
+		return nil, fmt.Errorf("read configuration: %s is a directory, want a file", path)
+	}
+	data, err := io.ReadAll(io.LimitReader(in, maxFileSize+1))
+	if err != nil {
+		return nil, fmt.Errorf("read configuration: %w", err)
+	}
+	if len(data) > maxFileSize {
+		return nil, fmt.Errorf("read configuration: %s is larger than 16 MiB, want a smaller file", path)
+	}
+	return data, nil
+}
+
+// overlay lets viper lay variables and flags over the daemon's own settings.
+// Memberships do not pass through it: viper lowers keys and splits them at
+// dots.
+func overlay(c *Config, flags *pflag.FlagSet) Errors {
+	v := viper.New()
+	var errs Errors
+	for _, s := range settings() {
+		v.SetDefault(s.path(), s.get(*c))
+		origin := s.variable()
+		_ = v.BindEnv(s.path(), s.variable()) // fails only without a key
+		if flags != nil {
+			if f := flags.Lookup(s.flag()); f != nil {
+				_ = v.BindPFlag(s.path(), f) // fails only without a flag
+				if f.Changed {
+					origin = "--" + s.flag()
+				}
+			}
+		}
+		// The file's value passes too: it is the text of a checked one.
+		if err := s.set(c, v.GetString(s.path())); err != nil {
+			errs = append(errs, Error{Path: origin, Message: err.Error()})
+		}
+	}
+	return errs
+}

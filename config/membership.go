@@ -1,0 +1,229 @@
+package config
+
+import (
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/ssmd-project/ssmd/membership"
+	"github.com/ssmd-project/ssmd/reattach"
+)
+
+// wish is a membership while it is read, or the defaults of all.
+type wish struct {
+	membership.Membership
+	hasInterface bool // whether the key is there, good or not
+	badPolicy    bool // whether reattach was refused already
+	patterns     int  // of the selector
+}
+
+func ownKeys() []string { return []string{"name", "channels", "groups", "sources"} }
+
+func sharedKeys() keys {
+	k := keys{known: []string{"allow_any_range", "interface", "attach", "ambiguous", "require", "reattach", "on_change"}}.
+		later("netns", "reannounce", "monitor", "on_stall").
+		refuse("not a key of memberships, want it under reattach", "policy", "same")
+	for _, attribute := range interfaceKeys().known {
+		if attribute != "name" {
+			k.refuse("not a key of memberships, want it under interface", attribute)
+		}
+	}
+	return k
+}
+
+func membershipKeys() keys {
+	k := sharedKeys()
+	k.known = append(ownKeys(), k.known...)
+	return k
+}
+
+func defaultKeys() keys {
+	return sharedKeys().refuse("no default, want it in each membership", ownKeys()...)
+}
+
+func reattachKeys() keys {
+	return keys{known: []string{"policy", "same"}}.later("settle", "within", "limit", "when")
+}
+
+// defaults reads the rules that memberships inherit.
+func (r *reader) defaults(n *yaml.Node, at *place) wish {
+	var w wish
+	if f, ok := r.mapping(n, at, r.defaultKeys, `a mapping, as "require:"`); ok {
+		r.shared(f, at, &w)
+	}
+	return w
+}
+
+func (r *reader) memberships(n *yaml.Node, at *place, base wish) []membership.Membership {
+	n = deref(n)
+	if n.Kind != yaml.SequenceNode || n.Tag != "!!seq" {
+		r.fail(n, at, "%s, want a list of memberships", describe(n))
+		return nil
+	}
+	if !r.visit(n, at) || len(n.Content) == 0 {
+		return nil
+	}
+	all := make([]membership.Membership, 0, len(n.Content))
+	firsts := make(map[string]*yaml.Node, len(n.Content))
+	for i, element := range n.Content {
+		if r.stopped {
+			break
+		}
+		name, nameNode := nameOf(element)
+		at := at.element(i, name)
+		if first := firsts[name]; name != "" && first != nil {
+			r.fail(nameNode, at.at("name"), "%s is the name of another membership, on line %d, want names that differ", quote(name), first.Line)
+		} else if name != "" {
+			firsts[name] = nameNode
+		}
+		m := r.membership(element, at, base)
+		// What the checks above let through must not be news to the manager.
+		if len(r.errs) == 0 {
+			if err := m.Validate(); err != nil {
+				r.fail(deref(element), at, "%s", strings.ReplaceAll(err.Error(), "\n", "; "))
+			}
+		}
+		all = append(all, m)
+	}
+	return all
+}
+
+// nameOf returns a membership's name before anything else of it was checked,
+// so that errors can say it; nothing where there is no good one.
+func nameOf(n *yaml.Node) (string, *yaml.Node) {
+	n = deref(n)
+	if n.Kind != yaml.MappingNode {
+		return "", nil
+	}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key, value := deref(n.Content[i]), deref(n.Content[i+1])
+		if key.Value == "name" && key.Kind == yaml.ScalarNode {
+			if value.Kind == yaml.ScalarNode && value.Tag == "!!str" && membership.ValidateName(value.Value) == nil {
+				return value.Value, value
+			}
+			break
+		}
+	}
+	return "", nil
+}
+
+func (r *reader) membership(n *yaml.Node, at *place, base wish) membership.Membership {
+	n = deref(n)
+	w := base
+	f, ok := r.mapping(n, at, r.membershipKeys, `a mapping, as "name:"`)
+	if !ok {
+		return w.Membership
+	}
+	r.shared(f, at, &w)
+	r.name(n, f, at, &w)
+	if !w.hasInterface {
+		r.fail(n, at.at("interface"), "missing, want for example eth0, here or under defaults")
+	}
+	if w.Rules.Policy.Kind == reattach.PolicySame && len(w.Rules.Policy.Same) == 0 && !w.badPolicy {
+		r.missingSame(n, f, at)
+	}
+	r.countPatterns(n, at, w.patterns)
+	w.Channels = r.allChannels(n, f, at, w.AnyRange)
+	w.Rules = w.Rules.Normalize()
+	return w.Membership
+}
+
+func (r *reader) name(n *yaml.Node, f fields, at *place, w *wish) {
+	value, ok := f["name"]
+	if !ok {
+		r.fail(n, at.at("name"), `missing, want letters, digits, ".", "_" and "-"`)
+		return
+	}
+	text, ok := r.text(value.value, at.at("name"), "a name")
+	if !ok {
+		return
+	}
+	if err := membership.ValidateName(text); err != nil {
+		r.fail(deref(value.value), at.at("name"), "%s", err)
+	}
+	w.Name = text
+}
+
+// shared reads the keys that may stand under defaults too.
+func (r *reader) shared(f fields, at *place, w *wish) {
+	if v, ok := f["allow_any_range"]; ok {
+		if allow, ok := r.truth(v.value, at.at("allow_any_range")); ok {
+			w.AnyRange = membership.AnyRange(allow)
+		}
+	}
+	rules := &w.Rules
+	if v, ok := f["interface"]; ok {
+		rules.Selector, w.patterns = r.selector(v.value, at.at("interface"))
+		w.hasInterface = true
+	}
+	if v, ok := f["attach"]; ok {
+		rules.Attach, _ = choice(r, v.value, at.at("attach"), reattach.AttachOne, reattach.AttachAll)
+	}
+	if v, ok := f["ambiguous"]; ok {
+		rules.Ambiguous, _ = choice(r, v.value, at.at("ambiguous"),
+			reattach.AmbiguousHold, reattach.AmbiguousOldest, reattach.AmbiguousNewest)
+	}
+	if v, ok := f["require"]; ok {
+		rules.Require, _ = choices(r, v.value, at.at("require"),
+			reattach.RequireUp, reattach.RequireCarrier, reattach.RequireAddress)
+	}
+	if v, ok := f["reattach"]; ok && !isNull(v.value) {
+		r.reattach(v.value, at.at("reattach"), w)
+	}
+	if v, ok := f["on_change"]; ok {
+		rules.OnChange, _ = choice(r, v.value, at.at("on_change"), reattach.OnChangeKeep, reattach.OnChangeLeave)
+	}
+}
+
+// reattach reads the policy, key by key over the one inherited.
+func (r *reader) reattach(n *yaml.Node, at *place, w *wish) {
+	f, ok := r.mapping(n, at, r.reattachKeys, `a mapping, as "policy:"`)
+	if !ok {
+		w.badPolicy = true
+		return
+	}
+	policy := &w.Rules.Policy
+	if v, ok := f["policy"]; ok {
+		policy.Kind = r.policyKind(v.value, at.at("policy"))
+		w.badPolicy = policy.Kind == ""
+		if policy.Kind != reattach.PolicySame {
+			policy.Same = nil
+		}
+	}
+	v, ok := f["same"]
+	if !ok {
+		return
+	}
+	same, good := choices(r, v.value, at.at("same"), reattach.Attributes()...)
+	switch {
+	case !good:
+		w.badPolicy = true
+	case len(same) == 0:
+		r.fail(deref(v.value), at.at("same"), "an empty list, want at least one attribute, for example mac")
+		w.badPolicy = true
+	case policy.Kind != reattach.PolicySame && !w.badPolicy:
+		r.fail(v.key, at.at("same"), "given with policy %s, want policy: same", w.Rules.Normalize().Policy.Kind)
+		w.badPolicy = true
+	default:
+		policy.Same = slices.Clip(same)
+	}
+}
+
+// policyKind returns nothing where it is refused.
+func (r *reader) policyKind(n *yaml.Node, at *place) reattach.PolicyKind {
+	if d := deref(n); d.Kind == yaml.ScalarNode && d.Value == "approve" {
+		r.fail(d, at, "approve: not supported yet, want match, same or never")
+		return ""
+	}
+	kind, _ := choice(r, n, at, reattach.PolicyMatch, reattach.PolicySame, reattach.PolicyNever)
+	return kind
+}
+
+func (r *reader) missingSame(n *yaml.Node, f fields, at *place) {
+	where := n
+	if v, ok := f["reattach"]; ok {
+		where = deref(v.value)
+	}
+	r.fail(where, at.at("reattach").at("same"), "missing with policy same, want at least one attribute, for example mac")
+}

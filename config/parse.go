@@ -1,0 +1,92 @@
+package config
+
+import (
+	"slices"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// Parse reads the content of one configuration file; file is its name in
+// errors. It is strict and finds everything that is wrong, as Errors, unless
+// the YAML itself is broken: then only that. After 1,000 errors it stops. An
+// empty file is a configuration without memberships. All memberships together
+// may have a million channels, and a million patterns for interfaces.
+func Parse(file string, data []byte) (Config, error) {
+	root, err := document(file, data)
+	if err != nil {
+		return Config{}, err
+	}
+	c := defaults()
+	c.File = file
+	if root == nil || isNull(root) {
+		return c, nil
+	}
+	r := newReader(file, len(data))
+	r.top(root, &c)
+	r.errs.sort()
+	if r.stopped {
+		r.errs = append(r.errs, Error{File: file, Message: "checking stopped here, there may be more errors"})
+	}
+	if err := r.errs.orNil(); err != nil {
+		return Config{}, err
+	}
+	return c, nil
+}
+
+// isNull finds a key whose value is absent, as where all that is below it is
+// commented out.
+func isNull(n *yaml.Node) bool {
+	n = deref(n)
+	return n.Kind == yaml.ScalarNode && n.Tag == "!!null" && n.Value == ""
+}
+
+func (r *reader) top(root *yaml.Node, c *Config) {
+	var at *place
+	k := keys{known: []string{"log", "control", "defaults", "memberships"}}.
+		later("http", "state_dir", "audit", "pace", "include")
+	f, ok := r.mapping(root, at, k, `a mapping, as "memberships:"`)
+	if !ok {
+		return
+	}
+	for _, section := range []string{"log", "control"} {
+		if s, ok := f[section]; ok && !isNull(s.value) {
+			r.section(s.value, at.at(section), section, c)
+		}
+	}
+	var base wish
+	if d, ok := f["defaults"]; ok && !isNull(d.value) {
+		base = r.defaults(d.value, at.at("defaults"))
+	}
+	if m, ok := f["memberships"]; ok && !isNull(m.value) {
+		c.Memberships = r.memberships(m.value, at.at("memberships"), base)
+	}
+}
+
+// section reads log or control.
+func (r *reader) section(n *yaml.Node, at *place, name string, c *Config) {
+	own := slices.DeleteFunc(settings(), func(s setting) bool { return s.section != name })
+	var k keys
+	for _, s := range own {
+		k.known = append(k.known, s.key)
+	}
+	f, ok := r.mapping(n, at, k, `a mapping, as "`+k.known[0]+`:"`)
+	if !ok {
+		return
+	}
+	for _, s := range own {
+		value, ok := f[s.key]
+		if !ok {
+			continue
+		}
+		at := at.at(s.key)
+		read := func() (string, bool) { return r.text(value.value, at, "a string") }
+		if s.key == "mode" {
+			read = func() (string, bool) { return r.mode(value.value, at) }
+		}
+		if text, ok := read(); ok {
+			if err := s.set(c, text); err != nil {
+				r.fail(deref(value.value), at, "%v", err)
+			}
+		}
+	}
+}

@@ -1,0 +1,118 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"strconv"
+	"strings"
+)
+
+// setting is one of the daemon's own settings: what a file, a variable and a
+// flag may all give, as the same text.
+type setting struct {
+	section, key string
+	usage        string                      // of the flag
+	get          func(Config) string         // the value as text
+	set          func(*Config, string) error // reads the text; the error names neither place nor key
+}
+
+// path names the setting in a file.
+func (s setting) path() string { return s.section + "." + s.key }
+
+// flag names the setting's flag, without dashes.
+func (s setting) flag() string { return s.section + "-" + s.key }
+
+// variable names the setting's environment variable.
+func (s setting) variable() string {
+	return "SSMD_" + strings.ToUpper(s.section+"_"+s.key)
+}
+
+// settings returns all settings in the order in which they are printed.
+func settings() []setting {
+	return []setting{{
+		section: "log", key: "level",
+		usage: "log from this `level` on: debug, info, warn or error; instead of the file's",
+		get:   func(c Config) string { return levelText(c.Log.Level) },
+		set:   func(c *Config, text string) (err error) { c.Log.Level, err = parseLevel(text); return err },
+	}, {
+		section: "log", key: "format",
+		usage: "log in this `format`: text or json; instead of the file's",
+		get:   func(c Config) string { return c.Log.Format },
+		set:   func(c *Config, text string) error { return setFormat(c, text) },
+	}, {
+		section: "control", key: "socket",
+		usage: "`path` of the control socket; instead of the file's",
+		get:   func(c Config) string { return c.Control.Socket },
+		set:   func(c *Config, text string) error { return setSocket(c, text) },
+	}, {
+		section: "control", key: "mode",
+		usage: "octal permission `bits` of the control socket, as 0660; instead of the file's",
+		get:   func(c Config) string { return fmt.Sprintf("%04o", c.Control.Mode.Perm()) },
+		set:   func(c *Config, text string) (err error) { c.Control.Mode, err = parseMode(text); return err },
+	}, {
+		section: "control", key: "group",
+		usage: "`group` of the control socket, empty for the daemon's own; instead of the file's",
+		get:   func(c Config) string { return c.Control.Group },
+		set:   func(c *Config, text string) error { return setGroup(c, text) },
+	}}
+}
+
+func levelText(l slog.Level) string { return strings.ToLower(l.String()) }
+
+func parseLevel(text string) (slog.Level, error) {
+	for _, l := range []slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError} {
+		if text == levelText(l) {
+			return l, nil
+		}
+	}
+	return 0, fmt.Errorf("unknown level %q, want debug, info, warn or error", text)
+}
+
+func setFormat(c *Config, text string) error {
+	if text != "text" && text != "json" {
+		return fmt.Errorf("unknown format %q, want text or json", text)
+	}
+	c.Log.Format = text
+	return nil
+}
+
+// maxSocketPath is what fits into sockaddr_un with its final zero byte,
+// unix(7).
+const maxSocketPath = 107
+
+func setSocket(c *Config, text string) error {
+	switch {
+	case text == "":
+		return fmt.Errorf("empty, want a path, for example %s", DefaultSocket)
+	case strings.HasPrefix(text, "@"):
+		return fmt.Errorf("%q is an abstract socket, which has neither mode nor group, want a path", text)
+	case len(text) > maxSocketPath:
+		return fmt.Errorf("%d bytes long, want a path of at most %d", len(text), maxSocketPath)
+	case !printable(text):
+		return fmt.Errorf("%q has a character that cannot be printed, want a path without", text)
+	}
+	c.Control.Socket = text
+	return nil
+}
+
+var errMode = errors.New(`want three or four octal digits up to 0777, for example "0660"`)
+
+// parseMode reads octal permission bits: 0660, 660 or 0o660.
+func parseMode(text string) (fs.FileMode, error) {
+	digits := strings.TrimPrefix(text, "0o")
+	mode, err := strconv.ParseUint(digits, 8, 32)
+	if err != nil || len(digits) < 3 || len(digits) > 4 || mode > 0o777 {
+		return 0, fmt.Errorf("%q is no mode, %w", text, errMode)
+	}
+	return fs.FileMode(mode), nil
+}
+
+func setGroup(c *Config, text string) error {
+	if !printable(text) {
+		return fmt.Errorf("%q has a character that cannot be printed, want the name of a group", text)
+	}
+	c.Control.Group = text
+	return nil
+}
