@@ -1,0 +1,207 @@
+package control
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"mime"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"syscall"
+
+	"github.com/ssmd-project/ssmd/ifwatch"
+	"github.com/ssmd-project/ssmd/membership"
+)
+
+// ErrNoDaemon is found by errors.Is where nothing listens on the socket.
+var ErrNoDaemon = errors.New("no daemon")
+
+// DialError says that the daemon could not be reached. errors.Is finds
+// ErrNoDaemon where nothing listens there, and the cause always.
+type DialError struct {
+	Socket string
+	Err    error
+}
+
+// Error says what is wrong and what to look at.
+func (e *DialError) Error() string {
+	if e.noDaemon() {
+		return fmt.Sprintf("no daemon at %s: is ssmd running? (--socket, SSMD_CONTROL_SOCKET)", e.Socket)
+	}
+	text := fmt.Sprintf("connect to %s: %v", e.Socket, bare(e.Err))
+	if errors.Is(e.Err, fs.ErrPermission) {
+		text += ": want root, or what the daemon's control.mode and control.group allow"
+	}
+	return text
+}
+
+// Unwrap returns the cause.
+func (e *DialError) Unwrap() error { return e.Err }
+
+// Is finds ErrNoDaemon.
+func (e *DialError) Is(target error) bool { return target == ErrNoDaemon && e.noDaemon() }
+
+func (e *DialError) noDaemon() bool {
+	return errors.Is(e.Err, fs.ErrNotExist) || errors.Is(e.Err, syscall.ECONNREFUSED) || errors.Is(e.Err, syscall.ENOTDIR)
+}
+
+// Client talks to a daemon. Its methods are safe for concurrent use, and each
+// is a connection of its own, so that there is nothing to close. Their errors
+// are *DialError where the daemon could not be reached, and *Problem where it
+// refused.
+type Client struct {
+	socket string
+	http   *http.Client
+}
+
+// NewClient returns a client of the daemon whose control socket is at a path.
+// It does not connect.
+func NewClient(socket string) *Client {
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		connection, err := (&net.Dialer{}).DialContext(ctx, "unix", socket)
+		if err != nil {
+			return nil, &DialError{Socket: socket, Err: err}
+		}
+		return connection, nil
+	}
+	transport := &http.Transport{DialContext: dial, DisableKeepAlives: true, DisableCompression: true}
+	stay := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return &Client{socket: socket, http: &http.Client{Transport: transport, CheckRedirect: stay}}
+}
+
+// Memberships returns the status of every membership, sorted by name.
+func (c *Client) Memberships(ctx context.Context) ([]membership.Status, error) {
+	return get[[]membership.Status](ctx, c, "/v1/memberships")
+}
+
+// Membership returns the status of one membership. The error is
+// membership.ErrNotFound to errors.Is where there is none of that name.
+func (c *Client) Membership(ctx context.Context, name string) (membership.Status, error) {
+	return get[membership.Status](ctx, c, membershipPath(name))
+}
+
+// Explain returns every interface held against every rule of a membership.
+// The error is membership.ErrNotFound to errors.Is where there is none of that
+// name.
+func (c *Client) Explain(ctx context.Context, name string) (membership.Explanation, error) {
+	return get[membership.Explanation](ctx, c, membershipPath(name)+"/explain")
+}
+
+// Interfaces returns the interface instances as the daemon sees them.
+func (c *Client) Interfaces(ctx context.Context) ([]ifwatch.Interface, error) {
+	return get[[]ifwatch.Interface](ctx, c, "/v1/interfaces")
+}
+
+// Daemon returns what the daemon says of itself.
+func (c *Client) Daemon(ctx context.Context) (Daemon, error) {
+	return get[Daemon](ctx, c, "/v1/status")
+}
+
+// Events returns the events from now on: none is missed that happens after it
+// returned. The stream lives until ctx ends or it is closed.
+func (c *Client) Events(ctx context.Context) (*Events, error) {
+	response, err := c.request(ctx, "/v1/events")
+	if err != nil {
+		return nil, err
+	}
+	return &Events{ctx: ctx, body: response.Body, reader: bufio.NewReader(response.Body)}, nil
+}
+
+// Events is a stream of events. It is used by one goroutine at a time.
+type Events struct {
+	ctx    context.Context
+	body   io.Closer
+	reader *bufio.Reader
+}
+
+// Next waits for the next event. It returns io.EOF after the daemon's last
+// one, io.ErrUnexpectedEOF where the daemon broke off without an end, and the
+// error of the context that the stream was made with when that ends.
+func (e *Events) Next() (membership.Event, error) {
+	var event membership.Event
+	line, err := e.reader.ReadBytes('\n')
+	switch {
+	case e.ctx.Err() != nil:
+		return event, e.ctx.Err()
+	case errors.Is(err, syscall.ECONNRESET):
+		return event, io.ErrUnexpectedEOF
+	case err != nil:
+		return event, err
+	}
+	if err := json.Unmarshal(line, &event); err != nil {
+		return event, fmt.Errorf("read an event: %w", err)
+	}
+	return event, nil
+}
+
+// Close ends the stream.
+func (e *Events) Close() { _ = e.body.Close() } // nothing was written
+
+// membershipPath escapes dots too: "." and ".." are names of memberships, and
+// would be steps in a path.
+func membershipPath(name string) string {
+	return "/v1/memberships/" + strings.ReplaceAll(url.PathEscape(name), ".", "%2E")
+}
+
+func get[T any](ctx context.Context, c *Client, path string) (T, error) {
+	var object T
+	response, err := c.request(ctx, path)
+	if err != nil {
+		return object, err
+	}
+	defer response.Body.Close()
+	if err := json.NewDecoder(response.Body).Decode(&object); err != nil {
+		return object, fmt.Errorf("read the answer of %s: %w", c.socket, err)
+	}
+	return object, nil
+}
+
+// request returns an answer that is good; its body is to be closed.
+func (c *Client) request(ctx context.Context, path string) (*http.Response, error) {
+	// The host is a formality: dial knows only the socket.
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://ssmd"+path, nil)
+	if err != nil {
+		return nil, err
+	}
+	response, err := c.http.Do(request)
+	if err != nil {
+		return nil, c.unreachable(ctx, err)
+	}
+	if response.StatusCode == http.StatusOK {
+		return response, nil
+	}
+	defer response.Body.Close()
+	return nil, c.refused(response)
+}
+
+// unreachable drops what net/http puts around an error: URLs that nobody gave.
+func (c *Client) unreachable(ctx context.Context, err error) error {
+	if dial, ok := errors.AsType[*DialError](err); ok && ctx.Err() == nil {
+		return dial
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if wrapped, ok := errors.AsType[*url.Error](err); ok {
+		err = wrapped.Err
+	}
+	return fmt.Errorf("ask the daemon at %s: %w", c.socket, err)
+}
+
+// refused reads the problem in an answer.
+func (c *Client) refused(response *http.Response) error {
+	const longest = 64 << 10
+	problem := new(Problem)
+	mediaType, _, _ := mime.ParseMediaType(response.Header.Get("Content-Type"))
+	err := json.NewDecoder(io.LimitReader(response.Body, longest)).Decode(problem)
+	if mediaType != contentProblem || err != nil {
+		return fmt.Errorf("%s answered %s, which is no answer of ssmd: does another program listen there?", c.socket, response.Status)
+	}
+	return problem
+}

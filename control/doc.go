@@ -1,0 +1,15 @@
+// Package control is the local control API of the daemon: a server on a unix
+// socket, and its client.
+//
+// It speaks HTTP/1.1 and JSON. Fields are snake_case, times RFC 3339, durations
+// in seconds, and every error is a problem detail (RFC 9457):
+//
+//	GET /v1/memberships                  every membership, sorted by name
+//	GET /v1/memberships/NAME             one membership
+//	GET /v1/memberships/NAME/explain     every interface against every rule
+//	GET /v1/interfaces                   the interface instances, by index
+//	GET /v1/events                       one JSON object a line, from now on
+//	GET /v1/status                       the daemon itself
+//
+// Who may open the socket may do all that: the file's mode and group decide.
+package control

@@ -1,0 +1,208 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// maxPath is the longest path of a unix socket, in bytes: sun_path of
+// sockaddr_un has 108, and one is the terminating zero.
+const maxPath = 107
+
+// Listener is the control socket of a running daemon. It holds the lock file
+// beside the socket.
+type Listener struct {
+	*net.UnixListener
+	path  string
+	file  fs.FileInfo // the socket as we made it
+	lock  *lock
+	close sync.Once
+	err   error
+}
+
+// Listen makes the control socket at path, with a mode and the name or number
+// of a group; an empty group means the process's own. Nobody but the owner can
+// connect before both are set. Where the parent directory is missing it is
+// made, with mode 0755. Every error is a *ListenError.
+//
+// One daemon at a time has a path: it holds a lock on the file path.lock until
+// Close, and the error for a second one wraps ErrInUse. A socket that a killed
+// daemon left is replaced. Anything else at the path is refused and left alone.
+func Listen(path string, mode fs.FileMode, group string) (*Listener, error) {
+	l, err := listen(path, mode, group)
+	if err != nil {
+		return nil, &ListenError{Path: path, Err: err, Hint: hint(err)}
+	}
+	return l, nil
+}
+
+func listen(path string, mode fs.FileMode, group string) (*Listener, error) {
+	if err := checkPath(path); err != nil {
+		return nil, err
+	}
+	gid, err := lookUpGroup(group)
+	if err != nil {
+		return nil, err
+	}
+	if err := makeParent(path); err != nil {
+		return nil, err
+	}
+	lock, err := acquire(path + ".lock")
+	if err != nil {
+		return nil, err
+	}
+	l, err := bind(path, mode, gid)
+	if err != nil {
+		lock.release()
+		return nil, err
+	}
+	l.lock = lock
+	return l, nil
+}
+
+func checkPath(path string) error {
+	switch {
+	case path == "":
+		return errors.New("the path is empty, want for example /run/ssmd/control.sock")
+	case path[0] == '@':
+		return errors.New("is an abstract address, which everybody could connect to; want a path")
+	case len(path) > maxPath:
+		return fmt.Errorf("the path has %d bytes, and a unix socket's path at most %d: choose a shorter one", len(path), maxPath)
+	}
+	return nil
+}
+
+// lookUpGroup returns the number of a group, -1 for none.
+func lookUpGroup(group string) (int, error) {
+	if group == "" {
+		return -1, nil
+	}
+	if gid, err := strconv.ParseUint(group, 10, 31); err == nil {
+		return int(gid), nil
+	}
+	g, err := user.LookupGroup(group)
+	if err != nil {
+		return -1, fmt.Errorf("look up control.group: %w", err)
+	}
+	return strconv.Atoi(g.Gid)
+}
+
+func makeParent(path string) error {
+	dir := filepath.Dir(path)
+	err := os.Mkdir(dir, 0o755)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return os.Chmod(dir, 0o755) // whatever the umask is
+}
+
+// bind makes the socket. Its caller holds the lock.
+func bind(path string, mode fs.FileMode, gid int) (*Listener, error) {
+	if err := removeStale(path); err != nil {
+		return nil, err
+	}
+	// The kernel gives the file of a socket the mode that the socket itself
+	// had before bind, so that nobody else ever sees a wider one.
+	config := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
+		var err error
+		return errors.Join(c.Control(func(fd uintptr) { err = syscall.Fchmod(int(fd), 0o600) }), err)
+	}}
+	listener, err := config.Listen(context.Background(), "unix", path)
+	if err != nil {
+		return nil, bare(err)
+	}
+	l := &Listener{UnixListener: listener.(*net.UnixListener), path: path}
+	l.SetUnlinkOnClose(false)
+	if err := l.publish(mode, gid); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	return l, nil
+}
+
+// publish opens the socket to whom it is meant for: first the group, then the
+// mode.
+func (l *Listener) publish(mode fs.FileMode, gid int) error {
+	file, err := os.Lstat(l.path)
+	if err != nil {
+		return err
+	}
+	l.file = file
+	if gid >= 0 {
+		if err := os.Lchown(l.path, -1, gid); err != nil {
+			return fmt.Errorf("%w: %w", errGroup, bare(err))
+		}
+	}
+	return os.Chmod(l.path, mode.Perm())
+}
+
+// removeStale makes the path free, if what is there is a socket that nobody
+// listens on.
+func removeStale(path string) error {
+	file, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if file.Mode().Type() != fs.ModeSocket {
+		return fmt.Errorf("is there already, and is no socket but %s: %w", kindOf(file.Mode()), errNotOurs)
+	}
+	connection, err := net.DialTimeout("unix", path, time.Second)
+	if err == nil {
+		_ = connection.Close() // nothing was written
+		return fmt.Errorf("%w by another program, which listens there", ErrInUse)
+	}
+	if !errors.Is(err, syscall.ECONNREFUSED) {
+		return fmt.Errorf("see whether anybody listens there: %w", bare(err))
+	}
+	return os.Remove(path)
+}
+
+func kindOf(mode fs.FileMode) string {
+	switch {
+	case mode.IsDir():
+		return "a directory"
+	case mode.IsRegular():
+		return "a file"
+	case mode&fs.ModeSymlink != 0:
+		return "a symbolic link"
+	}
+	return "something else"
+}
+
+// bare drops what net puts around an errno: the path is said elsewhere.
+func bare(err error) error {
+	if errno, ok := errors.AsType[syscall.Errno](err); ok {
+		return errno
+	}
+	return err
+}
+
+// Close stops listening, removes the socket if it is still the one that
+// Listen made, and gives the lock back. More calls do nothing more.
+func (l *Listener) Close() error {
+	l.close.Do(func() {
+		if file, err := os.Lstat(l.path); err == nil && os.SameFile(file, l.file) {
+			l.err = os.Remove(l.path)
+		}
+		l.err = errors.Join(l.err, l.UnixListener.Close())
+		if l.lock != nil {
+			l.lock.release()
+		}
+	})
+	return l.err
+}

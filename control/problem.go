@@ -1,0 +1,68 @@
+package control
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/ssmd-project/ssmd/membership"
+)
+
+// Problem is an error that the daemon answered with: a problem detail
+// (RFC 9457, section 3.1). As an error it reads as its detail. errors.Is finds
+// membership.ErrNotFound and membership.ErrStopped in the problems that stand
+// for them.
+type Problem struct {
+	Type   string `json:"type"` // one of the Type constants
+	Title  string `json:"title"`
+	Status int    `json:"status"` // the HTTP status
+	Detail string `json:"detail,omitempty"`
+}
+
+// The types of problems, by which a program tells them apart. They are tag
+// URIs (RFC 4151): names, not places.
+const (
+	TypeBlank        = "about:blank" // nothing more than the HTTP status says
+	TypeNoMembership = "tag:ssmd-project.github.io,2026:no-such-membership"
+	TypeStopped      = "tag:ssmd-project.github.io,2026:stopped"
+	TypeBusy         = "tag:ssmd-project.github.io,2026:busy"
+)
+
+// Error returns the detail, or the title where there is none.
+func (p *Problem) Error() string {
+	if p.Detail != "" {
+		return p.Detail
+	}
+	return fmt.Sprintf("%d %s", p.Status, p.Title)
+}
+
+// Is makes errors.Is find the manager's errors across the socket.
+func (p *Problem) Is(target error) bool {
+	return p.Type == TypeNoMembership && target == membership.ErrNotFound ||
+		p.Type == TypeStopped && target == membership.ErrStopped
+}
+
+// blank is a problem that the HTTP status says all about (RFC 9457, section
+// 4.2.1: its title is the status phrase).
+func blank(status int, detail string) *Problem {
+	return &Problem{Type: TypeBlank, Title: http.StatusText(status), Status: status, Detail: detail}
+}
+
+// tooMany answers whoever asks for one stream of events too many.
+func tooMany(limit int) *Problem {
+	return &Problem{Type: TypeBusy, Title: "Too many readers", Status: http.StatusServiceUnavailable,
+		Detail: fmt.Sprintf("%d readers follow the events already, and that is the limit", limit)}
+}
+
+// problemOf turns what the manager answered into a problem.
+func problemOf(err error) *Problem {
+	switch {
+	case errors.Is(err, membership.ErrNotFound):
+		return &Problem{Type: TypeNoMembership, Title: "No such membership", Status: http.StatusNotFound, Detail: err.Error()}
+	case errors.Is(err, membership.ErrStopped):
+		return &Problem{Type: TypeStopped, Title: "The daemon is ending", Status: http.StatusServiceUnavailable, Detail: "the daemon is ending"}
+	case errors.Is(err, errSlowManager):
+		return &Problem{Type: TypeBusy, Title: "Busy", Status: http.StatusServiceUnavailable, Detail: err.Error()}
+	}
+	return blank(http.StatusInternalServerError, err.Error())
+}

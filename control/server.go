@@ -1,0 +1,137 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"golang.org/x/net/netutil"
+)
+
+// ServerOptions configure a Server. Manager and Subscribe are needed, the rest
+// may be zero.
+type ServerOptions struct {
+	Manager Manager
+	// Subscribe returns a new subscription to the manager's events. Each is
+	// closed when its reader is gone.
+	Subscribe func() Subscription
+	// Info is told by GET /v1/status.
+	Info Info
+	// Logger gets what goes wrong with a connection; nil discards it.
+	Logger *slog.Logger
+}
+
+// limits bound what clients can cost.
+type limits struct {
+	connections int           // open at a time; more wait to be accepted
+	streams     int           // readers of events among them, so that they leave room for others
+	header      int           // bytes of a request's header
+	read        time.Duration // for a whole request to arrive
+	answer      time.Duration // for the manager's answer
+	write       time.Duration // for the answer to be taken, but for events
+	idle        time.Duration // between two requests
+	grace       time.Duration // for answers under way when Serve is cancelled
+}
+
+var defaultLimits = limits{
+	connections: 128,
+	streams:     96,
+	header:      8 << 10,
+	read:        5 * time.Second,
+	answer:      5 * time.Second,
+	write:       30 * time.Second,
+	idle:        30 * time.Second,
+	grace:       time.Second,
+}
+
+// Server answers the control API.
+type Server struct {
+	options ServerOptions
+	limits  limits
+	streams chan struct{} // a token for each reader of events
+}
+
+// NewServer returns a server. It starts nothing: Serve does.
+func NewServer(o ServerOptions) *Server { return newServer(o, defaultLimits) }
+
+func newServer(o ServerOptions, l limits) *Server {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return &Server{options: o, limits: l, streams: make(chan struct{}, l.streams)}
+}
+
+// Serve answers on l until ctx is cancelled, and returns nil then. It closes l
+// in any case, and leaves no goroutine behind. Answers that are under way at
+// the end have a second to be completed; streams of events end by themselves
+// where the manager ended before.
+func (s *Server) Serve(ctx context.Context, l net.Listener) error {
+	requests, endRequests := context.WithCancel(context.WithoutCancel(ctx))
+	defer endRequests()
+	var connections sync.WaitGroup
+	server := &http.Server{
+		Handler:           s.handler(),
+		ReadHeaderTimeout: s.limits.read,
+		ReadTimeout:       s.limits.read,
+		WriteTimeout:      s.limits.write,
+		IdleTimeout:       s.limits.idle,
+		MaxHeaderBytes:    s.limits.header,
+		ErrorLog:          slog.NewLogLogger(s.options.Logger.Handler(), slog.LevelWarn),
+		BaseContext:       func(net.Listener) context.Context { return requests },
+		ConnState: func(_ net.Conn, state http.ConnState) {
+			switch state {
+			case http.StateNew:
+				connections.Add(1)
+			case http.StateClosed:
+				connections.Done()
+			}
+		},
+	}
+	failed := make(chan error, 1)
+	go func() { failed <- server.Serve(netutil.LimitListener(l, s.limits.connections)) }()
+
+	var err error
+	select {
+	case err = <-failed:
+		err = fmt.Errorf("serve the control socket: %w", err)
+	case <-ctx.Done():
+		s.finish(ctx, server)
+		<-failed
+	}
+	endRequests()
+	_ = server.Close() // only connections are left to close
+	connections.Wait()
+	return err
+}
+
+// finish closes the listener and lets answers under way be completed.
+func (s *Server) finish(ctx context.Context, server *http.Server) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.limits.grace)
+	defer cancel()
+	if err := server.Shutdown(ctx); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+		s.options.Logger.Warn("close the control socket", "error", err)
+	}
+}
+
+// follow passes events on until the reader or the manager ends. While it waits
+// for a slow reader the subscription drops events, and tells.
+func follow(ctx context.Context, events Subscription, write func(any) error) error {
+	for {
+		event, err := events.Next(ctx)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if err := write(event); err != nil {
+			return err
+		}
+	}
+}
