@@ -28,8 +28,9 @@ const guard = "SSMD_TESTNET_ISOLATED"
 // standard streams, in a new network and mount namespace, passes SIGINT,
 // SIGTERM, SIGQUIT and SIGHUP on to it, and exits with its exit code, or 128
 // and the signal that killed it. (Ctrl-C in a terminal reaches both, so the
-// program may see SIGINT twice.) In that second process it returns nil, with the loopback interface up. A program
-// started from there that calls Isolate is isolated once more.
+// program may see SIGINT twice.) In that second process it returns nil, with
+// the loopback interface up. A program started from there that calls Isolate
+// is isolated once more.
 //
 // Root needs no user namespace. Anyone else gets one where user and group 0
 // are the caller. Where the system does not allow that, the error says which

@@ -65,11 +65,8 @@ func TestIsolateNestedAndExitCode(t *testing.T) {
 	t.Parallel()
 	self, err := netnsID()
 	ok(t, err)
-	for role, code := range map[string]int{"": 0, "exit": 7, "die": 128 + int(unix.SIGKILL)} {
-		cmd := actor(t, role+"")
-		if role == "" {
-			cmd = actor(t, "nothing")
-		}
+	for role, code := range map[string]int{"end": 0, "exit": 7, "die": 128 + int(unix.SIGKILL)} {
+		cmd := actor(t, role)
 		out, err := cmd.Output()
 		if got := exitCode(err); got != code {
 			t.Errorf("role %q: exit code %d, want %d", role, got, code)
@@ -92,6 +89,9 @@ func TestIsolateUnprivileged(t *testing.T) {
 	cmd.ExtraFiles = []*os.File{program}
 	cmd.Path = "/proc/self/fd/3"
 	out, err := cmd.Output()
+	if errors.Is(err, unix.EPERM) || errors.Is(err, unix.EINVAL) {
+		t.Skip("this is unprivileged already, as every other test shows then: ", err)
+	}
 	if exitCode(err) != 7 || !strings.HasSuffix(string(out), "1 true true 0\n") {
 		t.Errorf("as nobody: %v, %q", err, out)
 	}

@@ -1,0 +1,120 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ssmd-project/ssmd/config"
+)
+
+type checkOptions struct {
+	config config.Options
+	json   bool
+	print  bool
+}
+
+// checked is the result of a check, as JSON.
+type checked struct {
+	File        string         `json:"file"`
+	Good        bool           `json:"good"`
+	Memberships int            `json:"memberships"`
+	Channels    int            `json:"channels"`
+	Errors      []checkedError `json:"errors"`
+}
+
+type checkedError struct {
+	File    string `json:"file,omitempty"`
+	Line    int    `json:"line,omitempty"`
+	Column  int    `json:"column,omitempty"`
+	Path    string `json:"path,omitempty"`
+	Message string `json:"message"`
+}
+
+func newCheckCommand() *cobra.Command {
+	var o checkOptions
+	c := &cobra.Command{
+		Use:   "check",
+		Short: "Check the configuration file, and print what it comes to",
+		Long:  "Check the configuration file. Every error is told, one a line.",
+		Args:  cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if o.json && o.print {
+				return wrongWords(c, "--print writes YAML and --json JSON: want one of them")
+			}
+			return runCheck(c, o)
+		},
+	}
+	configFlags(c, &o.config)
+	jsonFlag(c, &o.json)
+	c.Flags().Lookup("json").Usage = "print the outcome and the errors as JSON"
+	c.Flags().BoolVarP(&o.print, "print", "p", false, "print the effective configuration, with every default, as YAML")
+	return c
+}
+
+func runCheck(c *cobra.Command, o checkOptions) error {
+	loaded, failure := config.Load(o.config)
+	outcome := outcomeOf(o, loaded, failure)
+	switch {
+	case o.json:
+		if err := output(c, func(w io.Writer) error { return printJSON(w, outcome) }); err != nil {
+			return err
+		}
+		if failure != nil {
+			return &exitError{Code: exitFailed}
+		}
+		return nil
+	case failure != nil:
+		return printErrors(c.ErrOrStderr(), failure)
+	case o.print:
+		text, err := loaded.YAML()
+		if err != nil {
+			return err
+		}
+		return output(c, func(w io.Writer) error { _, err := w.Write(text); return err })
+	}
+	return output(c, func(w io.Writer) error {
+		_, err := fmt.Fprintf(w, "%s: %s, %s, good\n", printable(outcome.File), plural(outcome.Memberships, "membership"), plural(outcome.Channels, "channel"))
+		return err
+	})
+}
+
+func outcomeOf(o checkOptions, loaded config.Config, failure error) checked {
+	outcome := checked{File: loaded.File, Good: failure == nil, Memberships: len(loaded.Memberships), Errors: []checkedError{}}
+	for _, m := range loaded.Memberships {
+		outcome.Channels += len(m.Channels)
+	}
+	if failure == nil {
+		return outcome
+	}
+	outcome.File = o.config.Path
+	all, ok := errors.AsType[config.Errors](failure)
+	if !ok {
+		outcome.Errors = append(outcome.Errors, checkedError{Message: failure.Error()})
+	}
+	for _, e := range all {
+		if outcome.File == "" {
+			outcome.File = e.File
+		}
+		outcome.Errors = append(outcome.Errors, checkedError(e))
+	}
+	return outcome
+}
+
+// printErrors writes the errors of a configuration in the form that editors
+// and compilers use, so that one can jump to the place, and returns how many
+// there are. Other errors it returns as they are.
+func printErrors(stderr io.Writer, failure error) error {
+	all, ok := errors.AsType[config.Errors](failure)
+	if !ok {
+		return failure
+	}
+	for _, e := range all {
+		if _, err := fmt.Fprintln(stderr, printable(e.Error())); err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("the configuration has %s", plural(len(all), "error"))
+}

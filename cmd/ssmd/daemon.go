@@ -1,0 +1,65 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/ssmd-project/ssmd/config"
+	"github.com/ssmd-project/ssmd/control"
+	"github.com/ssmd-project/ssmd/membership"
+)
+
+// daemon is what the parts are wired into.
+type daemon struct {
+	config   config.Config
+	listener *control.Listener
+	log      *slog.Logger
+	started  time.Time
+}
+
+// run keeps the memberships until ctx is cancelled, and returns nil then. The
+// manager ends first: readers of events hear of every leave.
+func (d daemon) run(ctx context.Context) error {
+	defer d.listener.Close() // Serve closed it, unless it did not begin
+	manager := membership.New(membership.Options{})
+	server := control.NewServer(control.ServerOptions{
+		Manager:   manager,
+		Subscribe: func() control.Subscription { return manager.Subscribe() },
+		Info:      control.Info{Version: buildVersion().Version, PID: os.Getpid(), Started: d.started, ConfigFile: d.config.File},
+		Logger:    d.log,
+	})
+	serving, endServing := context.WithCancel(context.WithoutCancel(ctx))
+	defer endServing()
+	events := manager.Subscribe()
+	defer events.Close()
+
+	parts, ctx := errgroup.WithContext(ctx)
+	parts.Go(func() error {
+		defer endServing()
+		return manager.Run(ctx)
+	})
+	parts.Go(func() error {
+		// Clients that come before the memberships are there wait in the
+		// socket's queue: they never see a daemon without.
+		err := manager.Apply(ctx, d.config.Memberships)
+		if ctx.Err() != nil || errors.Is(err, membership.ErrStopped) {
+			return nil // Run tells why
+		}
+		if err != nil {
+			return err
+		}
+		d.log.Info("running", "memberships", len(d.config.Memberships), "config", d.config.File, "control", d.config.Control.Socket)
+		return server.Serve(serving, d.listener)
+	})
+	parts.Go(func() error { return logEvents(serving, events, d.log) })
+	err := parts.Wait()
+	if err == nil {
+		d.log.Info("ended: every group is left")
+	}
+	return err
+}

@@ -1,0 +1,69 @@
+package main
+
+import (
+	"io"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ssmd-project/ssmd/ifwatch"
+)
+
+func newInterfacesCommand() *cobra.Command {
+	var asJSON bool
+	c := client(&cobra.Command{
+		Use:   "interfaces",
+		Short: "Print the interfaces as the daemon sees them",
+		Args:  cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			interfaces, err := newClient(c).Interfaces(c.Context())
+			if err != nil {
+				return err
+			}
+			return output(c, func(w io.Writer) error {
+				if asJSON {
+					return printJSON(w, interfaces)
+				}
+				return printInterfaces(w, interfaces)
+			})
+		},
+	})
+	jsonFlag(c, &asJSON)
+	return c
+}
+
+// printInterfaces writes a table, a line an interface instance.
+func printInterfaces(w io.Writer, interfaces []ifwatch.Interface) error {
+	t := newTable(w, "IFINDEX", "NAME", "INSTANCE", "KIND", "FLAGS", "MTU", "MAC", "ADDRESSES", "ALIAS")
+	for _, i := range interfaces {
+		t.row(strconv.Itoa(i.Index), i.Name, strconv.FormatUint(uint64(i.ID), 10), i.Kind, flags(i), strconv.Itoa(i.MTU), i.MAC, addresses(i), i.Alias)
+	}
+	return t.flush()
+}
+
+// flags names what an interface has of what a join may need.
+func flags(i ifwatch.Interface) string {
+	all := []struct {
+		name string
+		on   bool
+	}{{"up", i.Up}, {"carrier", i.Carrier}, {"multicast", i.Multicast}, {"no-ipv4", !i.IPv4.Alive}, {"no-ipv6", !i.IPv6.Alive}}
+	var names []string
+	for _, flag := range all {
+		if flag.on {
+			names = append(names, flag.name)
+		}
+	}
+	return strings.Join(names, ",")
+}
+
+func addresses(i ifwatch.Interface) string {
+	texts := make([]string, len(i.Addresses))
+	for n, a := range i.Addresses {
+		texts[n] = a.Prefix.String()
+		if a.Tentative {
+			texts[n] += "(tentative)"
+		}
+	}
+	return strings.Join(texts, ",")
+}

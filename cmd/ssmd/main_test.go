@@ -1,0 +1,105 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/vishvananda/netlink"
+
+	"github.com/ssmd-project/ssmd/internal/testnet"
+)
+
+// errNotIsolated is why the scripts with interfaces are skipped.
+var errNotIsolated error
+
+func TestMain(m *testing.M) {
+	// The commands that a script runs are this binary too, by another name,
+	// and are in the test's namespace already.
+	if filepath.Base(os.Args[0]) != "ssmd" {
+		errNotIsolated = testnet.Isolate()
+	}
+	testscript.Main(m, map[string]func(){"ssmd": main})
+}
+
+// TestScripts runs the real main on words, files and its output.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{Dir: "testdata/script", Setup: withoutSurroundings, RequireExplicitExec: true, RequireUniqueNames: true, Cmds: commands})
+}
+
+// TestDaemon runs the daemon on interfaces in a private network namespace.
+func TestDaemon(t *testing.T) {
+	if errNotIsolated != nil {
+		t.Skip(errNotIsolated)
+	}
+	testscript.Run(t, testscript.Params{Dir: "testdata/daemon", Setup: withoutSurroundings, RequireExplicitExec: true, RequireUniqueNames: true, Cmds: commands})
+}
+
+// withoutSurroundings keeps the host's configuration out.
+func withoutSurroundings(e *testscript.Env) error {
+	e.Setenv("XDG_CONFIG_HOME", filepath.Join(e.WorkDir, "xdg"))
+	e.Setenv("SSMD_CONTROL_SOCKET", filepath.Join(e.WorkDir, "s"))
+	return nil
+}
+
+// commands are what scripts know besides testscript's own.
+var commands = map[string]func(*testscript.TestScript, bool, []string){
+	"link":   link,
+	"signal": sendSignal,
+	"exits":  exits,
+}
+
+// link adds or deletes a veth pair, NAME and NAMEp: link add|del NAME. What is
+// left at the script's end is deleted.
+func link(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: link add|del NAME")
+	}
+	attributes := netlink.NewLinkAttrs()
+	attributes.Name = args[1]
+	veth := &netlink.Veth{LinkAttrs: attributes, PeerName: args[1] + "p"}
+	if args[0] == "del" {
+		ts.Check(netlink.LinkDel(veth))
+		return
+	}
+	ts.Check(netlink.LinkAdd(veth))
+	ts.Defer(func() { _ = netlink.LinkDel(veth) }) // the script may have done it
+	for _, name := range []string{veth.Name, veth.PeerName} {
+		l, err := netlink.LinkByName(name)
+		ts.Check(err)
+		ts.Check(netlink.LinkSetUp(l))
+	}
+	l, err := netlink.LinkByName(veth.Name)
+	ts.Check(err)
+	ts.Check(netlink.LinkSetAlias(l, "red \x1b[31m"))
+}
+
+// sendSignal signals the daemon that holds a lock file: signal TERM|HUP|KILL FILE.
+func sendSignal(ts *testscript.TestScript, _ bool, args []string) {
+	known := map[string]syscall.Signal{"TERM": syscall.SIGTERM, "HUP": syscall.SIGHUP, "KILL": syscall.SIGKILL}
+	if len(args) != 2 || known[args[0]] == 0 {
+		ts.Fatalf("usage: signal TERM|HUP|KILL LOCKFILE")
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(ts.ReadFile(args[1])))
+	ts.Check(err)
+	ts.Check(syscall.Kill(pid, known[args[0]]))
+}
+
+// exits runs ssmd and wants an exit code: exits CODE ARGUMENT...
+func exits(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) == 0 {
+		ts.Fatalf("usage: exits CODE ARGUMENT...")
+	}
+	got := "0"
+	if err := ts.Exec("ssmd", args[1:]...); err != nil {
+		got = strings.TrimPrefix(fmt.Sprint(err), "exit status ")
+	}
+	if got != args[0] {
+		ts.Fatalf("ssmd %s: exit code %s, want %s", strings.Join(args[1:], " "), got, args[0])
+	}
+}

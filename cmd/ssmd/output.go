@@ -1,0 +1,107 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/spf13/cobra"
+)
+
+// none stands for an empty cell.
+const none = "-"
+
+// printable returns text as it is if a terminal shows it as it is, and quoted
+// otherwise: names and aliases of interfaces are somebody else's words and may
+// hold escape sequences.
+func printable(text string) string {
+	if utf8.ValidString(text) && strings.IndexFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) < 0 {
+		return text
+	}
+	return strconv.Quote(text)
+}
+
+// cell is printable text for a table, with a sign for nothing.
+func cell(text string) string {
+	if text == "" {
+		return none
+	}
+	return printable(text)
+}
+
+// age returns how long ago a moment was, as a person says it.
+func age(d time.Duration) string {
+	d = max(d, 0).Truncate(time.Second)
+	const day = 24 * time.Hour
+	switch {
+	case d < time.Minute:
+		return fmt.Sprintf("%ds", d/time.Second)
+	case d < time.Hour:
+		return fmt.Sprintf("%dm%ds", d/time.Minute, d%time.Minute/time.Second)
+	case d < day:
+		return fmt.Sprintf("%dh%dm", d/time.Hour, d%time.Hour/time.Minute)
+	}
+	return fmt.Sprintf("%dd%dh", d/day, d%day/time.Hour)
+}
+
+// table writes rows in columns. Cells are made printable; the last may be
+// long.
+type table struct {
+	w *tabwriter.Writer
+}
+
+func newTable(w io.Writer, header ...string) table {
+	t := table{tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)}
+	if len(header) > 0 {
+		t.row(header...)
+	}
+	return t
+}
+
+func (t table) row(cells ...string) {
+	for i, text := range cells {
+		cells[i] = cell(text)
+	}
+	// The writer below keeps its first error for Flush.
+	_, _ = fmt.Fprintln(t.w, strings.Join(cells, "\t"))
+}
+
+func (t table) flush() error { return t.w.Flush() }
+
+// output gives the whole of what a command prints to standard output, and
+// reports whether that went well: a full disk is a failure.
+func output(c *cobra.Command, print func(io.Writer) error) error {
+	buffer := bufio.NewWriter(c.OutOrStdout())
+	if err := print(buffer); err != nil {
+		return err
+	}
+	return buffer.Flush()
+}
+
+// printJSON writes an object as the control API sends it, but indented.
+func printJSON(w io.Writer, object any) error {
+	encoder := json.NewEncoder(w)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(object)
+}
+
+// jsonFlag adds -j/--json.
+func jsonFlag(c *cobra.Command, to *bool) {
+	c.Flags().BoolVarP(to, "json", "j", false, "print JSON, as the control API sends it")
+}
+
+// plural returns "1 channel", "2 channels".
+func plural(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}

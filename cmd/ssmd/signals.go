@@ -1,0 +1,43 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+)
+
+// onSignals returns a context that the first SIGTERM or SIGINT ends. A second
+// one calls exit at once, whatever still goes on. SIGHUP ends nothing. stop
+// gives the signals back.
+func onSignals(ctx context.Context, log *slog.Logger, exit func(int)) (_ context.Context, stop func()) {
+	ctx, end := context.WithCancel(ctx)
+	signals := make(chan os.Signal, 8)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
+	var handler sync.WaitGroup
+	handler.Go(func() { handleSignals(signals, end, log, exit) })
+	return ctx, func() {
+		signal.Stop(signals)
+		close(signals)
+		handler.Wait()
+		end()
+	}
+}
+
+func handleSignals(signals <-chan os.Signal, end func(), log *slog.Logger, exit func(int)) {
+	ending := false
+	for s := range signals {
+		switch {
+		case s == syscall.SIGHUP:
+			log.Warn("reload is not supported yet: to read a changed file, restart", "signal", s.String())
+		case ending:
+			exit(exitFailed)
+		default:
+			ending = true
+			log.Info("ending: leaving every group", "signal", s.String())
+			end()
+		}
+	}
+}

@@ -1,0 +1,156 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ssmd-project/ssmd/control"
+	"github.com/ssmd-project/ssmd/membership"
+)
+
+type statusOptions struct {
+	client *control.Client
+	json   bool
+	now    time.Time
+	print  func(func(io.Writer) error) error
+}
+
+func newStatusCommand() *cobra.Command {
+	var o statusOptions
+	c := client(&cobra.Command{
+		Use:               "status [NAME]",
+		Short:             "Print how the memberships stand",
+		Long:              "Print how the memberships stand, or one of them in full.\nWith a NAME the exit code is 3 where it is not joined.",
+		Args:              cobra.MaximumNArgs(1),
+		ValidArgsFunction: completeName,
+		RunE: func(c *cobra.Command, args []string) error {
+			o.client, o.now = newClient(c), time.Now()
+			o.print = func(print func(io.Writer) error) error { return output(c, print) }
+			if len(args) == 1 {
+				return runStatusOf(c.Context(), o, args[0])
+			}
+			return runStatus(c.Context(), o)
+		},
+	})
+	jsonFlag(c, &o.json)
+	return c
+}
+
+func runStatus(ctx context.Context, o statusOptions) error {
+	statuses, err := o.client.Memberships(ctx)
+	if err != nil {
+		return err
+	}
+	if o.json {
+		return o.print(func(w io.Writer) error { return printJSON(w, statuses) })
+	}
+	daemon, err := o.client.Daemon(ctx)
+	if err != nil {
+		return err
+	}
+	return o.print(func(w io.Writer) error {
+		if err := printStatuses(w, o.now, statuses); err != nil {
+			return err
+		}
+		_, err := fmt.Fprintf(w, "\n%s\n", daemonLine(o.now, daemon))
+		return err
+	})
+}
+
+func runStatusOf(ctx context.Context, o statusOptions, name string) error {
+	status, err := o.client.Membership(ctx, name)
+	if err != nil {
+		return err
+	}
+	err = o.print(func(w io.Writer) error {
+		if o.json {
+			return printJSON(w, status)
+		}
+		return printStatus(w, o.now, status)
+	})
+	if err == nil && status.State != membership.StateJoined {
+		return &exitError{Code: exitNotJoined}
+	}
+	return err
+}
+
+// printStatuses writes a table, a line a membership.
+func printStatuses(w io.Writer, now time.Time, statuses []membership.Status) error {
+	t := newTable(w, "NAME", "STATE", "JOINED", "INTERFACE", "SINCE", "REASON")
+	for _, s := range statuses {
+		t.row(s.Name, string(s.State), fmt.Sprintf("%d/%d", s.Joined, s.Channels), attachedTo(s), age(now.Sub(s.Since)), s.Reason)
+	}
+	return t.flush()
+}
+
+func attachedTo(s membership.Status) string {
+	names := make([]string, len(s.Attachments))
+	for i, a := range s.Attachments {
+		names[i] = printable(a.Interface)
+	}
+	return strings.Join(names, ",")
+}
+
+// daemonLine says in a line what the daemon is and does.
+func daemonLine(now time.Time, d control.Daemon) string {
+	parts := []string{fmt.Sprintf("ssmd %s, process %d, for %s", d.Version, d.PID, age(now.Sub(d.Started)))}
+	if d.ConfigFile != "" {
+		parts = append(parts, printable(d.ConfigFile))
+	}
+	for _, state := range membership.States() {
+		if n := d.Memberships[state]; n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n, state))
+		}
+	}
+	return strings.Join(append(parts, fmt.Sprintf("%d of %s joined", d.Channels.Joined, plural(d.Channels.Wanted, "channel"))), "; ")
+}
+
+// printStatus writes all that is known of one membership.
+func printStatus(w io.Writer, now time.Time, s membership.Status) error {
+	t := newTable(w)
+	t.row("name", s.Name)
+	t.row("state", string(s.State))
+	t.row("since", fmt.Sprintf("%s, %s ago", s.Since.UTC().Format(time.RFC3339), age(now.Sub(s.Since))))
+	t.row("reason", s.Reason)
+	t.row("channels", fmt.Sprintf("%d of %d joined", s.Joined, s.Channels))
+	for _, a := range s.Attachments {
+		t.row("attached", attachmentLine(now, a))
+	}
+	if p := s.Previous; p != nil {
+		t.row("previous", fmt.Sprintf("%s (instance %d), mac %s, subnet %s", printable(p.Name), p.Instance, cell(p.MAC), prefixes(p.Subnet)))
+	}
+	c := s.Counters
+	t.row("counters", strings.Join([]string{
+		fmt.Sprintf("%d attaches", c.Attaches), fmt.Sprintf("%d detaches", c.Detaches), fmt.Sprintf("%d reattaches", c.Reattaches),
+		fmt.Sprintf("%d reannounces", c.Reannounces), fmt.Sprintf("%d repairs", c.Repairs), fmt.Sprintf("%d errors", c.Errors),
+	}, ", "))
+	if seconds := s.LastReattachSeconds; seconds != nil {
+		t.row("last reattach", time.Duration(*seconds*float64(time.Second)).String())
+	}
+	return t.flush()
+}
+
+func attachmentLine(now time.Time, a membership.Attachment) string {
+	line := fmt.Sprintf("%s (ifindex %d, instance %d) for %s: %d joined", printable(a.Interface), a.Index, a.Instance, age(now.Sub(a.Since)), a.Joined)
+	if a.Failed > 0 {
+		line += fmt.Sprintf(", %d refused", a.Failed)
+	}
+	if a.Netns != "" {
+		line += ", in namespace " + printable(a.Netns)
+	}
+	return line
+}
+
+func prefixes(all []netip.Prefix) string {
+	parts := make([]string, len(all))
+	for i, p := range all {
+		parts[i] = p.String()
+	}
+	return cell(strings.Join(parts, ", "))
+}
