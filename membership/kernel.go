@@ -5,7 +5,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"strings"
 	"syscall"
 
 	"golang.org/x/net/ipv4"
@@ -235,30 +234,28 @@ func (k linux) open(f ifwatch.Family) (holdingSocket, error) {
 // it with that: from then on reading says ENOENT, also where an interface of
 // the same name and index lives again. It pins neither interface nor
 // namespace. A rename ends it too, so it is opened again after one.
-type sysctlProbe struct{ file *os.File }
+type sysctlProbe int // the descriptor, kept out of the runtime's poller
 
 func (k linux) probe(name string, f ifwatch.Family) lifeProbe {
 	path := "/proc/sys/net/ipv4/conf/" + name + "/tag"
 	if f == ifwatch.IPv6 {
 		path = "/proc/sys/net/ipv6/conf/" + name + "/disable_ipv6"
 	}
-	if strings.Contains(name, "/") {
-		return nil
-	}
-	var file *os.File
+	var fd int
 	err := k.within(func() (err error) {
-		file, err = os.Open(path)
+		fd, err = unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 		return err
 	})
 	if err != nil {
 		return nil
 	}
-	return sysctlProbe{file}
+	return sysctlProbe(fd)
 }
 
 func (p sysctlProbe) ended() bool {
-	_, err := p.file.ReadAt(make([]byte, 1), 0)
+	var b [1]byte
+	_, err := unix.Pread(int(p), b[:], 0)
 	return errors.Is(err, unix.ENOENT)
 }
 
-func (p sysctlProbe) close() { _ = p.file.Close() }
+func (p sysctlProbe) close() { _ = unix.Close(int(p)) }
