@@ -1,0 +1,150 @@
+package integration
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/ssmd-project/ssmd/control"
+	"github.com/ssmd-project/ssmd/internal/testnet"
+	"github.com/ssmd-project/ssmd/membership"
+	"golang.org/x/sys/unix"
+)
+
+// TestDaemon tells the stories of the program itself, which it builds once.
+func TestDaemon(t *testing.T) {
+	t.Parallel()
+	program := filepath.Join(openDir(t), "ssmd")
+	build := exec.Command("go", "build", "-o", program, "github.com/ssmd-project/ssmd/cmd/ssmd")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build ssmd: %v\n%s", err, out)
+	}
+	stories := map[string]func(*testing.T, string){
+		"bad file":     storyBadFile,
+		"killed":       storyKilled,
+		"stopped":      storyStopped,
+		"terminated":   storyTerminated,
+		"unprivileged": storyUnprivileged,
+	}
+	for name, story := range stories {
+		t.Run(name, func(t *testing.T) { story(t, program) })
+	}
+}
+
+// openDir makes a temporary directory that every user can enter.
+func openDir(t testing.TB) string {
+	t.Helper()
+	dir := t.TempDir()
+	ok(t, os.Chmod(filepath.Dir(dir), 0o755))
+	return dir
+}
+
+// daemon is a running ssmd in a lab's near side.
+type daemon struct {
+	*lab
+	cmd    *exec.Cmd
+	client *control.Client
+	stderr *bytes.Buffer // to be read once done is closed
+	done   chan struct{}
+	err    error // of Wait, likewise
+}
+
+// daemonDir makes a directory with a file that wishes for the family's channel
+// on eth0.
+func (l *lab) daemonDir() string {
+	l.t.Helper()
+	dir := openDir(l.t)
+	config := fmt.Sprintf("memberships:\n  - name: feed\n    channels: %s\n    interface: eth0\n", l.channel)
+	ok(l.t, os.WriteFile(filepath.Join(dir, "ssmd.yaml"), []byte(config), 0o644))
+	return dir
+}
+
+// startDaemon starts the program on the file in a directory, in which its
+// control socket is made too.
+func startDaemon(l *lab, program, dir string, as *syscall.Credential) *daemon {
+	l.t.Helper()
+	socket := filepath.Join(dir, "control.sock")
+	d := &daemon{lab: l, client: control.NewClient(socket), stderr: &bytes.Buffer{}, done: make(chan struct{})}
+	d.cmd = exec.Command(program, "run", "-c", filepath.Join(dir, "ssmd.yaml"), "--control-socket", socket)
+	d.cmd.Stderr = d.stderr
+	d.cmd.SysProcAttr = &syscall.SysProcAttr{Credential: as}
+	err := l.Near.Start(d.cmd)
+	if as != nil && (errors.Is(err, unix.EPERM) || errors.Is(err, unix.EINVAL)) {
+		needs(l.t, "second user in this user namespace", err)
+	}
+	ok(l.t, err)
+	go func() {
+		defer close(d.done)
+		d.err = d.cmd.Wait()
+	}()
+	l.t.Cleanup(func() {
+		_ = d.cmd.Process.Kill()
+		<-d.done
+		if l.t.Failed() {
+			l.t.Logf("the daemon said:\n%s", d.stderr)
+		}
+	})
+	return d
+}
+
+// await asks the daemon for the feed until it passes a check.
+func (d *daemon) await(check func(membership.Status) error) membership.Status {
+	d.t.Helper()
+	return awaitStatus(d.t, d.ctx, check, func() (membership.Status, error) {
+		select {
+		case <-d.done:
+			d.t.Fatalf("the daemon ended: %v", d.err)
+		default:
+		}
+		return d.client.Membership(d.ctx, "feed")
+	})
+}
+
+func (d *daemon) signal(s os.Signal) {
+	d.t.Helper()
+	ok(d.t, d.cmd.Process.Signal(s))
+}
+
+// ended waits for the daemon's end and returns its exit code.
+func (d *daemon) ended() int {
+	d.t.Helper()
+	select {
+	case <-d.done:
+	case <-d.ctx.Done():
+		d.t.Fatal("the daemon does not end")
+	}
+	return d.cmd.ProcessState.ExitCode()
+}
+
+// stop has the kernel not run the daemon any more, until cont.
+func (d *daemon) stop() {
+	d.t.Helper()
+	d.signal(unix.SIGSTOP)
+	ok(d.t, testnet.Eventually(d.ctx, func() error {
+		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", d.cmd.Process.Pid))
+		if err != nil || len(threads) == 0 {
+			return fmt.Errorf("no threads: %w", err)
+		}
+		for _, thread := range threads {
+			stat, err := os.ReadFile(thread)
+			if err != nil {
+				return err
+			}
+			if _, state, _ := strings.Cut(string(stat), ") "); state[0] != 'T' {
+				return fmt.Errorf("a thread is in state %c", state[0])
+			}
+		}
+		return nil
+	}))
+}
+
+func (d *daemon) cont() {
+	d.t.Helper()
+	d.signal(unix.SIGCONT)
+}

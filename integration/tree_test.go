@@ -1,0 +1,118 @@
+package integration
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/ssmd-project/ssmd/config"
+)
+
+const modulePath = "github.com/ssmd-project/ssmd"
+
+// rank orders the packages: none imports one of a higher rank, and none but
+// the library's of its own.
+func rank(path string) int {
+	switch local := strings.TrimPrefix(path, modulePath+"/"); {
+	case local == "ifwatch":
+		return 0
+	case local == "reattach":
+		return 1
+	case local == "membership":
+		return 2
+	case local == "config", local == "control", strings.HasPrefix(local, "internal/"):
+		return 3
+	}
+	return 4
+}
+
+// notInLibrary are what whoever embeds the library must not have to carry.
+var notInLibrary = regexp.MustCompile(`yaml|viper|cobra|pflag|prometheus`)
+
+// TestImportRule holds that ifwatch <- reattach <- membership <- {config,
+// control, internal} <- cmd, and that the first three stay a library.
+func TestImportRule(t *testing.T) {
+	t.Parallel()
+	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}} {{join .Imports " "}}|{{join .Deps " "}}`, modulePath+"/...").Output()
+	ok(t, err)
+	for line := range strings.Lines(string(out)) {
+		imports, deps, _ := strings.Cut(strings.TrimSpace(line), "|")
+		words := strings.Fields(imports)
+		path := words[0]
+		for _, imported := range words[1:] {
+			if strings.HasPrefix(imported, modulePath) && rank(imported) > rank(path) {
+				t.Errorf("%s imports %s, which stands to its right", path, imported)
+			}
+		}
+		if rank(path) > 2 {
+			continue
+		}
+		for _, dep := range strings.Fields(deps) {
+			if notInLibrary.MatchString(dep) {
+				t.Errorf("%s is part of the library, and depends on %s", path, dep)
+			}
+		}
+	}
+}
+
+// documents are the README and everything in docs.
+func documents(t *testing.T) map[string]string {
+	t.Helper()
+	texts := make(map[string]string)
+	paths, err := filepath.Glob("../docs/*.md")
+	ok(t, err)
+	more, err := filepath.Glob("../docs/*/*.md")
+	ok(t, err)
+	for _, path := range append(append(paths, more...), "../README.md") {
+		text, err := os.ReadFile(path)
+		ok(t, err)
+		texts[path] = string(text)
+	}
+	return texts
+}
+
+var yamlBlock = regexp.MustCompile("(?ms)^```yaml\n(.*?)^```")
+
+// TestDocumentedYAML parses every YAML block of the documents as a whole file.
+// A block that is only part of one is marked as a fragment.
+func TestDocumentedYAML(t *testing.T) {
+	t.Parallel()
+	blocks := 0
+	for path, text := range documents(t) {
+		for _, block := range yamlBlock.FindAllStringSubmatch(text, -1) {
+			blocks++
+			if _, err := config.Parse(path, []byte(block[1])); err != nil {
+				t.Errorf("%v\nin\n%s", err, block[1])
+			}
+		}
+	}
+	if blocks == 0 {
+		t.Error("no YAML block found in any document")
+	}
+}
+
+var testName = regexp.MustCompile("`(Test[A-Za-z0-9_]+)`")
+
+// TestDocumentedTestsExist holds that each test which a document names is
+// there.
+func TestDocumentedTestsExist(t *testing.T) {
+	t.Parallel()
+	var sources strings.Builder
+	files, err := filepath.Glob("*_test.go")
+	ok(t, err)
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		ok(t, err)
+		sources.Write(text)
+	}
+	for path, text := range documents(t) {
+		for _, name := range testName.FindAllStringSubmatch(text, -1) {
+			if !strings.Contains(sources.String(), "func "+name[1]+"(") {
+				t.Errorf("%s names %s, which is not in integration/", path, name[1])
+			}
+		}
+	}
+}
