@@ -18,6 +18,7 @@ type Interface struct {
 	ID        ID        `json:"instance"`
 	Index     int       `json:"ifindex"` // unique at a time, comes back for other instances
 	Name      string    `json:"name"`
+	Renames   uint32    `json:"renames"` // how often the name changed in this life
 	AltNames  []string  `json:"altnames"`
 	Kind      string    `json:"kind"`          // IFLA_INFO_KIND, as "veth"; "physical" where there is none
 	LinkType  string    `json:"link_type"`     // the ARPHRD type, as "ether", "loopback", "none"
@@ -119,7 +120,7 @@ func (i Interface) Prefixes(f Family) []netip.Prefix {
 // Equal reports whether two values describe the same instance in the same
 // state.
 func (i Interface) Equal(o Interface) bool {
-	return i.ID == o.ID && i.Index == o.Index && i.Name == o.Name &&
+	return i.ID == o.ID && i.Index == o.Index && i.Name == o.Name && i.Renames == o.Renames &&
 		slices.Equal(i.AltNames, o.AltNames) &&
 		i.Kind == o.Kind && i.LinkType == o.LinkType &&
 		i.MAC == o.MAC && i.PermMAC == o.PermMAC && i.Device == o.Device &&

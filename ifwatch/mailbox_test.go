@@ -135,3 +135,21 @@ func TestExpire(t *testing.T) {
 		t.Errorf("parent %q, want lan0", got)
 	}
 }
+
+// A rename there and back merges to nothing but its count: what hangs on the
+// name, as a file of /proc, has to be looked up again.
+func TestRenamesAreCounted(t *testing.T) {
+	t.Parallel()
+	w := tableWatcher()
+	w.play(with(5, "a"))
+	w.Take()
+	w.play(with(5, "b"), with(5, "a"))
+	got := w.Take().Changes
+	if len(got) != 1 || got[0].Removed != nil || got[0].Now.Name != "a" || got[0].Now.Renames != 2 {
+		t.Errorf("got %+v, want a, renamed twice", got)
+	}
+	w.play(linkGone{5}, with(5, "b"))
+	if now := w.Take().Changes[0].Now; now.Renames != 0 {
+		t.Errorf("a new life was renamed %d times", now.Renames)
+	}
+}

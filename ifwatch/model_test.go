@@ -215,7 +215,7 @@ func (m *model) compare() {
 		}
 		m.ids[l.life] = got.ID
 		want := m.message(index).Interface
-		want.ID = got.ID
+		want.ID, want.Renames = got.ID, got.Renames
 		if on := m.links[l.master]; on != nil {
 			want.Master = on.name
 		}

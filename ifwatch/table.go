@@ -16,6 +16,7 @@ type record struct {
 	parent    upper
 	master    upper
 	addresses addresses
+	renames   uint32
 	ipv4      Protocol
 	ipv6      Protocol
 
@@ -105,6 +106,9 @@ func (t *table) setLink(l link) {
 		t.records[l.Index] = r
 	}
 	renamed := r.link.Name != l.Name
+	if renamed && r.link.Name != "" {
+		r.renames++
+	}
 	t.follow(l.Index, r.link, l)
 	r.link, r.seen = l, t.dump
 	r.ipv4.update(l.MTU >= minMTUv4)
@@ -217,7 +221,7 @@ func (t *table) refresh(r *record) {
 	r.parent = t.resolve(r.link.parent, r.parent)
 	r.master = t.resolve(r.link.master, r.master)
 	now := r.link.Interface
-	now.ID = r.now.ID
+	now.ID, now.Renames = r.now.ID, r.renames
 	now.Addresses = r.addresses.present
 	now.IPv4, now.IPv6 = r.ipv4, r.ipv6
 	now.Parent, now.Master = r.parent.name, r.master.name

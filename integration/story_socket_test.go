@@ -81,8 +81,9 @@ func TestStoryOwnSocketReplaced(t *testing.T) {
 		s.wait("feed", membership.StateJoined)
 		s.wantUsers(1)
 		s.hears(other)
+		times := s.status("feed").Counters.Reattaches
 		s.again()
-		s.reattached(s.status("feed").Counters.Reattaches + 1)
+		s.reattached(times + 1)
 		s.wantUsers(1)
 		s.hears(other)
 	})

@@ -1,6 +1,9 @@
 package integration
 
 import (
+	"fmt"
+	"os"
+	"strings"
 	"sync"
 	"testing"
 
@@ -69,10 +72,29 @@ func (s *stage) blindly(g *gate, do func()) {
 	}()
 	<-g.waiting
 	do()
+	s.allRead()
 	g.open()
 	ok(s.t, <-put)
 	ok(s.t, s.manager.Delete(s.ctx, "other"))
 	ok(s.t, s.Near.Set("br0", testnet.Deleted))
+}
+
+// allRead waits until no message waits at any netlink socket of the near side
+// that has subscribed to something: the watcher has merged what it was told.
+func (s *stage) allRead() {
+	s.t.Helper()
+	ok(s.t, testnet.Eventually(s.ctx, func() error {
+		return s.Near.Do(func() error {
+			list, err := os.ReadFile("/proc/thread-self/net/netlink")
+			for line := range strings.Lines(string(list)) {
+				const groups, rmem = 3, 4
+				if f := strings.Fields(line); f[0] != "sk" && f[groups] != "00000000" && f[rmem] != "0" {
+					return fmt.Errorf("messages wait: %s", line)
+				}
+			}
+			return err
+		})
+	}))
 }
 
 // protocolAgain ends IPv6 on eth0 and brings it back.

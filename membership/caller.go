@@ -21,8 +21,9 @@ type callerSocket struct {
 	socket callersMemberSocket
 	index  int
 	lost   int
-	bound  bool      // to the right device, where it is bound to one
-	joined []Channel // oldest first
+	ended  func() bool // whether the life that this is for has ended
+	bound  bool        // to the right device, where it is bound to one
+	joined []Channel   // oldest first
 }
 
 // callersMemberSocket is a memberSocket that may be bound to a device.
@@ -36,8 +37,8 @@ type callersMemberSocket interface {
 
 // newCallerSocket prepares the caller's socket for memberships on an index.
 // lost is the index of the instance whose place this one takes, or zero.
-func newCallerSocket(k kernel, f ifwatch.Family, s callersMemberSocket, index, lost int) *callerSocket {
-	return &callerSocket{kernel: k, family: f, socket: s, index: index, lost: lost}
+func newCallerSocket(k kernel, f ifwatch.Family, s callersMemberSocket, index, lost int, ended func() bool) *callerSocket {
+	return &callerSocket{kernel: k, family: f, socket: s, index: index, lost: lost, ended: ended}
 }
 
 func (c *callerSocket) expect(int) {}
@@ -48,6 +49,9 @@ func (c *callerSocket) join(channel Channel) (*sourceSet, error) {
 			return nil, err
 		}
 		c.bound = true
+	}
+	if c.ended() {
+		return nil, errEnded
 	}
 	if err := c.socket.join(c.index, channel); err != nil {
 		return nil, err
@@ -73,7 +77,7 @@ func (c *callerSocket) release() {
 // ineffective. Where the index is occupied again, ballast joins each channel
 // there first: leaving then takes the ballast's membership and nobody else's.
 func (c *callerSocket) abandon(lot *parkingLot) {
-	ballast := newOwnSockets(c.kernel, c.family, c.index)
+	ballast := newOwnSockets(c.kernel, c.family, c.index, func() bool { return false })
 	groups, channels := c.byGroup()
 	for _, group := range groups {
 		leave := func() { _ = c.socket.leaveGroup(c.index, group) } // refused where the caller left it

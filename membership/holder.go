@@ -28,6 +28,11 @@ type holder interface {
 	abandon(*parkingLot)
 }
 
+// errEnded says that the life of an interface ended before a join: the index
+// may belong to another by now. It is looked at with each new socket, a handful
+// of joins, since a look costs a tenth of a join.
+var errEnded = fmt.Errorf("the interface is gone: %w", unix.ENODEV)
+
 // fullness reports whether the kernel refused for want of room on the socket.
 func fullness(err error) bool {
 	return errors.Is(err, unix.ENOBUFS) || errors.Is(err, unix.ENOMEM)
@@ -39,6 +44,7 @@ type ownSockets struct {
 	kernel  kernel
 	family  ifwatch.Family
 	index   int
+	ended   func() bool     // whether the life that this is for has ended
 	sockets []*filledSocket // those with room last
 	groups  map[netip.Addr]*sourceSet
 	opened  uint64
@@ -60,8 +66,8 @@ type sourceSet struct {
 	next    *sourceSet // the same group on another socket
 }
 
-func newOwnSockets(k kernel, f ifwatch.Family, index int) *ownSockets {
-	return &ownSockets{kernel: k, family: f, index: index}
+func newOwnSockets(k kernel, f ifwatch.Family, index int, ended func() bool) *ownSockets {
+	return &ownSockets{kernel: k, family: f, index: index, ended: ended}
 }
 
 func (o *ownSockets) expect(channels int) {
@@ -102,6 +108,10 @@ func (o *ownSockets) join(c Channel) (*sourceSet, error) {
 	s, err := o.open()
 	if err != nil {
 		return nil, err
+	}
+	if o.ended() {
+		o.discard(s)
+		return nil, errEnded
 	}
 	set, err := o.joinGroup(s, c, first)
 	if err != nil {

@@ -1,6 +1,7 @@
 package membership
 
 import (
+	"syscall"
 	"time"
 
 	"github.com/ssmd-project/ssmd/ifwatch"
@@ -36,11 +37,11 @@ type instance struct {
 	probes      map[ifwatch.Family]lifeProbe // where some rule is near
 }
 
-// poolKey tells the pools of one instance apart: that of the manager's own
-// sockets has no owner, that of a caller's socket its membership.
+// poolKey tells the pools of one instance apart: one for the manager's own
+// sockets, and one for each socket of a caller.
 type poolKey struct {
 	family ifwatch.Family
-	owner  *member
+	socket syscall.Conn // nil: the manager's own
 }
 
 // rule is what memberships that are judged alike share.
@@ -129,8 +130,8 @@ func (k *keeper) instanceGone(healthy ifwatch.Interface, now time.Time) {
 		return
 	}
 	delete(k.instances, healthy.ID)
-	for _, p := range i.pools {
-		p.holder.abandon(k.parking)
+	for key, p := range i.pools {
+		k.bury(i, key.family, p)
 	}
 	i.closeProbes()
 	for _, r := range k.rules {
@@ -163,7 +164,7 @@ func (k *keeper) instanceChanged(iface ifwatch.Interface, read, now time.Time) {
 			k.protocolDied(i, f, now)
 		}
 	}
-	if was.Name != iface.Name {
+	if was.Renames != iface.Renames {
 		k.renewProbes(i)
 	}
 	for _, r := range k.rules {
@@ -197,7 +198,7 @@ func (k *keeper) approach(r *rule, i *instance) bool {
 func (k *keeper) protocolDied(i *instance, f ifwatch.Family, now time.Time) {
 	for key, p := range i.pools {
 		if key.family == f {
-			p.holder.abandon(k.parking)
+			k.bury(i, f, p)
 			delete(i.pools, key)
 		}
 	}
@@ -215,6 +216,19 @@ func (k *keeper) protocolDied(i *instance, f ifwatch.Family, now time.Time) {
 			k.detached(a, a.seen, CauseProtocol, f.String()+" died on "+i.now.String(), now)
 		}
 	}
+}
+
+// bury ends a pool whose life has ended, as the watcher says. Where its probe is
+// alive, all joins were made in the life that still has the index, whatever
+// the watcher said: they are the pool's own to leave. So it is when the probe
+// was opened, and the joins made, in a new life before the end of the old one
+// was read. A probe that was opened anew since the joins proves nothing.
+func (k *keeper) bury(i *instance, f ifwatch.Family, p *pool) {
+	if i.probes[f] != nil && !i.ended(f) && p.renames == i.now.Renames {
+		p.holder.release()
+		return
+	}
+	p.holder.abandon(k.parking)
 }
 
 // checkLives finds the instances in use whose life ended unseen, and has the
@@ -299,7 +313,7 @@ func (k *keeper) flushPool(i *instance, key poolKey, p *pool, now time.Time) {
 			continue
 		}
 		k.touch(a.member)
-		if isClosed(out.err) && key.owner == a.member {
+		if isClosed(out.err) && key.socket != nil {
 			a.member.ended = "the caller closed its socket"
 		}
 	}

@@ -3,6 +3,7 @@ package membership
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"syscall"
@@ -52,6 +53,9 @@ func (m Membership) Validate() error {
 	}
 	if err := m.Rules.Validate(); err != nil {
 		errs = append(errs, err)
+	}
+	if m.Socket != nil && !reflect.TypeOf(m.Socket).Comparable() {
+		errs = append(errs, fmt.Errorf("socket: a %T cannot be told from another, want a pointer, as *net.UDPConn is", m.Socket))
 	}
 	if m.Socket != nil && m.Rules.Attach == reattach.AttachAll {
 		errs = append(errs, errors.New("attach: all, want one: a caller's socket is joined on one interface at a time"))

@@ -143,7 +143,7 @@ func (w *world) leaked() error {
 	}
 	for _, i := range w.keeper.instances {
 		for key, p := range i.pools {
-			if key.owner == nil {
+			if key.socket == nil {
 				pooled += len(p.holder.(*ownSockets).sockets)
 			}
 		}

@@ -16,6 +16,7 @@ import (
 // and left with the last.
 type pool struct {
 	family  ifwatch.Family
+	renames uint32 // of the instance when the pool was made
 	holder  holder
 	entries map[Channel]*entry
 	users   int // attachments that use the pool
@@ -45,8 +46,8 @@ const (
 	lastBackoff  = 30 * time.Second
 )
 
-func newPool(f ifwatch.Family, h holder) *pool {
-	return &pool{family: f, holder: h}
+func newPool(f ifwatch.Family, h holder, renames uint32) *pool {
+	return &pool{family: f, holder: h, renames: renames}
 }
 
 // wish adds a wish for each channel. Nothing is joined before flush.

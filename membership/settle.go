@@ -171,23 +171,21 @@ func (k *keeper) wishReady(a *attachment) {
 // pool returns the pool for a member's channels, nil where the caller's socket
 // is closed.
 func (k *keeper) pool(i *instance, f ifwatch.Family, m *member, lostIndex int) *pool {
-	key := poolKey{family: f}
-	if m.wish.socket != nil {
-		key.owner = m
-	}
+	key := poolKey{f, m.wish.socket}
 	if p := i.pools[key]; p != nil {
 		return p
 	}
-	var h holder = newOwnSockets(k.kernel, f, i.now.Index)
+	ended := func() bool { return i.ended(f) }
+	var h holder = newOwnSockets(k.kernel, f, i.now.Index, ended)
 	if m.wish.socket != nil {
 		s, err := k.kernel.caller(f, m.wish.socket)
 		if err != nil {
 			m.ended = "the caller's socket cannot be used: " + err.Error()
 			return nil
 		}
-		h = newCallerSocket(k.kernel, f, s, i.now.Index, lostIndex)
+		h = newCallerSocket(k.kernel, f, s, i.now.Index, lostIndex, ended)
 	}
-	p := newPool(f, h)
+	p := newPool(f, h, i.now.Renames)
 	i.pools[key] = p
 	return p
 }
