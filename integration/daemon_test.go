@@ -28,6 +28,7 @@ func TestDaemon(t *testing.T) {
 	stories := map[string]func(*testing.T, string){
 		"bad file":     storyBadFile,
 		"killed":       storyKilled,
+		"readme":       storyReadme,
 		"stopped":      storyStopped,
 		"terminated":   storyTerminated,
 		"unprivileged": storyUnprivileged,
