@@ -225,15 +225,8 @@ func distanceTo(first, last netip.Addr) uint64 {
 // ranges that count are longer than a range may be.
 func (g addressRange) check(anyRange membership.AnyRange) string {
 	for _, a := range []netip.Addr{g.first, g.last} {
-		switch {
-		case a.Zone() != "":
-			return "group " + a.String() + " has a zone, want the interface named under interface"
-		case a.Is4In6():
-			return "group " + a.String() + " is an IPv4-mapped address, want " + a.Unmap().String()
-		case !a.IsMulticast():
-			return "group " + a.String() + " is not a multicast address, want one in 232.0.0.0/8 or ff3x::/32"
-		case anyRange == membership.SourceSpecificOnly && !membership.IsSourceSpecificGroup(a):
-			return "group " + a.String() + " is not source-specific, want one in 232.0.0.0/8 or ff3x::/32, or allow_any_range: true"
+		if err := membership.ValidateGroup(a, anyRange); err != nil {
+			return err.Error()
 		}
 	}
 	return ""

@@ -4,11 +4,12 @@ import (
 	"io/fs"
 	"log/slog"
 
+	"github.com/ssmd-project/ssmd/internal/socketpath"
 	"github.com/ssmd-project/ssmd/membership"
 )
 
 // DefaultSocket is the path of the control socket where none is configured.
-const DefaultSocket = "/run/ssmd/control.sock"
+const DefaultSocket = socketpath.Default
 
 const (
 	defaultLevel  = slog.LevelInfo

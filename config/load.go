@@ -16,9 +16,8 @@ import (
 // file is looked for, and no flags override it.
 type Options struct {
 	// Path is the file, "-" for standard input. Where it is empty,
-	// ssmd.yaml is looked for in the working directory, in
-	// $XDG_CONFIG_HOME/ssmd (~/.config/ssmd where that is not set) and in
-	// /etc/ssmd.
+	// ssmd.yaml is looked for in $XDG_CONFIG_HOME/ssmd (~/.config/ssmd where
+	// that is not set) and in /etc/ssmd.
 	Path string
 
 	// Flags are the flags that AddFlags added, parsed. Nil means none.
@@ -151,6 +150,11 @@ func read(path string) ([]byte, error) {
 func overlay(c *Config, flags *pflag.FlagSet) Errors {
 	v := viper.New()
 	var errs Errors
+	for _, name := range laterVariables() {
+		if os.Getenv(name) != "" {
+			errs = append(errs, Error{Path: name, Message: notSupportedYet})
+		}
+	}
 	for _, s := range settings() {
 		v.SetDefault(s.path(), s.get(*c))
 		origin := s.variable()

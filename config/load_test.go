@@ -107,11 +107,15 @@ func TestLoadErrors(t *testing.T) {
 	dir := clean(t)
 	path := write(t, filepath.Join(dir, "a.yaml"), "log: {level: wran}\n")
 	t.Setenv("SSMD_LOG_LEVEL", "loud")
+	t.Setenv("SSMD_HTTP_LISTEN", ":80")
+	t.Setenv("SSMD_STATE_DIR", "")
+	t.Setenv("SSMD_SERVICE_HOST", "10.0.0.1")
 	_, err := Load(Options{Path: path, Flags: flags(t, "--control-mode", "rw")})
 	if err == nil {
 		t.Fatal("no error")
 	}
 	want := path + `:1:14: log.level: unknown level "wran", want debug, info, warn or error
+SSMD_HTTP_LISTEN: not supported yet
 SSMD_LOG_LEVEL: unknown level "loud", want debug, info, warn or error
 --control-mode: "rw" is no mode, want three or four octal digits up to 0777, for example "0660"`
 	if diff := cmp.Diff(want, err.Error()); diff != "" {

@@ -3,9 +3,10 @@ package config
 import (
 	"fmt"
 	"strings"
-	"unicode"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/ssmd-project/ssmd/internal/text"
 )
 
 // The bounds of one file. Aliases and ranges would otherwise make a small file
@@ -80,7 +81,7 @@ type keys struct {
 
 // later adds keys that this version knows but does not act on.
 func (k keys) later(names ...string) keys {
-	return k.refuse("not supported yet", names...)
+	return k.refuse(notSupportedYet, names...)
 }
 
 func (k keys) refuse(message string, names ...string) keys {
@@ -215,20 +216,9 @@ func scalarName(tag string) string {
 	return ""
 }
 
-func shorten(text string) string {
-	if len(text) > maxShown || !printable(text) {
-		return quote(text)
+func shorten(value string) string {
+	if len(value) > maxShown || !text.Printable(value) {
+		return quote(value)
 	}
-	return text
-}
-
-// printable reports whether a text is free of control characters and the like,
-// which neither names nor patterns have a use for.
-func printable(text string) bool {
-	for _, c := range text {
-		if !unicode.IsPrint(c) {
-			return false
-		}
-	}
-	return true
+	return value
 }

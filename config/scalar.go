@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/ssmd-project/ssmd/internal/text"
 )
 
 // text reads a string. A scalar that YAML takes for something else has to be
@@ -14,7 +16,7 @@ func (r *reader) text(n *yaml.Node, at *place, want string) (string, bool) {
 	n = deref(n)
 	switch {
 	case n.Kind == yaml.ScalarNode && n.Tag == "!!str":
-		if !printable(n.Value) {
+		if !text.Printable(n.Value) {
 			r.fail(n, at, "%s has a character that cannot be printed, want %s", quote(n.Value), want)
 			return "", false
 		}

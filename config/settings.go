@@ -7,6 +7,9 @@ import (
 	"log/slog"
 	"strconv"
 	"strings"
+
+	"github.com/ssmd-project/ssmd/internal/socketpath"
+	"github.com/ssmd-project/ssmd/internal/text"
 )
 
 // setting is one of the daemon's own settings: what a file, a variable and a
@@ -59,6 +62,14 @@ func settings() []setting {
 	}}
 }
 
+// notSupportedYet is said of what this version knows but does not act on.
+const notSupportedYet = "not supported yet"
+
+// laterVariables are those of settings that this version does not act on. Other
+// variables that begin with SSMD_ are not ours: Kubernetes makes some for a
+// service of that name.
+func laterVariables() []string { return []string{"SSMD_HTTP_LISTEN", "SSMD_STATE_DIR"} }
+
 func levelText(l slog.Level) string { return strings.ToLower(l.String()) }
 
 func parseLevel(text string) (slog.Level, error) {
@@ -78,22 +89,11 @@ func setFormat(c *Config, text string) error {
 	return nil
 }
 
-// maxSocketPath is what fits into sockaddr_un with its final zero byte,
-// unix(7).
-const maxSocketPath = 107
-
-func setSocket(c *Config, text string) error {
-	switch {
-	case text == "":
-		return fmt.Errorf("empty, want a path, for example %s", DefaultSocket)
-	case strings.HasPrefix(text, "@"):
-		return fmt.Errorf("%q is an abstract socket, which has neither mode nor group, want a path", text)
-	case len(text) > maxSocketPath:
-		return fmt.Errorf("%d bytes long, want a path of at most %d", len(text), maxSocketPath)
-	case !printable(text):
-		return fmt.Errorf("%q has a character that cannot be printed, want a path without", text)
+func setSocket(c *Config, path string) error {
+	if err := socketpath.Validate(path); err != nil {
+		return err
 	}
-	c.Control.Socket = text
+	c.Control.Socket = path
 	return nil
 }
 
@@ -109,10 +109,10 @@ func parseMode(text string) (fs.FileMode, error) {
 	return fs.FileMode(mode), nil
 }
 
-func setGroup(c *Config, text string) error {
-	if !printable(text) {
-		return fmt.Errorf("%q has a character that cannot be printed, want the name of a group", text)
+func setGroup(c *Config, group string) error {
+	if !text.Printable(group) {
+		return fmt.Errorf("%q has a character that cannot be printed, want the name of a group", group)
 	}
-	c.Control.Group = text
+	c.Control.Group = group
 	return nil
 }

@@ -7,72 +7,52 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"mime"
 	"net"
 	"net/http"
 	"net/url"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/ssmd-project/ssmd/ifwatch"
 	"github.com/ssmd-project/ssmd/membership"
 )
 
-// ErrNoDaemon is found by errors.Is where nothing listens on the socket.
-var ErrNoDaemon = errors.New("no daemon")
-
-// DialError says that the daemon could not be reached. errors.Is finds
-// ErrNoDaemon where nothing listens there, and the cause always.
-type DialError struct {
-	Socket string
-	Err    error
-}
-
-// Error says what is wrong and what to look at.
-func (e *DialError) Error() string {
-	if e.noDaemon() {
-		return fmt.Sprintf("no daemon at %s: is ssmd running? (--socket, SSMD_CONTROL_SOCKET)", e.Socket)
-	}
-	text := fmt.Sprintf("connect to %s: %v", e.Socket, bare(e.Err))
-	if errors.Is(e.Err, fs.ErrPermission) {
-		text += ": want root, or what the daemon's control.mode and control.group allow"
-	}
-	return text
-}
-
-// Unwrap returns the cause.
-func (e *DialError) Unwrap() error { return e.Err }
-
-// Is finds ErrNoDaemon.
-func (e *DialError) Is(target error) bool { return target == ErrNoDaemon && e.noDaemon() }
-
-func (e *DialError) noDaemon() bool {
-	return errors.Is(e.Err, fs.ErrNotExist) || errors.Is(e.Err, syscall.ECONNREFUSED) || errors.Is(e.Err, syscall.ENOTDIR)
-}
-
 // Client talks to a daemon. Its methods are safe for concurrent use, and each
 // is a connection of its own, so that there is nothing to close. Their errors
-// are *DialError where the daemon could not be reached, and *Problem where it
-// refused.
+// are *DialError where the daemon could not be reached, *Problem where it
+// refused, and ErrNoAnswer to errors.Is where it does not answer within 10
+// seconds.
 type Client struct {
-	socket string
-	http   *http.Client
+	socket   string
+	patience time.Duration // for an answer to begin
+	http     *http.Client
 }
+
+const (
+	// defaultPatience is more than the server takes for any answer.
+	defaultPatience = 10 * time.Second
+	// longestAnswer is the time for a whole answer, but for events: more
+	// than the server takes to write one.
+	longestAnswer = time.Minute
+)
 
 // NewClient returns a client of the daemon whose control socket is at a path.
 // It does not connect.
-func NewClient(socket string) *Client {
+func NewClient(socket string) *Client { return newClient(socket, defaultPatience) }
+
+func newClient(socket string, patience time.Duration) *Client {
 	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
-		connection, err := (&net.Dialer{}).DialContext(ctx, "unix", socket)
+		connection, err := dialSocket(ctx, socket)
 		if err != nil {
 			return nil, &DialError{Socket: socket, Err: err}
 		}
 		return connection, nil
 	}
-	transport := &http.Transport{DialContext: dial, DisableKeepAlives: true, DisableCompression: true}
+	transport := &http.Transport{DialContext: dial, DisableKeepAlives: true, DisableCompression: true, ResponseHeaderTimeout: patience}
 	stay := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return &Client{socket: socket, http: &http.Client{Transport: transport, CheckRedirect: stay}}
+	return &Client{socket: socket, patience: patience, http: &http.Client{Transport: transport, CheckRedirect: stay}}
 }
 
 // Memberships returns the status of every membership, sorted by name.
@@ -151,12 +131,17 @@ func membershipPath(name string) string {
 
 func get[T any](ctx context.Context, c *Client, path string) (T, error) {
 	var object T
+	ctx, cancel := context.WithTimeoutCause(ctx, longestAnswer, c.noAnswer(longestAnswer))
+	defer cancel()
 	response, err := c.request(ctx, path)
 	if err != nil {
 		return object, err
 	}
 	defer response.Body.Close()
 	if err := json.NewDecoder(response.Body).Decode(&object); err != nil {
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
 		return object, fmt.Errorf("read the answer of %s: %w", c.socket, err)
 	}
 	return object, nil
@@ -182,16 +167,23 @@ func (c *Client) request(ctx context.Context, path string) (*http.Response, erro
 
 // unreachable drops what net/http puts around an error: URLs that nobody gave.
 func (c *Client) unreachable(ctx context.Context, err error) error {
-	if dial, ok := errors.AsType[*DialError](err); ok && ctx.Err() == nil {
+	dial, isDial := errors.AsType[*DialError](err)
+	wrapped, isURL := errors.AsType[*url.Error](err)
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case isURL && wrapped.Timeout(), errors.Is(err, syscall.EAGAIN): // nobody accepts
+		return c.noAnswer(c.patience)
+	case isDial:
 		return dial
-	}
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	if wrapped, ok := errors.AsType[*url.Error](err); ok {
+	case isURL:
 		err = wrapped.Err
 	}
 	return fmt.Errorf("ask the daemon at %s: %w", c.socket, err)
+}
+
+func (c *Client) noAnswer(within time.Duration) error {
+	return &noAnswerError{socket: c.socket, within: within}
 }
 
 // refused reads the problem in an answer.

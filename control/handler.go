@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"path"
 	"time"
 )
 
@@ -107,7 +108,8 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 func withProblems(mux *http.ServeMux) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		handler, pattern := mux.Handler(r)
-		if pattern != "" {
+		asked := r.URL.EscapedPath()
+		if pattern != "" && asked == path.Clean(asked) { // the mux redirects where it is not
 			mux.ServeHTTP(w, r)
 			return
 		}

@@ -13,11 +13,9 @@ import (
 	"sync"
 	"syscall"
 	"time"
-)
 
-// maxPath is the longest path of a unix socket, in bytes: sun_path of
-// sockaddr_un has 108, and one is the terminating zero.
-const maxPath = 107
+	"github.com/ssmd-project/ssmd/internal/socketpath"
+)
 
 // Listener is the control socket of a running daemon. It holds the lock file
 // beside the socket.
@@ -28,6 +26,8 @@ type Listener struct {
 	lock  *lock
 	close sync.Once
 	err   error
+
+	reserve reserve
 }
 
 // Listen makes the control socket at path, with a mode and the name or number
@@ -47,7 +47,7 @@ func Listen(path string, mode fs.FileMode, group string) (*Listener, error) {
 }
 
 func listen(path string, mode fs.FileMode, group string) (*Listener, error) {
-	if err := checkPath(path); err != nil {
+	if err := socketpath.Validate(path); err != nil {
 		return nil, err
 	}
 	gid, err := lookUpGroup(group)
@@ -67,19 +67,8 @@ func listen(path string, mode fs.FileMode, group string) (*Listener, error) {
 		return nil, err
 	}
 	l.lock = lock
+	l.reserve.fill()
 	return l, nil
-}
-
-func checkPath(path string) error {
-	switch {
-	case path == "":
-		return errors.New("the path is empty, want for example /run/ssmd/control.sock")
-	case path[0] == '@':
-		return errors.New("is an abstract address, which everybody could connect to; want a path")
-	case len(path) > maxPath:
-		return fmt.Errorf("the path has %d bytes, and a unix socket's path at most %d: choose a shorter one", len(path), maxPath)
-	}
-	return nil
 }
 
 // lookUpGroup returns the number of a group, -1 for none.
@@ -92,7 +81,7 @@ func lookUpGroup(group string) (int, error) {
 	}
 	g, err := user.LookupGroup(group)
 	if err != nil {
-		return -1, fmt.Errorf("look up control.group: %w", err)
+		return -1, fmt.Errorf("look up control.group: %w, want the name or the number of a group", err)
 	}
 	return strconv.Atoi(g.Gid)
 }
@@ -200,6 +189,7 @@ func (l *Listener) Close() error {
 			l.err = os.Remove(l.path)
 		}
 		l.err = errors.Join(l.err, l.UnixListener.Close())
+		l.reserve.close()
 		if l.lock != nil {
 			l.lock.release()
 		}

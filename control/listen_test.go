@@ -122,7 +122,7 @@ func TestListenLeavesOthersAlone(t *testing.T) {
 		"fifo":      {func(p string) error { return syscall.Mkfifo(p, 0o600) }, "is no socket but something else"},
 		"lock":      {func(p string) error { return os.WriteFile(p+".lock", []byte("precious"), 0o600) }, "is no lock of ssmd"},
 		"long lock": {func(p string) error { return os.WriteFile(p+".lock", []byte(strings.Repeat("1", 99)), 0o600) }, "is no lock of ssmd"},
-		"lock link": {func(p string) error { return os.Symlink("/nonexistent", p+".lock") }, "too many levels of symbolic links"},
+		"lock link": {func(p string) error { return os.Symlink("/nonexistent", p+".lock") }, "is no lock of ssmd"},
 		"listener": {func(p string) error {
 			l, err := net.Listen("unix", p)
 			if err == nil {
@@ -175,13 +175,19 @@ func snapshot(t *testing.T, dir string) string {
 func TestListenSaysWhatIsWrong(t *testing.T) {
 	dir := filepath.Dir(socketPath(t))
 	t.Setenv("XDG_RUNTIME_DIR", "/run/user/7")
+	if err := errors.Join(os.Mkdir(dir+"/d.lock", 0o700), os.Symlink("nowhere", dir+"/l.lock"), syscall.Mkfifo(dir+"/p.lock", 0o600)); err != nil {
+		t.Fatal(err)
+	}
 	tests := map[string]struct{ path, group, want string }{
-		"empty":        {"", "", "the path is empty"},
+		"empty":        {"", "", "empty, want a path"},
 		"abstract":     {"@ssmd", "", "abstract"},
-		"too long":     {"/" + strings.Repeat("x", 107), "", "the path has 108 bytes, and a unix socket's path at most 107: choose a shorter one"},
+		"too long":     {"/" + strings.Repeat("x", 107), "", "108 bytes long, want a path of at most 107"},
 		"no directory": {dir + "/a/b/s", "", "make its directory, or choose another path by --control-socket, SSMD_CONTROL_SOCKET or control.socket, for example --control-socket /run/user/7/ssmd.sock"},
+		"lock is dir":  {dir + "/d", "", dir + "/d.lock is there already, and is no lock of ssmd: not removed: move it away, or choose"},
+		"lock is link": {dir + "/l", "", dir + "/l.lock is there already, and is no lock of ssmd: not removed: move it away, or choose"},
+		"lock is pipe": {dir + "/p", "", dir + "/p.lock is there already, and is no lock of ssmd: not removed: move it away, or choose"},
 		"file as dir":  {"/etc/passwd/s", "", "not a directory"},
-		"no group":     {dir + "/s", "no-such-group-here", "look up control.group: group: unknown group no-such-group-here"},
+		"no group":     {dir + "/s", "no-such-group-here", "look up control.group: group: unknown group no-such-group-here, want the name or the number of a group"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -191,7 +197,7 @@ func TestListenSaysWhatIsWrong(t *testing.T) {
 			}
 		})
 	}
-	longest := dir + "/" + strings.Repeat("x", maxPath-len(dir)-1)
+	longest := dir + "/" + strings.Repeat("x", 107-len(dir)-1)
 	l, err := Listen(longest, 0o600, "")
 	if err != nil {
 		t.Fatalf("a path of %d bytes: %v", len(longest), err)

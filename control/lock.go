@@ -25,6 +25,9 @@ func acquire(path string) (*lock, error) {
 	const attempts = 100
 	for range attempts {
 		file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0o600)
+		if errors.Is(err, syscall.EISDIR) || errors.Is(err, syscall.ELOOP) {
+			return nil, noLock(path)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -78,6 +81,9 @@ func (l *lock) current() bool {
 // anything else in it is not a lock of ours.
 func (l *lock) owner() (int, error) {
 	content, err := io.ReadAll(io.NewSectionReader(l.file, 0, maxPID))
+	if errors.Is(err, syscall.ESPIPE) {
+		return 0, noLock(l.file.Name())
+	}
 	if err != nil {
 		return 0, err
 	}
@@ -86,9 +92,13 @@ func (l *lock) owner() (int, error) {
 	}
 	pid, err := strconv.Atoi(strings.TrimSuffix(string(content), "\n"))
 	if err != nil || pid <= 0 {
-		return 0, fmt.Errorf("%s is there already, and is no lock of ssmd: %w", l.file.Name(), errNotOurs)
+		return 0, noLock(l.file.Name())
 	}
 	return pid, nil
+}
+
+func noLock(path string) error {
+	return fmt.Errorf("%s is there already, and is no lock of ssmd: %w", path, errNotOurs)
 }
 
 func (l *lock) inUse() error {

@@ -43,10 +43,10 @@ var defaultLimits = limits{
 	connections: 128,
 	streams:     96,
 	header:      8 << 10,
-	read:        5 * time.Second,
+	read:        time.Second, // who is here says what he wants at once
 	answer:      5 * time.Second,
 	write:       30 * time.Second,
-	idle:        30 * time.Second,
+	idle:        time.Second,
 	grace:       time.Second,
 }
 
@@ -76,14 +76,16 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	defer endRequests()
 	var connections sync.WaitGroup
 	server := &http.Server{
-		Handler:           s.handler(),
-		ReadHeaderTimeout: s.limits.read,
-		ReadTimeout:       s.limits.read,
-		WriteTimeout:      s.limits.write,
-		IdleTimeout:       s.limits.idle,
-		MaxHeaderBytes:    s.limits.header,
-		ErrorLog:          slog.NewLogLogger(s.options.Logger.Handler(), slog.LevelWarn),
-		BaseContext:       func(net.Listener) context.Context { return requests },
+		Handler: s.handler(),
+
+		DisableGeneralOptionsHandler: true, // it answers without a problem
+		ReadHeaderTimeout:            s.limits.read,
+		ReadTimeout:                  s.limits.read,
+		WriteTimeout:                 s.limits.write,
+		IdleTimeout:                  s.limits.idle,
+		MaxHeaderBytes:               s.limits.header,
+		ErrorLog:                     slog.NewLogLogger(s.options.Logger.Handler(), slog.LevelWarn),
+		BaseContext:                  func(net.Listener) context.Context { return requests },
 		ConnState: func(_ net.Conn, state http.ConnState) {
 			switch state {
 			case http.StateNew:

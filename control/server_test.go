@@ -91,6 +91,8 @@ func TestProblems(t *testing.T) {
 	}{
 		"path":     {fakeManager{}, "GET", "/v2/x", Problem{TypeBlank, "Not Found", 404, "nothing at /v2/x"}},
 		"unclean":  {fakeManager{}, "GET", "/v1/a/../../x", Problem{TypeBlank, "Not Found", 404, "nothing at /v1/a/../../x"}},
+		"slashes":  {fakeManager{}, "GET", "/v1//status", Problem{TypeBlank, "Not Found", 404, "nothing at /v1//status"}},
+		"dots":     {fakeManager{}, "GET", "/v1/./status", Problem{TypeBlank, "Not Found", 404, "nothing at /v1/./status"}},
 		"method":   {fakeManager{}, "POST", "/v1/status", Problem{TypeBlank, "Method Not Allowed", 405, "POST /v1/status: want one of GET, HEAD"}},
 		"name":     {fakeManager{}, "GET", "/v1/memberships/x", Problem{TypeNoMembership, "No such membership", 404, `membership "x": no such membership`}},
 		"explain":  {fakeManager{}, "GET", "/v1/memberships/x/explain", Problem{TypeNoMembership, "No such membership", 404, `membership "x": no such membership`}},

@@ -36,10 +36,11 @@ type checkedError struct {
 func newCheckCommand() *cobra.Command {
 	var o checkOptions
 	c := &cobra.Command{
-		Use:   "check",
-		Short: "Check the configuration file, and print what it comes to",
-		Long:  "Check the configuration file. Every error is told, one a line.",
-		Args:  cobra.NoArgs,
+		Use:     "check",
+		Short:   "Check the configuration file, and print what it comes to",
+		Long:    "Check the configuration file. Every error is told, one a line.",
+		Example: "  ssmd check -c /etc/ssmd/ssmd.yaml\n  ssmd check --print",
+		Args:    noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if o.json && o.print {
 				return wrongWords(c, "--print writes YAML and --json JSON: want one of them")
@@ -76,7 +77,7 @@ func runCheck(c *cobra.Command, o checkOptions) error {
 		return output(c, func(w io.Writer) error { _, err := w.Write(text); return err })
 	}
 	return output(c, func(w io.Writer) error {
-		_, err := fmt.Fprintf(w, "%s: %s, %s, good\n", printable(outcome.File), plural(outcome.Memberships, "membership"), plural(outcome.Channels, "channel"))
+		_, err := fmt.Fprintf(w, "%s: %s, %s, good\n", fileName(outcome.File), plural(outcome.Memberships, "membership"), plural(outcome.Channels, "channel"))
 		return err
 	})
 }

@@ -14,24 +14,12 @@ import (
 const (
 	socketFlag     = "socket"
 	socketVariable = "SSMD_CONTROL_SOCKET"
-	defaultSocket  = config.DefaultSocket
 )
 
-// asksDaemon marks a command that is a client of the daemon.
-const asksDaemon = "asks-daemon"
-
-// client marks a command as one that asks the daemon.
+// client adds --socket to a command that asks the daemon.
 func client(c *cobra.Command) *cobra.Command {
-	c.Annotations = map[string]string{asksDaemon: ""}
+	c.Flags().String(socketFlag, "", "`path` of the daemon's control socket (default: "+socketVariable+", or "+config.DefaultSocket+")")
 	return c
-}
-
-// refuseSocket refuses --socket where it would say nothing.
-func refuseSocket(c *cobra.Command, _ []string) error {
-	if _, ok := c.Annotations[asksDaemon]; !ok && c.Flags().Changed(socketFlag) {
-		return wrongWords(c, "%s does not ask a daemon: --socket says nothing to it", c.CommandPath())
-	}
-	return nil
 }
 
 // daemonSocket returns the path of the daemon's socket: the flag's, the
@@ -43,7 +31,7 @@ func daemonSocket(c *cobra.Command) string {
 	if path := os.Getenv(socketVariable); path != "" {
 		return path
 	}
-	return defaultSocket
+	return config.DefaultSocket
 }
 
 func newClient(c *cobra.Command) *control.Client { return control.NewClient(daemonSocket(c)) }

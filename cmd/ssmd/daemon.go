@@ -53,7 +53,7 @@ func (d daemon) run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		d.log.Info("running", "memberships", len(d.config.Memberships), "config", d.config.File, "control", d.config.Control.Socket)
+		d.tellRunning()
 		return server.Serve(serving, d.listener)
 	})
 	parts.Go(func() error { return logEvents(serving, events, d.log) })
@@ -62,4 +62,15 @@ func (d daemon) run(ctx context.Context) error {
 		d.log.Info("ended: every group is left")
 	}
 	return err
+}
+
+func (d daemon) tellRunning() {
+	running := d.log
+	if d.config.File != "" {
+		running = running.With("config", d.config.File)
+	}
+	running.Info("running", "memberships", len(d.config.Memberships), "control", d.config.Control.Socket)
+	if len(d.config.Memberships) == 0 {
+		d.log.Warn("nothing to do: there are no memberships")
+	}
 }

@@ -79,6 +79,9 @@ func TestSignals(t *testing.T) {
 	if n := strings.Count(log.String(), "reload is not supported yet"); n != 2 {
 		t.Errorf("SIGHUP was told %d times, want 2:\n%s", n, &log)
 	}
+	if !strings.Contains(log.String(), "ended at once") {
+		t.Errorf("the log does not say how it ended:\n%s", &log)
+	}
 }
 
 // gate is a writer that blocks until it is opened.
@@ -214,6 +217,8 @@ func TestEventsAreLoggedToTheLast(t *testing.T) {
 		{Time: then, Type: membership.EventAttached, Membership: "a", Interface: "eth0", Instance: 7, Cause: membership.CauseAppeared, Reason: "why \x1b"},
 		{Time: then, Type: membership.EventState, Membership: "a", State: membership.StateDegraded},
 		{Time: then, Type: membership.EventState, Membership: "a", State: membership.StateJoined},
+		{Time: then, Type: membership.EventState, Membership: "b", State: membership.StateDetached, Reason: "no interface matches"},
+		{Time: then, Type: membership.EventState, Membership: "b", State: membership.StateDetached, Reason: "same mac: wanted 1, found 2"},
 		{Time: then, Type: membership.EventMissed, Missed: 3},
 		{Time: then, Type: membership.EventError, Reason: "no buffer space available"},
 	}
@@ -223,6 +228,8 @@ func TestEventsAreLoggedToTheLast(t *testing.T) {
 	compare(t, `time=2026-11-23T10:00:00.000Z level=INFO msg=attached membership=a interface=eth0 instance=7 cause=appeared reason="why \x1b"
 time=2026-11-23T10:00:00.000Z level=WARN msg=state membership=a state=degraded
 time=2026-11-23T10:00:00.000Z level=INFO msg=state membership=a state=joined
+time=2026-11-23T10:00:00.000Z level=INFO msg=state membership=b state=detached reason="no interface matches"
+time=2026-11-23T10:00:00.000Z level=INFO msg=state membership=b state=detached reason="same mac: wanted 1, found 2"
 time=2026-11-23T10:00:00.000Z level=WARN msg=missed missed=3
 time=2026-11-23T10:00:00.000Z level=WARN msg=error reason="no buffer space available"
 `, out.String())

@@ -24,7 +24,7 @@ All of it happens in network namespaces of its own: it needs neither root nor a
 configuration, touches nothing outside, and leaves nothing behind. To a
 terminal it draws a picture, in color unless NO_COLOR is set; otherwise it
 writes lines.`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
 			// The parent ends here, and this program begins once more,
 			// isolated.

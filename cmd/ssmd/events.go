@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -16,10 +15,11 @@ import (
 func newEventsCommand() *cobra.Command {
 	var asJSON, follow bool
 	c := client(&cobra.Command{
-		Use:   "events -f",
-		Short: "Print what happens, as it happens",
-		Long:  "Print what happens, as it happens, until the daemon ends. With --json, an object a line.",
-		Args:  cobra.NoArgs,
+		Use:     "events -f",
+		Short:   "Print what happens, as it happens",
+		Long:    "Print what happens, as it happens, until the daemon ends. With --json, an object a line.",
+		Example: "  ssmd events -f\n  ssmd events -f --json",
+		Args:    noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if !follow {
 				return wrongWords(c, "the daemon keeps no past events, only new ones can be followed: want ssmd events -f")
@@ -29,7 +29,14 @@ func newEventsCommand() *cobra.Command {
 				return err
 			}
 			defer stream.Close()
-			return printEvents(c.OutOrStdout(), stream, asJSON)
+			out := c.OutOrStdout()
+			if asJSON {
+				return printEvents(stream, func(e membership.Event) error { return encoder(out).Encode(e) })
+			}
+			return printEvents(stream, func(e membership.Event) error {
+				_, err := fmt.Fprintln(out, eventLine(e))
+				return err
+			})
 		},
 	})
 	jsonFlag(c, &asJSON)
@@ -37,8 +44,8 @@ func newEventsCommand() *cobra.Command {
 	return c
 }
 
-// printEvents writes events, a line each, until the daemon's last one.
-func printEvents(w io.Writer, stream *control.Events, asJSON bool) error {
+// printEvents prints events until the daemon's last one.
+func printEvents(stream *control.Events, print func(membership.Event) error) error {
 	for {
 		event, err := stream.Next()
 		switch {
@@ -49,15 +56,7 @@ func printEvents(w io.Writer, stream *control.Events, asJSON bool) error {
 		case err != nil:
 			return err
 		}
-		line := eventLine(event)
-		if asJSON {
-			object, err := json.Marshal(event)
-			if err != nil {
-				return err
-			}
-			line = string(object)
-		}
-		if _, err := fmt.Fprintln(w, line); err != nil {
+		if err := print(event); err != nil {
 			return err
 		}
 	}

@@ -16,7 +16,8 @@ func newExplainCommand() *cobra.Command {
 		Use:               "explain NAME",
 		Short:             "Hold every interface against every rule of a membership",
 		Long:              "Hold every interface against every rule of a membership, and say of each rule\nwhat it wants, what it finds and what comes of that: ok, held, wait or reject.",
-		Args:              cobra.ExactArgs(1),
+		Example:           "  ssmd explain feed-a",
+		Args:              oneName,
 		ValidArgsFunction: completeName,
 		RunE: func(c *cobra.Command, args []string) error {
 			explanation, err := newClient(c).Explain(c.Context(), args[0])

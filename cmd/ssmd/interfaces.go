@@ -15,7 +15,8 @@ func newInterfacesCommand() *cobra.Command {
 	c := client(&cobra.Command{
 		Use:   "interfaces",
 		Short: "Print the interfaces as the daemon sees them",
-		Args:  cobra.NoArgs,
+		Long:  "Print the interfaces as the daemon sees them. An instance is one life of an\ninterface: one that is re-created is another instance, also on the same index.",
+		Args:  noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
 			interfaces, err := newClient(c).Interfaces(c.Context())
 			if err != nil {

@@ -4,6 +4,7 @@ import (
 	"io"
 	"log/slog"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -16,10 +17,11 @@ const logLines = 4096
 // logQueue stands between whoever logs and a slow reader of the log: Write
 // never waits. Lines that do not fit are dropped and counted.
 type logQueue struct {
-	lines   chan []byte
-	dropped atomic.Uint64
-	stopped chan struct{}
-	written chan struct{}
+	lines    chan []byte
+	dropped  atomic.Uint64
+	stopping sync.Once
+	stopped  chan struct{}
+	written  chan struct{}
 }
 
 func newLogQueue() *logQueue {
@@ -64,9 +66,10 @@ func (q *logQueue) writeTo(w io.Writer, settings config.Log) {
 	}
 }
 
-// stop waits until everything is written, but no longer than patience.
+// stop waits until everything is written, but no longer than patience. It may be
+// called again.
 func (q *logQueue) stop(patience time.Duration) {
-	close(q.stopped)
+	q.stopping.Do(func() { close(q.stopped) })
 	select {
 	case <-q.written:
 	case <-time.After(patience):

@@ -31,17 +31,15 @@ func newRoot() *cobra.Command {
 interfaces come and go.
 
 Exit codes: 0 good, 1 it failed, 2 the words were wrong, 3 not joined.`,
-		Version:           buildVersion().Version,
-		SilenceErrors:     true,
-		SilenceUsage:      true,
-		Args:              knownCommand,
-		RunE:              needsCommand,
-		PersistentPreRunE: refuseSocket,
+		Version:       buildVersion().Version,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          knownCommand,
+		RunE:          needsCommand,
 
 		SuggestionsMinimumDistance: 2,
 	}
 	root.SetVersionTemplate("ssmd {{.Version}}\n")
-	root.PersistentFlags().String(socketFlag, "", "for commands that ask the daemon: `path` of its control socket (default SSMD_CONTROL_SOCKET, or "+defaultSocket+")")
 	root.AddCommand(
 		newRunCommand(),
 		newCheckCommand(),

@@ -79,11 +79,11 @@ func link(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(netlink.LinkSetAlias(l, "red \x1b[31m"))
 }
 
-// sendSignal signals the daemon that holds a lock file: signal TERM|HUP|KILL FILE.
+// sendSignal signals the daemon that holds a lock file: signal NAME FILE.
 func sendSignal(ts *testscript.TestScript, _ bool, args []string) {
-	known := map[string]syscall.Signal{"TERM": syscall.SIGTERM, "HUP": syscall.SIGHUP, "KILL": syscall.SIGKILL}
+	known := map[string]syscall.Signal{"TERM": syscall.SIGTERM, "HUP": syscall.SIGHUP, "KILL": syscall.SIGKILL, "STOP": syscall.SIGSTOP, "CONT": syscall.SIGCONT}
 	if len(args) != 2 || known[args[0]] == 0 {
-		ts.Fatalf("usage: signal TERM|HUP|KILL LOCKFILE")
+		ts.Fatalf("usage: signal TERM|HUP|KILL|STOP|CONT LOCKFILE")
 	}
 	pid, err := strconv.Atoi(strings.TrimSpace(ts.ReadFile(args[1])))
 	ts.Check(err)

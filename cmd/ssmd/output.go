@@ -9,31 +9,59 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
-	"unicode"
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
+
+	"github.com/ssmd-project/ssmd/internal/text"
 )
 
 // none stands for an empty cell.
 const none = "-"
 
-// printable returns text as it is if a terminal shows it as it is, and quoted
-// otherwise: names and aliases of interfaces are somebody else's words and may
-// hold escape sequences.
-func printable(text string) string {
-	if utf8.ValidString(text) && strings.IndexFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) < 0 {
-		return text
+// printable returns words as a terminal shows them, with an escape for each
+// character that it would not show: names and aliases of interfaces are somebody
+// else's words and may hold escape sequences.
+func printable(words string) string {
+	if text.Printable(words) {
+		return words
 	}
-	return strconv.Quote(text)
+	var b strings.Builder
+	for len(words) > 0 {
+		_, size := utf8.DecodeRuneInString(words)
+		if character := words[:size]; text.Printable(character) {
+			b.WriteString(character)
+		} else {
+			b.WriteString(strings.Trim(strconv.Quote(character), `"`))
+		}
+		words = words[size:]
+	}
+	return b.String()
 }
 
-// cell is printable text for a table, with a sign for nothing.
-func cell(text string) string {
-	if text == "" {
+// cell is printable words for a table, with a sign for nothing.
+func cell(words string) string {
+	if words == "" {
 		return none
 	}
-	return printable(text)
+	return printable(words)
+}
+
+// shorten cuts words that are longer than a line.
+func shorten(words string) string {
+	const longest = 200
+	if utf8.RuneCountInString(words) <= longest {
+		return words
+	}
+	return string([]rune(words)[:longest-3]) + "..."
+}
+
+// fileName is the name of a configuration file, for people.
+func fileName(path string) string {
+	if path == "-" {
+		return "<standard input>"
+	}
+	return printable(path)
 }
 
 // age returns how long ago a moment was, as a person says it.
@@ -66,8 +94,8 @@ func newTable(w io.Writer, header ...string) table {
 }
 
 func (t table) row(cells ...string) {
-	for i, text := range cells {
-		cells[i] = cell(text)
+	for i, words := range cells {
+		cells[i] = cell(words)
 	}
 	// The writer below keeps its first error for Flush.
 	_, _ = fmt.Fprintln(t.w, strings.Join(cells, "\t"))
@@ -87,10 +115,15 @@ func output(c *cobra.Command, print func(io.Writer) error) error {
 
 // printJSON writes an object as the control API sends it, but indented.
 func printJSON(w io.Writer, object any) error {
-	encoder := json.NewEncoder(w)
-	encoder.SetEscapeHTML(false)
-	encoder.SetIndent("", "  ")
-	return encoder.Encode(object)
+	e := encoder(w)
+	e.SetIndent("", "  ")
+	return e.Encode(object)
+}
+
+func encoder(w io.Writer) *json.Encoder {
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	return e
 }
 
 // jsonFlag adds -j/--json.

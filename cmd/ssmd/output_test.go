@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -60,11 +61,15 @@ func TestPrintStatuses(t *testing.T) {
 	got := printed(t, func(w io.Writer) error {
 		return printStatuses(w, now, []membership.Status{feedA, feedB, feedC})
 	})
-	compare(t, `NAME    STATE     JOINED  INTERFACE      SINCE  REASON
-feed-a  joined    2/2     eth0           5m3s   eth0 (instance 7) matches name=eth0
-feed-b  degraded  2/3     "a\x1b[31m",b  3s     1 refused
-feed-c  waiting   0/1     -              5m3s   "no interface matches alias=\u202eevil"
+	compare(t, `NAME    STATE     JOINED  INTERFACE    SINCE  REASON
+feed-a  joined    2/2     eth0         5m3s   eth0 (instance 7) matches name=eth0
+feed-b  degraded  2/3     a\x1b[31m,b  3s     1 refused
+feed-c  waiting   0/1     -            5m3s   no interface matches alias=\u202eevil
 `, got)
+}
+
+func TestPrintNoStatuses(t *testing.T) {
+	compare(t, "There is no membership.\n", printed(t, func(w io.Writer) error { return printStatuses(w, now, nil) }))
 }
 
 func TestPrintStatus(t *testing.T) {
@@ -85,7 +90,7 @@ state     degraded
 since     2026-11-23T10:05:00Z, 3s ago
 reason    1 refused
 channels  2 of 3 joined
-attached  "a\x1b[31m" (ifindex 1, instance 8) for 5m3s: 2 joined, 1 refused
+attached  a\x1b[31m (ifindex 1, instance 8) for 5m3s: 2 joined, 1 refused
 attached  b (ifindex 2, instance 9) for 5m3s: 2 joined, in namespace blue
 previous  c (instance 4), mac -, subnet -
 counters  0 attaches, 0 detaches, 0 reattaches, 0 reannounces, 0 repairs, 0 errors
@@ -100,7 +105,7 @@ func TestDaemonLine(t *testing.T) {
 		Memberships: map[membership.State]int{membership.StateJoined: 2, membership.StateHeld: 1, membership.StateEnded: 0},
 		Channels:    control.Channels{Wanted: 9, Joined: 8},
 	}
-	compare(t, `ssmd v1, process 7, for 5m3s; "/etc/\a.yaml"; 2 joined; 1 held; 8 of 9 channels joined`, daemonLine(now, d))
+	compare(t, `ssmd v1, process 7, for 5m3s; /etc/\a.yaml; 2 joined; 1 held; 8 of 9 channels joined`, daemonLine(now, d))
 }
 
 func TestPrintExplanation(t *testing.T) {
@@ -124,9 +129,9 @@ func TestPrintExplanation(t *testing.T) {
 	compare(t, `feed-b: degraded, 2 of 3 channels joined: 1 refused
   10.1.0.1@232.1.1.2 on b: no buffer space available
 
-b (ifindex 2, instance 9), attached: accept: "matches name=b alias=x\x1b[2J"
+b (ifindex 2, instance 9), attached: accept: matches name=b alias=x\x1b[2J
   ok  name   wanted b*  found b
-  ok  alias  wanted x*  "found x\x1b[2J"
+  ok  alias  wanted x*  found x\x1b[2J
 
 c (ifindex 3, instance 10): reject: name: wanted b*, found c
   reject  name        wanted b*  found c
@@ -152,9 +157,9 @@ func TestPrintInterfaces(t *testing.T) {
 		{ID: 7, Index: 12, Name: "eth\x9b0", Kind: "veth", MTU: 1000, Multicast: true, MAC: "02:00:00:00:00:01", Alias: "to\tpeer", IPv4: alive,
 			Addresses: []ifwatch.Address{{Prefix: netip.MustParsePrefix("10.1.0.2/24")}, {Prefix: netip.MustParsePrefix("2001:db8::2/64"), Tentative: true}}},
 	}
-	compare(t, `IFINDEX  NAME        INSTANCE  KIND      FLAGS              MTU    MAC                ADDRESSES                              ALIAS
-1        lo          1         physical  up,carrier         65536  -                  -                                      -
-12       "eth\x9b0"  7         veth      multicast,no-ipv6  1000   02:00:00:00:00:01  10.1.0.2/24,2001:db8::2/64(tentative)  "to\tpeer"
+	compare(t, `IFINDEX  NAME      INSTANCE  KIND      FLAGS              MTU    MAC                ADDRESSES                              ALIAS
+1        lo        1         physical  up,carrier         65536  -                  -                                      -
+12       eth\x9b0  7         veth      multicast,no-ipv6  1000   02:00:00:00:00:01  10.1.0.2/24,2001:db8::2/64(tentative)  to\tpeer
 `, printed(t, func(w io.Writer) error { return printInterfaces(w, interfaces) }))
 }
 
@@ -165,7 +170,7 @@ func TestEventLine(t *testing.T) {
 		"2026-11-23T10:00:00.000000Z state feed-a joined": {
 			Time: then, Type: membership.EventState, Membership: "feed-a", State: membership.StateJoined},
 		"2026-11-23T10:00:00.000000Z missed 1 event": {Time: then.In(time.FixedZone("x", 3600)), Type: membership.EventMissed, Missed: 1},
-		`2026-11-23T10:00:00.000000Z error on "\x1b" (instance 1): "a\nb"`: {
+		`2026-11-23T10:00:00.000000Z error on \x1b (instance 1): a\nb`: {
 			Time: then, Type: membership.EventError, Interface: "\x1b", Instance: 1, Reason: "a\nb"},
 	}
 	for want, event := range tests {
@@ -176,7 +181,7 @@ func TestEventLine(t *testing.T) {
 func TestPrintable(t *testing.T) {
 	for text, want := range map[string]string{
 		"": "", "eth0": "eth0", "ä 好 µ": "ä 好 µ", `a"b`: `a"b`,
-		"a\x1b]0;b\a": `"a\x1b]0;b\a"`, "\u202e": `"\u202e"`, "\xff": `"\xff"`, "a\u2028b": `"a\u2028b"`, "\u009b1m": `"\u009b1m"`,
+		"a\x1b]0;b\a": `a\x1b]0;b\a`, "\u202e": `\u202e`, "\xff": `\xff`, "a\u2028b": `a\u2028b`, "\u009b1m": `\u009b1m`, "\"\n\"": `"\n"`,
 	} {
 		if got := printable(text); got != want {
 			t.Errorf("printable(%q) = %s, want %s", text, got, want)
@@ -203,7 +208,7 @@ func TestReport(t *testing.T) {
 	}{
 		"good":  {nil, 0, ""},
 		"plain": {errors.New("broke"), 1, "ssmd: broke\n"},
-		"lines": {errors.New("a\nb\x1b"), 1, "ssmd: a\nssmd: \"b\\x1b\"\n"},
+		"lines": {errors.New("a\nb\x1b"), 1, "ssmd: a\nssmd: b\\x1b\n"},
 		"code":  {&exitError{Code: 3, Err: errors.New("not yet")}, 3, "ssmd: not yet\n"},
 		"quiet": {&exitError{Code: 3}, 3, ""},
 	}
@@ -214,5 +219,18 @@ func TestReport(t *testing.T) {
 				t.Errorf("got %d %q, want %d %q", code, b.String(), test.code, test.want)
 			}
 		})
+	}
+}
+
+func TestLongReasonsAreShortenedInTheTableOnly(t *testing.T) {
+	long := feedC
+	long.Reason = strings.Repeat("ä", 1000)
+	table := printed(t, func(w io.Writer) error { return printStatuses(w, now, []membership.Status{long}) })
+	if !strings.HasSuffix(table, " "+strings.Repeat("ä", 197)+"...\n") {
+		t.Errorf("got %s", table)
+	}
+	whole := printed(t, func(w io.Writer) error { return printStatus(w, now, long) })
+	if !strings.Contains(whole, long.Reason) {
+		t.Errorf("got %s", whole)
 	}
 }

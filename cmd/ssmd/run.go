@@ -30,7 +30,7 @@ SIGTERM or SIGINT; then leave every group. A second signal ends it at once.
 With --join and without --config no file is read. It runs as any user who may
 make the control socket.`,
 		Example: "  ssmd run -c /etc/ssmd/ssmd.yaml\n  ssmd run --join 10.1.0.1@232.1.1.1%eth0 --control-socket /tmp/ssmd.sock",
-		Args:    cobra.NoArgs,
+		Args:    noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
 			loaded, err := loadForRun(c, o)
 			if err != nil {
@@ -44,9 +44,11 @@ make the control socket.`,
 	return c
 }
 
+const configFlag = "config"
+
 // configFlags adds --config and the flags of the daemon's own settings.
 func configFlags(c *cobra.Command, o *config.Options) {
-	c.Flags().StringVarP(&o.Path, "config", "c", "", "the configuration `file`, - for standard input (default: the first ssmd.yaml found)")
+	c.Flags().StringVarP(&o.Path, configFlag, "c", "", "the configuration `file`, - for standard input (default: ~/.config/ssmd/ssmd.yaml, else /etc/ssmd/ssmd.yaml)")
 	config.AddFlags(c.Flags())
 	o.Flags = c.Flags()
 }
@@ -84,13 +86,16 @@ func run(ctx context.Context, loaded config.Config, stderr *os.File) error {
 	go queue.writeTo(stderr, loaded.Log)
 	defer queue.stop(time.Second)
 	log := newLogger(loaded.Log, queue)
+	ctx, stop := onSignals(ctx, log, func(code int) {
+		queue.stop(time.Second)
+		os.Exit(code)
+	})
+	defer stop()
 
 	listener, err := control.Listen(loaded.Control.Socket, loaded.Control.Mode, loaded.Control.Group)
 	if err != nil {
 		return err
 	}
-	ctx, stop := onSignals(ctx, log, os.Exit)
-	defer stop()
 	d := daemon{config: loaded, listener: listener, log: log, started: time.Now()}
 	return d.run(ctx)
 }

@@ -33,6 +33,7 @@ func handleSignals(signals <-chan os.Signal, end func(), log *slog.Logger, exit 
 		case s == syscall.SIGHUP:
 			log.Warn("reload is not supported yet: to read a changed file, restart", "signal", s.String())
 		case ending:
+			log.Warn("ended at once, by a second signal: the kernel leaves the groups", "signal", s.String())
 			exit(exitFailed)
 		default:
 			ending = true

@@ -27,7 +27,8 @@ func newStatusCommand() *cobra.Command {
 		Use:               "status [NAME]",
 		Short:             "Print how the memberships stand",
 		Long:              "Print how the memberships stand, or one of them in full.\nWith a NAME the exit code is 3 where it is not joined.",
-		Args:              cobra.MaximumNArgs(1),
+		Example:           "  ssmd status\n  ssmd status feed-a --json",
+		Args:              maybeName,
 		ValidArgsFunction: completeName,
 		RunE: func(c *cobra.Command, args []string) error {
 			o.client, o.now = newClient(c), time.Now()
@@ -80,11 +81,16 @@ func runStatusOf(ctx context.Context, o statusOptions, name string) error {
 	return err
 }
 
-// printStatuses writes a table, a line a membership.
+// printStatuses writes a table, a line a membership. What is longer than a line
+// is shortened: printStatus writes it whole.
 func printStatuses(w io.Writer, now time.Time, statuses []membership.Status) error {
+	if len(statuses) == 0 {
+		_, err := fmt.Fprintln(w, "There is no membership.")
+		return err
+	}
 	t := newTable(w, "NAME", "STATE", "JOINED", "INTERFACE", "SINCE", "REASON")
 	for _, s := range statuses {
-		t.row(s.Name, string(s.State), fmt.Sprintf("%d/%d", s.Joined, s.Channels), attachedTo(s), age(now.Sub(s.Since)), s.Reason)
+		t.row(s.Name, string(s.State), fmt.Sprintf("%d/%d", s.Joined, s.Channels), shorten(attachedTo(s)), age(now.Sub(s.Since)), shorten(s.Reason))
 	}
 	return t.flush()
 }
@@ -92,7 +98,7 @@ func printStatuses(w io.Writer, now time.Time, statuses []membership.Status) err
 func attachedTo(s membership.Status) string {
 	names := make([]string, len(s.Attachments))
 	for i, a := range s.Attachments {
-		names[i] = printable(a.Interface)
+		names[i] = a.Interface
 	}
 	return strings.Join(names, ",")
 }
@@ -101,7 +107,7 @@ func attachedTo(s membership.Status) string {
 func daemonLine(now time.Time, d control.Daemon) string {
 	parts := []string{fmt.Sprintf("ssmd %s, process %d, for %s", d.Version, d.PID, age(now.Sub(d.Started)))}
 	if d.ConfigFile != "" {
-		parts = append(parts, printable(d.ConfigFile))
+		parts = append(parts, fileName(d.ConfigFile))
 	}
 	for _, state := range membership.States() {
 		if n := d.Memberships[state]; n > 0 {

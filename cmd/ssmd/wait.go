@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -29,7 +30,7 @@ func newWaitCommand() *cobra.Command {
 		Short:             "Wait until a membership is in a state",
 		Long:              "Wait until a membership is in a state, and for the daemon itself if need be.\nThe exit code is 3 where that does not come in time.",
 		Example:           "  ssmd wait feed-a --state joined --timeout 10s",
-		Args:              cobra.ExactArgs(1),
+		Args:              oneName,
 		ValidArgsFunction: completeName,
 		RunE: func(c *cobra.Command, args []string) error {
 			o.client, o.name, o.state = newClient(c), args[0], membership.State(state)
@@ -75,12 +76,9 @@ func runWait(parent context.Context, o waitOptions) error {
 			return nil
 		case ctx.Err() != nil:
 			return notInTime(parent, ctx, o)
-		case errors.Is(err, errEnded):
-			pause = shortest
-		case !errors.Is(err, control.ErrNoDaemon):
+		case !passing(err):
 			return err
 		}
-		// No daemon yet, or it has just ended: another may come.
 		select {
 		case <-ctx.Done():
 		case <-time.After(pause):
@@ -89,22 +87,29 @@ func runWait(parent context.Context, o waitOptions) error {
 	}
 }
 
-// errEnded says that the daemon was there and went away.
-var errEnded = errors.New("the daemon ended")
+// passing reports whether an error may pass by itself: where there is no daemon
+// yet, or one that has just ended, is stopped or has too much to do.
+func passing(err error) bool {
+	if problem, ok := errors.AsType[*control.Problem](err); ok {
+		return problem.Status == http.StatusServiceUnavailable
+	}
+	_, unreachable := errors.AsType[*control.DialError](err)
+	return !unreachable || errors.Is(err, control.ErrNoDaemon)
+}
 
 // waitConnected waits with one daemon. It follows the events first and asks
 // for the state then, so that no change falls in between.
 func waitConnected(ctx context.Context, o waitOptions) error {
 	stream, err := o.client.Events(ctx)
 	if err != nil {
-		return orEnded(err)
+		return err
 	}
 	defer stream.Close()
 	for ask := true; ; {
 		if ask {
 			status, err := o.client.Membership(ctx, o.name)
 			if err != nil {
-				return orEnded(err)
+				return err
 			}
 			if status.State == o.state {
 				return nil
@@ -112,7 +117,7 @@ func waitConnected(ctx context.Context, o waitOptions) error {
 		}
 		event, err := stream.Next()
 		if err != nil {
-			return fmt.Errorf("%w: %w", errEnded, err)
+			return err
 		}
 		if event.Type == membership.EventState && event.Membership == o.name && event.State == o.state {
 			return nil
@@ -121,16 +126,6 @@ func waitConnected(ctx context.Context, o waitOptions) error {
 		// the state be asked for again.
 		ask = event.Type == membership.EventMissed || event.Type == membership.EventReloaded
 	}
-}
-
-// orEnded tells a daemon that went away from one that refuses and from none.
-func orEnded(err error) error {
-	_, refused := errors.AsType[*control.Problem](err)
-	_, unreachable := errors.AsType[*control.DialError](err)
-	if (refused || unreachable) && !errors.Is(err, membership.ErrStopped) {
-		return err
-	}
-	return fmt.Errorf("%w: %w", errEnded, err)
 }
 
 // notInTime says how the membership stands at the end. If it came to the state
@@ -142,6 +137,9 @@ func notInTime(parent, ctx context.Context, o waitOptions) error {
 	last, cancel := context.WithTimeout(parent, time.Second)
 	defer cancel()
 	status, err := o.client.Membership(last, o.name)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = errors.New("the daemon does not answer: is it stopped?")
+	}
 	if err != nil {
 		return &exitError{Code: exitNotJoined, Err: fmt.Errorf("%s is not %s after %s: %w", o.name, o.state, o.timeout, err)}
 	}

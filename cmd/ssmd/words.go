@@ -4,6 +4,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/ssmd-project/ssmd/membership"
 )
 
 // strict makes every wrong word of the command line a wordsError, those of
@@ -32,6 +34,38 @@ func checkArguments(c *cobra.Command) {
 	for _, below := range c.Commands() {
 		checkArguments(below)
 	}
+}
+
+// noArguments refuses arguments, and says where a file's name belongs.
+func noArguments(c *cobra.Command, args []string) error {
+	switch {
+	case len(args) == 0:
+		return nil
+	case c.Flags().Lookup(configFlag) != nil:
+		return wrongWords(c, "%q is no flag: want -c FILE for a configuration file", args[0])
+	}
+	return wrongWords(c, "%q is one word too many", args[0])
+}
+
+// oneName wants the name of a membership.
+func oneName(c *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return wrongWords(c, "the name of a membership is missing, want %s", c.UseLine())
+	}
+	return maybeName(c, args)
+}
+
+// maybeName takes the name of a membership, or none.
+func maybeName(c *cobra.Command, args []string) error {
+	if len(args) > 1 {
+		return wrongWords(c, "%q is one word too many, want %s", args[1], c.UseLine())
+	}
+	for _, name := range args {
+		if err := membership.ValidateName(name); err != nil {
+			return wrongWords(c, "name of a membership: %w", err)
+		}
+	}
+	return nil
 }
 
 // knownCommand refuses arguments of a command that only has commands below it.
