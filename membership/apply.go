@@ -18,6 +18,7 @@ func (k *keeper) apply(wishes []*wish, now time.Time) {
 	for _, w := range wishes {
 		wanted[w.name] = w
 	}
+	k.beginRequest(now)
 	var added, changed, removed int
 	for _, name := range slices.Sorted(maps.Keys(k.members)) {
 		if wanted[name] == nil {
@@ -41,6 +42,7 @@ func (k *keeper) apply(wishes []*wish, now time.Time) {
 }
 
 func (k *keeper) put(w *wish, now time.Time) {
+	k.beginRequest(now)
 	switch m := k.members[w.name]; {
 	case m == nil:
 		k.add(w, now)
@@ -55,10 +57,13 @@ func (k *keeper) delete(name string, now time.Time) bool {
 	if m == nil {
 		return false
 	}
+	k.beginRequest(now)
 	k.remove(m, now)
 	k.endRequest(now)
 	return true
 }
+
+func (k *keeper) beginRequest(now time.Time) { k.cause, k.began = CauseRequest, now }
 
 // endRequest joins and leaves what a request led to. The members that it
 // concerned are judged already; no other is affected.
@@ -76,15 +81,11 @@ func (k *keeper) add(w *wish, now time.Time) {
 }
 
 func (k *keeper) remove(m *member, now time.Time) {
-	k.leaveAll(m, "the membership was removed", now)
+	for _, a := range slices.Clone(m.attachments) {
+		k.leave(a, CauseRequest, "the membership was removed", now)
+	}
 	k.quit(m)
 	delete(k.members, m.wish.name)
-}
-
-func (k *keeper) leaveAll(m *member, reason string, now time.Time) {
-	for _, a := range slices.Clone(m.attachments) {
-		k.leave(a, CauseRequest, reason, now)
-	}
 }
 
 // enter puts a member under the rule of its wish.
@@ -129,21 +130,27 @@ func (r *rule) detach(id ifwatch.ID) {
 
 // change gives a member another wish. Where it may, it stays attached.
 func (k *keeper) change(m *member, w *wish, now time.Time) {
-	if m.wish.socket != w.socket {
-		k.leaveAll(m, "the membership has another socket", now)
-	}
-	for n, a := range slices.Clone(m.attachments) {
+	otherSocket := m.wish.socket != w.socket
+	otherSelector := m.wish.selectorKey != w.selectorKey
+	kept := 0
+	for _, a := range slices.Clone(m.attachments) {
 		i := a.instance.now
-		switch v := w.rules.Selector.Match(i); {
-		case v.Result() == reattach.Reject:
+		v := w.rules.Selector.Match(i)
+		switch {
+		case otherSocket:
+			k.leave(a, CauseRequest, "the membership has another socket", now)
+		case otherSelector && v.Result() == reattach.Reject:
 			k.leave(a, CauseRequest, "the changed membership does not match: "+v.Reason(), now)
-		case n > 0 && w.rules.Attach == reattach.AttachOne:
+		case kept > 0 && w.rules.Attach == reattach.AttachOne:
 			k.leave(a, CauseRequest, "the changed membership attaches to one interface", now)
+		case !w.aliveOn(i):
+			k.leave(a, CauseRequest, "the changed membership has no channels of a family that lives there", now)
 		default:
 			a.exchange(m.wish, w)
+			kept++
 		}
 	}
-	if m.wish.socket != w.socket || m.rule.rules.Selector.String() != w.rules.Selector.String() {
+	if otherSocket || otherSelector {
 		m.lost = nil // it begins anew: nothing takes the place of something else
 	}
 	k.quit(m)

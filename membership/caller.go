@@ -2,7 +2,6 @@ package membership
 
 import (
 	"errors"
-	"fmt"
 	"net"
 	"net/netip"
 	"os"
@@ -21,14 +20,21 @@ type callerSocket struct {
 	socket callersMemberSocket
 	index  int
 	lost   int
+	lot    *parkingLot
 	ended  func() bool // whether the life that this is for has ended
 	bound  bool        // to the right device, where it is bound to one
 	joined []Channel   // oldest first
 }
 
+// cookie tells sockets apart, whatever a program calls them. It is never zero
+// and never that of a former socket.
+type cookie uint64
+
 // callersMemberSocket is a memberSocket that may be bound to a device.
 type callersMemberSocket interface {
 	memberSocket
+	// cookie tells the socket from every other.
+	cookie() cookie
 	// rebind binds the socket to the device of an index where it is bound
 	// to that of the lost index, or of one that nobody has: it would
 	// receive nothing.
@@ -37,9 +43,13 @@ type callersMemberSocket interface {
 
 // newCallerSocket prepares the caller's socket for memberships on an index.
 // lost is the index of the instance whose place this one takes, or zero.
-func newCallerSocket(k kernel, f ifwatch.Family, s callersMemberSocket, index, lost int, ended func() bool) *callerSocket {
-	return &callerSocket{kernel: k, family: f, socket: s, index: index, lost: lost, ended: ended}
+func newCallerSocket(k kernel, f ifwatch.Family, s callersMemberSocket, index, lost int, lot *parkingLot, ended func() bool) *callerSocket {
+	return &callerSocket{kernel: k, family: f, socket: s, index: index, lost: lost, lot: lot, ended: ended}
 }
+
+// errStaleEntry says that a group has an entry of a dead life on the socket,
+// and no memory or descriptor is left for the ballast with which to free it.
+var errStaleEntry = errors.New("the socket has the group from a former interface still")
 
 func (c *callerSocket) expect(int) {}
 
@@ -53,6 +63,9 @@ func (c *callerSocket) join(channel Channel) (*sourceSet, error) {
 	if c.ended() {
 		return nil, errEnded
 	}
+	if stale, found := c.lot.takeEntry(c.index, c.socket.cookie(), channel.Group); found && !c.free(stale) {
+		return nil, errStaleEntry
+	}
 	if err := c.socket.join(c.index, channel); err != nil {
 		return nil, err
 	}
@@ -61,36 +74,47 @@ func (c *callerSocket) join(channel Channel) (*sourceSet, error) {
 }
 
 func (c *callerSocket) leave(channel Channel, _ *sourceSet) error {
-	c.joined = slices.DeleteFunc(c.joined, func(x Channel) bool { return x == channel })
-	return c.socket.leave(c.index, channel)
+	c.joined = deleteLast(c.joined, channel)
+	err := c.socket.leave(c.index, channel)
+	if errors.Is(err, unix.ENODEV) {
+		// The index is vacant: nobody is robbed, and every source is stale.
+		_ = c.socket.leaveGroup(c.index, channel.Group)
+	}
+	return err
 }
 
 func (c *callerSocket) release() {
-	for _, channel := range slices.Backward(c.joined) {
-		_ = c.socket.leave(c.index, channel) // the socket may be closed by now
+	for len(c.joined) > 0 {
+		_ = c.leave(c.joined[len(c.joined)-1], nil) // the socket may be closed by now
 	}
-	c.joined = nil
 }
 
 // abandon frees the socket's entries of the dead life, which otherwise use up
 // its room, and which would make a join in a new life of the same index
-// ineffective. Where the index is occupied again, ballast joins each channel
-// there first: leaving then takes the ballast's membership and nobody else's.
-func (c *callerSocket) abandon(lot *parkingLot) {
-	ballast := newOwnSockets(c.kernel, c.family, c.index, func() bool { return false })
+// ineffective.
+func (c *callerSocket) abandon() {
 	groups, channels := c.byGroup()
 	for _, group := range groups {
-		leave := func() { _ = c.socket.leaveGroup(c.index, group) } // refused where the caller left it
-		if c.socket.occupied(c.index) && !joinAll(ballast, channels[group]) {
-			lot.freeOrPark(c.index, staleSocket{c.socket, leave}) // rather a stale entry than a theft
-			continue
-		}
-		leave()
-	}
-	for _, s := range ballast.sockets {
-		lot.closeOrPark(c.index, s.holdingSocket) // never to leave in this life of the index
+		c.free(staleEntry{c.socket.cookie(), group, channels[group]})
 	}
 	c.joined = nil
+}
+
+// free frees an entry of a dead life, and reports whether it could. Where the
+// index is occupied again, ballast joins its channels there first: leaving then
+// takes the ballast's membership and nobody else's. Without the ballast, rather
+// a stale entry than a theft.
+func (c *callerSocket) free(stale staleEntry) bool {
+	leave := func() { _ = c.socket.leaveGroup(c.index, stale.group) } // refused where the caller left it
+	ballast := newOwnSockets(c.kernel, c.family, c.index, c.lot, func() bool { return false })
+	freed := !c.socket.occupied(c.index) || joinAll(ballast, stale.channels)
+	if freed {
+		leave()
+	} else {
+		c.lot.freeOrPark(c.index, staleSocket{c.socket, leave, stale})
+	}
+	ballast.abandon() // never to leave in this life of the index
+	return freed
 }
 
 // byGroup returns the groups, newest first, and the channels of each.
@@ -115,27 +139,6 @@ func joinAll(o *ownSockets, channels []Channel) bool {
 		}
 	}
 	return true
-}
-
-func (s *linuxSocket) rebind(index, lost int) error {
-	var bound int
-	var err error
-	controlErr := s.conn.Control(func(fd uintptr) {
-		bound, err = unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_BINDTOIFINDEX)
-		if err != nil || bound == 0 || bound == index || bound != lost && indexOccupied(int(fd), bound, s.family) {
-			return
-		}
-		err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_BINDTOIFINDEX, index)
-	})
-	switch {
-	case controlErr != nil:
-		return controlErr
-	case errors.Is(err, unix.EPERM):
-		return fmt.Errorf("bind socket to interface %d instead of %d: %w (needs CAP_NET_RAW)", index, bound, err)
-	case err != nil:
-		return fmt.Errorf("bind socket to interface %d: %w", index, err)
-	}
-	return nil
 }
 
 // isClosed reports whether an error says that the caller closed its socket.

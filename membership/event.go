@@ -33,7 +33,7 @@ const (
 	CauseRequest  Cause = "request"  // the wish was added, changed or removed
 	CauseShutdown Cause = "shutdown" // the manager ends
 	CauseKernel   Cause = "kernel"   // an answer of the kernel
-	CauseSocket   Cause = "socket"   // the caller's socket was closed
+	CauseSocket   Cause = "socket"   // the caller's socket is closed or of no use
 )
 
 // Event is one thing that happened, in the form of the control API.

@@ -51,10 +51,11 @@ func (h *hub) end() {
 
 // Subscription is one reader's queue of events. A reader that is too slow
 // loses the oldest ones and is told how many (EventMissed); it never slows the
-// manager. One goroutine at a time may call Next.
+// manager. Its methods are safe for concurrent use; each event goes to one call
+// of Next.
 type Subscription struct {
 	hub  *hub
-	wake chan struct{}
+	wake chan struct{} // there is something in the queue, or the end
 
 	mu     sync.Mutex
 	queue  []Event
@@ -92,16 +93,11 @@ func (s *Subscription) signal() {
 // manager's last event, and ctx's error when that ends first.
 func (s *Subscription) Next(ctx context.Context) (Event, error) {
 	for {
-		if e, ok := s.pop(); ok {
+		e, found, ended := s.pop()
+		switch {
+		case found:
 			return e, nil
-		}
-		s.mu.Lock()
-		ended := s.ended
-		s.mu.Unlock()
-		if ended {
-			if e, ok := s.pop(); ok { // pushed in between
-				return e, nil
-			}
+		case ended:
 			return Event{}, io.EOF
 		}
 		select {
@@ -112,20 +108,23 @@ func (s *Subscription) Next(ctx context.Context) (Event, error) {
 	}
 }
 
-func (s *Subscription) pop() (Event, bool) {
+// pop takes the next event, and wakes the next reader where there is more.
+func (s *Subscription) pop() (e Event, found, ended bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.queue) == 0 {
-		return Event{}, false
-	}
-	e := s.queue[0]
-	if s.missed > 0 {
-		missed := Event{Time: e.Time, Type: EventMissed, Missed: s.missed}
+	switch {
+	case len(s.queue) == 0:
+	case s.missed > 0:
+		e, found = Event{Time: s.queue[0].Time, Type: EventMissed, Missed: s.missed}, true
 		s.missed = 0
-		return missed, true
+	default:
+		e, found = s.queue[0], true
+		s.queue = s.queue[1:]
 	}
-	s.queue = s.queue[1:]
-	return e, true
+	if len(s.queue) > 0 || s.ended {
+		s.signal()
+	}
+	return e, found, s.ended
 }
 
 // Close ends the subscription and drops what was not read. Next returns io.EOF
@@ -135,7 +134,7 @@ func (s *Subscription) Close() {
 	delete(s.hub.subscriptions, s)
 	s.hub.mu.Unlock()
 	s.mu.Lock()
-	s.queue, s.missed = nil, 0
+	s.queue, s.missed, s.ended = nil, 0, true
 	s.mu.Unlock()
-	s.end()
+	s.signal()
 }

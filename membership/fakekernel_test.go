@@ -1,10 +1,9 @@
 package membership
 
 import (
+	"net"
 	"net/netip"
 	"syscall"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/ssmd-project/ssmd/ifwatch"
 )
@@ -13,17 +12,30 @@ import (
 // (index, group), whichever life they were made in; leaving or closing one
 // takes a user from the life that has the index at that time.
 type fakeKernel struct {
-	lives      map[int]*fakeLife
+	ifaces     map[int]*fakeIface
 	maxGroups  int
 	maxSources int
-	open_      map[*fakeSocket]bool
-	joins      int
-	leaves     int
-	refuse     error // every join, while set
+	open_      map[*fakeSocket]bool // the manager's own
+	probes     int                  // open ones
+	sockets    int                  // opened so far
+	joins      []Channel            // in their order
+	leaves     []Channel            // likewise; closing leaves too
+	refuse     error                // every join, while set
+	refuseOnly *Channel             // if set, no other
+	refuseOpen error                // every socket, while set
+	hidden     bool                 // nothing is there to probe
 }
 
-// fakeLife is one life of an index.
+// fakeIface is one life of an index, with the lives of the protocols on it.
+type fakeIface struct {
+	name    string
+	renames int
+	lives   map[ifwatch.Family]*fakeLife
+}
+
+// fakeLife is one life of a protocol at an index.
 type fakeLife struct {
+	iface   *fakeIface
 	groups  map[netip.Addr]*fakeGroup
 	foreign map[Channel]int // joined by other processes
 	dead    bool
@@ -35,16 +47,38 @@ type fakeGroup struct {
 }
 
 func newFakeKernel() *fakeKernel {
-	return &fakeKernel{lives: make(map[int]*fakeLife), maxGroups: 3, maxSources: 2, open_: make(map[*fakeSocket]bool)}
+	return &fakeKernel{ifaces: make(map[int]*fakeIface), maxGroups: 3, maxSources: 2, open_: make(map[*fakeSocket]bool)}
 }
 
-func (k *fakeKernel) begin(index int) {
-	k.lives[index] = &fakeLife{groups: make(map[netip.Addr]*fakeGroup), foreign: make(map[Channel]int)}
+func (k *fakeKernel) begin(index int, name string) {
+	k.ifaces[index] = &fakeIface{name: name, lives: make(map[ifwatch.Family]*fakeLife)}
+	for _, f := range bothFamilies {
+		k.beginProtocol(index, f)
+	}
+}
+
+func (k *fakeKernel) beginProtocol(index int, f ifwatch.Family) {
+	i := k.ifaces[index]
+	i.lives[f] = &fakeLife{iface: i, groups: make(map[netip.Addr]*fakeGroup), foreign: make(map[Channel]int)}
+}
+
+func (k *fakeKernel) endProtocol(index int, f ifwatch.Family) {
+	if life := k.ifaces[index].lives[f]; life != nil {
+		life.dead = true
+	}
+	delete(k.ifaces[index].lives, f)
 }
 
 func (k *fakeKernel) end(index int) {
-	k.lives[index].dead = true
-	delete(k.lives, index)
+	for _, f := range bothFamilies {
+		k.endProtocol(index, f)
+	}
+	delete(k.ifaces, index)
+}
+
+func (k *fakeKernel) rename(index int, name string) {
+	k.ifaces[index].name = name
+	k.ifaces[index].renames++
 }
 
 func (l *fakeLife) add(c Channel, newUser bool) {
@@ -79,6 +113,9 @@ func (l *fakeLife) drop(group netip.Addr, sources []netip.Addr, user bool) {
 
 // hears reports whether datagrams of the channel reach the host.
 func (l *fakeLife) hears(c Channel) bool {
+	if l == nil {
+		return false
+	}
 	g := l.groups[c.Group]
 	return g != nil && g.sources[c.Source] > 0
 }
@@ -90,13 +127,28 @@ func (l *fakeLife) foreignJoin(c Channel) {
 }
 
 func (k *fakeKernel) open(f ifwatch.Family) (holdingSocket, error) {
-	s := &fakeSocket{kernel: k, entries: make(map[fakeEntryKey][]netip.Addr)}
+	if k.refuseOpen != nil {
+		return nil, k.refuseOpen
+	}
+	s := k.socket(f)
 	k.open_[s] = true
 	return s, nil
 }
 
-func (k *fakeKernel) caller(_ ifwatch.Family, c syscall.Conn) (callersMemberSocket, error) {
-	return c.(*fakeConn).socket, nil
+func (k *fakeKernel) socket(f ifwatch.Family) *fakeSocket {
+	k.sockets++
+	return &fakeSocket{kernel: k, family: f, number: cookie(k.sockets), entries: make(map[fakeEntryKey]*fakeEntry)}
+}
+
+func (k *fakeKernel) caller(f ifwatch.Family, c syscall.Conn) (callersMemberSocket, error) {
+	conn := c.(*fakeConn)
+	if conn.unusable != nil {
+		return nil, conn.unusable
+	}
+	if conn.socket.closed {
+		return nil, net.ErrClosed
+	}
+	return fakeCaller{conn.socket, f, conn}, nil
 }
 
 func (k *fakeKernel) limits(err error, _ ifwatch.Family) string {
@@ -106,105 +158,29 @@ func (k *fakeKernel) limits(err error, _ ifwatch.Family) string {
 	return ""
 }
 
-func (k *fakeKernel) probe(name string, _ ifwatch.Family) lifeProbe {
-	return fakeProbe{k.lives[fakeIndex(name)]}
+func (k *fakeKernel) probe(name string, f ifwatch.Family) lifeProbe {
+	for _, i := range k.ifaces {
+		if life := i.lives[f]; i.name == name && life != nil && !k.hidden {
+			k.probes++
+			return &fakeProbe{k, life, i.renames}
+		}
+	}
+	return endedProbe{}
 }
 
-type fakeProbe struct{ life *fakeLife }
-
-func (p fakeProbe) ended() bool { return p.life == nil || p.life.dead }
-func (p fakeProbe) close()      {}
-
-type fakeEntryKey struct {
-	index int
-	group netip.Addr
-}
-
-// fakeSocket is one socket.
-type fakeSocket struct {
+type fakeProbe struct {
 	kernel  *fakeKernel
-	entries map[fakeEntryKey][]netip.Addr
-	closed  bool
+	life    *fakeLife
+	renames int
 }
 
-func (s *fakeSocket) join(index int, c Channel) error {
-	life := s.kernel.lives[index]
-	key := fakeEntryKey{index, c.Group}
-	sources, has := s.entries[key]
-	switch {
-	case s.closed:
-		return unix.EBADF
-	case life == nil:
-		return unix.ENODEV
-	case s.kernel.refuse != nil:
-		return s.kernel.refuse
-	case !has && len(s.entries) == s.kernel.maxGroups:
-		return unix.ENOBUFS
-	}
-	for _, source := range sources {
-		if source == c.Source {
-			return unix.EADDRNOTAVAIL
-		}
-	}
-	if len(sources) == s.kernel.maxSources {
-		return unix.ENOBUFS
-	}
-	s.kernel.joins++
-	s.entries[key] = append(sources, c.Source)
-	life.add(c, !has)
-	return nil
-}
+func (p *fakeProbe) ended() bool { return p.life.dead || p.life.iface.renames != p.renames }
+func (p *fakeProbe) close()      { p.kernel.probes-- }
 
-func (s *fakeSocket) leave(index int, c Channel) error {
-	life := s.kernel.lives[index]
-	if life == nil {
-		return unix.ENODEV
-	}
-	key := fakeEntryKey{index, c.Group}
-	var rest []netip.Addr
-	for _, source := range s.entries[key] {
-		if source != c.Source {
-			rest = append(rest, source)
-		}
-	}
-	if len(rest) == len(s.entries[key]) {
-		return unix.EADDRNOTAVAIL
-	}
-	s.kernel.leaves++
-	life.drop(c.Group, []netip.Addr{c.Source}, len(rest) == 0)
-	s.entries[key] = rest
-	if len(rest) == 0 {
-		delete(s.entries, key)
+// life returns the life of a protocol at an index, nil where there is none.
+func (k *fakeKernel) life(index int, f ifwatch.Family) *fakeLife {
+	if i := k.ifaces[index]; i != nil {
+		return i.lives[f]
 	}
 	return nil
 }
-
-func (s *fakeSocket) leaveGroup(index int, group netip.Addr) error {
-	key := fakeEntryKey{index, group}
-	sources, has := s.entries[key]
-	if !has {
-		return unix.EADDRNOTAVAIL
-	}
-	if life := s.kernel.lives[index]; life != nil {
-		life.drop(group, sources, true)
-	}
-	delete(s.entries, key)
-	return nil
-}
-
-func (s *fakeSocket) occupied(index int) bool { return s.kernel.lives[index] != nil }
-
-func (s *fakeSocket) rebind(int, int) error { return nil }
-
-func (s *fakeSocket) close() {
-	s.closed = true
-	delete(s.kernel.open_, s)
-	for key := range s.entries {
-		_ = s.leaveGroup(key.index, key.group)
-	}
-}
-
-// fakeConn is a caller's socket.
-type fakeConn struct{ socket *fakeSocket }
-
-func (*fakeConn) SyscallConn() (syscall.RawConn, error) { return nil, nil }

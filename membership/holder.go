@@ -1,7 +1,6 @@
 package membership
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -25,13 +24,16 @@ type holder interface {
 	// abandon frees what the kernel left behind when the instance, or the
 	// family's protocol on it, died. It takes no membership from anyone:
 	// what cannot be freed without that is parked.
-	abandon(*parkingLot)
+	abandon()
 }
 
 // errEnded says that the life of an interface ended before a join: the index
 // may belong to another by now. It is looked at with each new socket, a handful
 // of joins, since a look costs a tenth of a join.
 var errEnded = fmt.Errorf("the interface is gone: %w", unix.ENODEV)
+
+// errNoRoomAtAll says that not even an empty socket took a channel.
+var errNoRoomAtAll = errors.New("on an empty socket")
 
 // fullness reports whether the kernel refused for want of room on the socket.
 func fullness(err error) bool {
@@ -44,18 +46,20 @@ type ownSockets struct {
 	kernel  kernel
 	family  ifwatch.Family
 	index   int
+	lot     *parkingLot
 	ended   func() bool     // whether the life that this is for has ended
-	sockets []*filledSocket // those with room last
+	sockets []*filledSocket // the newest last
+	roomy   []*filledSocket // those that may take a further group
 	groups  map[netip.Addr]*sourceSet
-	opened  uint64
+	round   uint64 // of looking for a socket
 }
 
 // filledSocket is one socket and how many groups it has.
 type filledSocket struct {
 	holdingSocket
-	number uint64 // greater is newer
 	groups int
-	full   bool // takes no further group
+	full   bool   // not among the roomy
+	round  uint64 // in which it was seen to have the group that looks for room
 }
 
 // sourceSet is one group on one socket.
@@ -66,8 +70,8 @@ type sourceSet struct {
 	next    *sourceSet // the same group on another socket
 }
 
-func newOwnSockets(k kernel, f ifwatch.Family, index int, ended func() bool) *ownSockets {
-	return &ownSockets{kernel: k, family: f, index: index, ended: ended}
+func newOwnSockets(k kernel, f ifwatch.Family, index int, lot *parkingLot, ended func() bool) *ownSockets {
+	return &ownSockets{kernel: k, family: f, index: index, lot: lot, ended: ended}
 }
 
 func (o *ownSockets) expect(channels int) {
@@ -78,7 +82,9 @@ func (o *ownSockets) expect(channels int) {
 
 func (o *ownSockets) join(c Channel) (*sourceSet, error) {
 	first := o.groups[c.Group]
+	o.round++
 	for set := first; set != nil; set = set.next {
+		set.socket.round = o.round
 		if set.full {
 			continue
 		}
@@ -92,11 +98,8 @@ func (o *ownSockets) join(c Channel) (*sourceSet, error) {
 		}
 		set.full = true
 	}
-	for _, s := range slices.Backward(o.sockets) {
-		if s.full {
-			break // and so are all before it
-		}
-		if first.has(s) {
+	for n, s := range slices.Backward(o.roomy) {
+		if s.round == o.round {
 			continue
 		}
 		set, err := o.joinGroup(s, c, first)
@@ -104,7 +107,13 @@ func (o *ownSockets) join(c Channel) (*sourceSet, error) {
 			return set, err
 		}
 		s.full = true
+		o.roomy = slices.Delete(o.roomy, n, n+1)
 	}
+	return o.joinOnNew(c, first)
+}
+
+// joinOnNew joins on a socket that is opened for it.
+func (o *ownSockets) joinOnNew(c Channel, others *sourceSet) (*sourceSet, error) {
 	s, err := o.open()
 	if err != nil {
 		return nil, err
@@ -113,21 +122,14 @@ func (o *ownSockets) join(c Channel) (*sourceSet, error) {
 		o.discard(s)
 		return nil, errEnded
 	}
-	set, err := o.joinGroup(s, c, first)
+	set, err := o.joinGroup(s, c, others)
 	if err != nil {
 		o.discard(s)
 	}
-	return set, err
-}
-
-// has reports whether the group is on a socket.
-func (set *sourceSet) has(s *filledSocket) bool {
-	for ; set != nil; set = set.next {
-		if set.socket == s {
-			return true
-		}
+	if fullness(err) {
+		err = fmt.Errorf("%w %w", err, errNoRoomAtAll)
 	}
-	return false
+	return set, err
 }
 
 // joinGroup joins the first source of a group on a socket.
@@ -149,15 +151,29 @@ func (o *ownSockets) open() (*filledSocket, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open socket: %w", err)
 	}
-	o.opened++
-	s := &filledSocket{holdingSocket: raw, number: o.opened}
+	s := &filledSocket{holdingSocket: raw}
 	o.sockets = append(o.sockets, s)
+	o.roomy = append(o.roomy, s)
 	return s, nil
 }
 
 func (o *ownSockets) discard(s *filledSocket) {
 	s.close()
-	o.sockets = slices.DeleteFunc(o.sockets, func(x *filledSocket) bool { return x == s })
+	o.sockets = deleteLast(o.sockets, s)
+	if !s.full {
+		o.roomy = deleteLast(o.roomy, s)
+	}
+}
+
+// deleteLast takes a value out, looking for it from the end: what came last
+// goes first.
+func deleteLast[T comparable](values []T, value T) []T {
+	for n, v := range slices.Backward(values) {
+		if v == value {
+			return slices.Delete(values, n, n+1)
+		}
+	}
+	return values
 }
 
 func (o *ownSockets) leave(c Channel, set *sourceSet) error {
@@ -169,10 +185,12 @@ func (o *ownSockets) leave(c Channel, set *sourceSet) error {
 	}
 	o.remove(c.Group, set)
 	set.socket.groups--
-	if set.socket.groups == 0 {
-		o.discard(set.socket)
-	} else if set.socket.full {
-		o.makeRoom(set.socket)
+	switch s := set.socket; {
+	case s.groups == 0:
+		o.discard(s)
+	case s.full:
+		s.full = false
+		o.roomy = append(o.roomy, s)
 	}
 	return err
 }
@@ -193,81 +211,23 @@ func (o *ownSockets) remove(group netip.Addr, set *sourceSet) {
 	first.next = set.next
 }
 
-// makeRoom puts a socket that a group left among those with room, which stand
-// last.
-func (o *ownSockets) makeRoom(s *filledSocket) {
-	s.full = false
-	o.sockets = slices.DeleteFunc(o.sockets, func(x *filledSocket) bool { return x == s })
-	o.sockets = append(o.sockets, s)
-}
-
-// newestFirst returns the sockets in the order in which to close them: the
-// kernel searches its list of groups from the newest on, so that the other
-// order costs a search through all of them for each.
-func (o *ownSockets) newestFirst() []*filledSocket {
-	return slices.SortedFunc(slices.Values(o.sockets), func(a, b *filledSocket) int { return cmp.Compare(b.number, a.number) })
-}
-
+// release closes the newest sockets first: the kernel searches its list of
+// groups from the newest on, so that the other order costs a search through
+// all of them for each.
 func (o *ownSockets) release() {
-	for _, s := range o.newestFirst() {
+	for _, s := range slices.Backward(o.sockets) {
 		s.close()
 	}
 	o.forget()
 }
 
-func (o *ownSockets) abandon(lot *parkingLot) {
-	for _, s := range o.newestFirst() {
-		lot.closeOrPark(o.index, s.holdingSocket)
+func (o *ownSockets) abandon() {
+	for _, s := range slices.Backward(o.sockets) {
+		o.lot.closeOrPark(o.index, s.holdingSocket)
 	}
 	o.forget()
 }
 
 func (o *ownSockets) forget() {
-	o.sockets, o.groups = nil, nil
-}
-
-// parkingLot keeps sockets with entries of dead lives, unused, while another
-// life has their index: closing them, or leaving, would take that life's
-// memberships from whoever holds them.
-type parkingLot struct {
-	stale map[int][]staleSocket // by index, oldest first
-}
-
-// staleSocket is a socket that has entries of dead lives at one index.
-type staleSocket struct {
-	memberSocket
-	free func() // gets rid of these
-}
-
-func newParkingLot() *parkingLot { return &parkingLot{stale: make(map[int][]staleSocket)} }
-
-func (l *parkingLot) freeOrPark(index int, s staleSocket) {
-	if s.occupied(index) {
-		l.stale[index] = append(l.stale[index], s)
-		return
-	}
-	s.free()
-}
-
-func (l *parkingLot) closeOrPark(index int, s holdingSocket) {
-	l.freeOrPark(index, staleSocket{s, s.close})
-}
-
-// vacate frees what can be freed at an index, after something there ended.
-func (l *parkingLot) vacate(index int) {
-	parked := l.stale[index]
-	if len(parked) == 0 {
-		return
-	}
-	delete(l.stale, index)
-	for _, s := range slices.Backward(parked) {
-		l.freeOrPark(index, s)
-	}
-}
-
-// vacateAll tries every index.
-func (l *parkingLot) vacateAll() {
-	for index := range l.stale {
-		l.vacate(index)
-	}
+	o.sockets, o.roomy, o.groups = nil, nil, nil
 }

@@ -1,7 +1,6 @@
 package membership
 
 import (
-	"syscall"
 	"time"
 
 	"github.com/ssmd-project/ssmd/ifwatch"
@@ -26,6 +25,8 @@ type keeper struct {
 
 	affected map[*rule]struct{} // to be judged before the end of the step
 	touched  []*member          // to be reported on at the end of the step
+	cause    Cause              // what the step is about
+	began    time.Time          // when that was read or asked for
 }
 
 // instance is an interface instance with what is joined on it.
@@ -41,7 +42,7 @@ type instance struct {
 // sockets, and one for each socket of a caller.
 type poolKey struct {
 	family ifwatch.Family
-	socket syscall.Conn // nil: the manager's own
+	socket cookie // zero: the manager's own
 }
 
 // rule is what memberships that are judged alike share.
@@ -79,10 +80,12 @@ type attachment struct {
 	member   *member
 	instance *instance
 	since    time.Time
+	began    time.Time         // when what led to it was read or asked for
 	why      string            // the verdict, in words
 	seen     ifwatch.Interface // the instance as it was when judged last
 	pools    map[ifwatch.Family]*pool
 
+	cause     Cause
 	replaces  ifwatch.Interface // the lost instance whose place this is; ID zero for none
 	announced bool
 	refused   int // as reported last
@@ -106,6 +109,12 @@ func (k *keeper) observe(changes ifwatch.Changes, now time.Time) {
 	if changes.Resynced {
 		k.publish(Event{Time: now, Type: EventResynced, Cause: CauseKernel, Reason: "events of interfaces were lost; all interfaces compared anew"})
 	}
+	k.cause, k.began = CauseAppeared, now
+	for _, c := range changes.Changes {
+		if c.Read.Before(k.began) {
+			k.began = c.Read
+		}
+	}
 	for _, c := range changes.Changes {
 		if c.Removed != nil {
 			k.instanceGone(*c.Removed, now)
@@ -113,8 +122,8 @@ func (k *keeper) observe(changes ifwatch.Changes, now time.Time) {
 		if c.Now != nil {
 			k.instanceChanged(*c.Now, c.Read, now)
 		}
-		k.parking.vacate(c.Index)
 	}
+	k.parking.vacateAll() // at each index: of a short life nothing is told
 	for r := range k.affected {
 		k.settle(r, now)
 	}
@@ -135,7 +144,7 @@ func (k *keeper) instanceGone(healthy ifwatch.Interface, now time.Time) {
 	}
 	i.closeProbes()
 	for _, r := range k.rules {
-		if r.near[healthy.ID] || r.attached[healthy.ID] > 0 {
+		if r.near[healthy.ID] || r.attached[healthy.ID] > 0 || r.rules.Policy.Kind == reattach.PolicyNever {
 			k.affected[r] = struct{}{}
 			delete(r.near, healthy.ID)
 		}
@@ -159,7 +168,7 @@ func (k *keeper) instanceChanged(iface ifwatch.Interface, read, now time.Time) {
 	}
 	was := i.now
 	i.now, i.read = iface, read
-	for _, f := range []ifwatch.Family{ifwatch.IPv4, ifwatch.IPv6} {
+	for _, f := range bothFamilies {
 		if was.Protocol(f).Life != iface.Protocol(f).Life {
 			k.protocolDied(i, f, now)
 		}
@@ -186,9 +195,7 @@ func (k *keeper) approach(r *rule, i *instance) bool {
 	}
 	r.near[i.now.ID] = true
 	for _, f := range r.families {
-		if i.probes[f] == nil && i.now.Protocol(f).Alive {
-			i.probes[f] = k.kernel.probe(i.now.Name, f)
-		}
+		k.probe(i, f)
 	}
 	return true
 }
@@ -211,150 +218,10 @@ func (k *keeper) protocolDied(i *instance, f ifwatch.Family, now time.Time) {
 			continue
 		}
 		delete(a.pools, f)
+		k.affected[a.member.rule] = struct{}{}
 		k.touch(a.member)
 		if len(a.pools) == 0 {
 			k.detached(a, a.seen, CauseProtocol, f.String()+" died on "+i.now.String(), now)
 		}
 	}
-}
-
-// bury ends a pool whose life has ended, as the watcher says. Where its probe is
-// alive, all joins were made in the life that still has the index, whatever
-// the watcher said: they are the pool's own to leave. So it is when the probe
-// was opened, and the joins made, in a new life before the end of the old one
-// was read. A probe that was opened anew since the joins proves nothing.
-func (k *keeper) bury(i *instance, f ifwatch.Family, p *pool) {
-	if i.probes[f] != nil && !i.ended(f) && p.renames == i.now.Renames {
-		p.holder.release()
-		return
-	}
-	p.holder.abandon(k.parking)
-}
-
-// checkLives finds the instances in use whose life ended unseen, and has the
-// watcher say so.
-func (k *keeper) checkLives() {
-	for id, i := range k.instances {
-		var ended []ifwatch.Family
-		for f := range i.probes {
-			if i.ended(f) {
-				ended = append(ended, f)
-			}
-		}
-		switch {
-		case len(ended) == 0:
-		case len(ended) == len(i.probes):
-			k.expire(id)
-		default:
-			for _, f := range ended {
-				k.protocolDied(i, f, time.Now())
-			}
-		}
-	}
-	k.parking.vacateAll()
-}
-
-// ended reports whether the life of a protocol on the instance has ended, as
-// far as can be told.
-func (i *instance) ended(f ifwatch.Family) bool {
-	probe := i.probes[f]
-	return probe != nil && probe.ended()
-}
-
-func (i *instance) closeProbes() {
-	for _, probe := range i.probes {
-		if probe != nil {
-			probe.close()
-		}
-	}
-	clear(i.probes)
-}
-
-// renewProbes opens the probes again after a rename, which ended them.
-func (k *keeper) renewProbes(i *instance) {
-	for f, probe := range i.probes {
-		if probe != nil {
-			probe.close()
-		}
-		i.probes[f] = k.kernel.probe(i.now.Name, f)
-	}
-}
-
-// flush brings every pool in step with its wishes and reports what changed.
-func (k *keeper) flush(now time.Time) {
-	for _, i := range k.instances {
-		for key, p := range i.pools {
-			k.flushPool(i, key, p, now)
-		}
-	}
-	k.report(now)
-}
-
-// flushPool touches nothing where the life that the pool is for has ended and
-// the watcher is yet to say so: the index may belong to another by now.
-func (k *keeper) flushPool(i *instance, key poolKey, p *pool, now time.Time) {
-	if !p.due(now) {
-		return
-	}
-	if i.ended(key.family) {
-		p.postpone(now)
-		return
-	}
-	refusedBefore := len(p.refused)
-	out := p.flush(now)
-	if p.users == 0 {
-		delete(i.pools, key)
-	}
-	if !out.touched || refusedBefore == 0 && out.refused == 0 {
-		return
-	}
-	for a := range i.attachments {
-		if a.pools[key.family] != p {
-			continue
-		}
-		k.touch(a.member)
-		if isClosed(out.err) && key.socket != nil {
-			a.member.ended = "the caller closed its socket"
-		}
-	}
-}
-
-// nextRetry returns when refused joins are to be tried again, zero for never.
-func (k *keeper) nextRetry() time.Time {
-	var next time.Time
-	for _, i := range k.instances {
-		for _, p := range i.pools {
-			if !p.retry.IsZero() && (next.IsZero() || p.retry.Before(next)) {
-				next = p.retry
-			}
-		}
-	}
-	return next
-}
-
-func (k *keeper) touch(m *member) {
-	if !m.isTouched {
-		m.isTouched = true
-		k.touched = append(k.touched, m)
-	}
-}
-
-// shutdown leaves every group.
-func (k *keeper) shutdown() {
-	now := time.Now()
-	for _, i := range k.instances {
-		for key, p := range i.pools {
-			if i.ended(key.family) {
-				p.holder.abandon(k.parking)
-			} else {
-				p.holder.release()
-			}
-		}
-		i.closeProbes()
-		for a := range i.attachments {
-			k.detached(a, a.seen, CauseShutdown, "shutting down", now)
-		}
-	}
-	clear(k.instances)
-	k.parking.vacateAll()
 }

@@ -18,13 +18,15 @@ import (
 type kernel interface {
 	// open returns a new socket that receives nothing.
 	open(ifwatch.Family) (holdingSocket, error)
-	// caller returns a caller's socket for one family.
+	// caller returns a caller's socket for one family, or an error where
+	// nothing of that family can ever be received on it.
 	caller(ifwatch.Family, syscall.Conn) (callersMemberSocket, error)
 	// limits names the kernel's limits, with their values, that may be behind
 	// a refusal; empty where none is.
 	limits(err error, f ifwatch.Family) string
 	// probe returns a probe of the present life of a protocol on an
-	// interface, nil where there can be none.
+	// interface, one that has ended where there is no such interface, nil
+	// where nobody can tell.
 	probe(name string, f ifwatch.Family) lifeProbe
 }
 
@@ -44,13 +46,6 @@ type memberSocket interface {
 // holdingSocket is a memberSocket of the manager's own.
 type holdingSocket interface {
 	memberSocket
-	close()
-}
-
-// lifeProbe tells whether the life of a protocol on an interface that it was
-// made for has ended.
-type lifeProbe interface {
-	ended() bool
 	close()
 }
 
@@ -205,10 +200,6 @@ type ownedSocket struct {
 
 func (s ownedSocket) close() { _ = unix.Close(int(s.fd)) }
 
-func (k linux) caller(f ifwatch.Family, c syscall.Conn) (callersMemberSocket, error) {
-	return newLinuxSocket(f, c, k.request)
-}
-
 func (k linux) open(f ifwatch.Family) (holdingSocket, error) {
 	domain := unix.AF_INET
 	if f == ifwatch.IPv6 {
@@ -228,34 +219,3 @@ func (k linux) open(f ifwatch.Family) (holdingSocket, error) {
 	}
 	return ownedSocket{s, rawFD(fd)}, nil
 }
-
-// sysctlProbe is an open file of /proc/sys/net/ipv?/conf/NAME/. The kernel
-// makes that directory with the protocol's state on the interface and removes
-// it with that: from then on reading says ENOENT, also where an interface of
-// the same name and index lives again. It pins neither interface nor
-// namespace. A rename ends it too, so it is opened again after one.
-type sysctlProbe int // the descriptor, kept out of the runtime's poller
-
-func (k linux) probe(name string, f ifwatch.Family) lifeProbe {
-	path := "/proc/sys/net/ipv4/conf/" + name + "/tag"
-	if f == ifwatch.IPv6 {
-		path = "/proc/sys/net/ipv6/conf/" + name + "/disable_ipv6"
-	}
-	var fd int
-	err := k.within(func() (err error) {
-		fd, err = unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
-		return err
-	})
-	if err != nil {
-		return nil
-	}
-	return sysctlProbe(fd)
-}
-
-func (p sysctlProbe) ended() bool {
-	var b [1]byte
-	_, err := unix.Pread(int(p), b[:], 0)
-	return errors.Is(err, unix.ENOENT)
-}
-
-func (p sysctlProbe) close() { _ = unix.Close(int(p)) }

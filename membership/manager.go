@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -23,7 +24,8 @@ var ErrStopped = errors.New("manager stopped")
 // ErrNotFound is wrapped by errors that name an unknown membership.
 var ErrNotFound = errors.New("no such membership")
 
-// Manager keeps memberships. All methods are safe for concurrent use; those
+// Manager keeps memberships. New makes one; the zero Manager does not work. All
+// methods are safe for concurrent use; those
 // that change or ask something wait until Run has seen the interfaces, and
 // return ErrStopped once it has returned, or ctx's error.
 type Manager struct {
@@ -31,6 +33,7 @@ type Manager struct {
 	requests chan func()
 	stopped  chan struct{}
 	hub      *hub
+	began    atomic.Bool
 	keeper   *keeper // owned by Run's goroutine
 }
 
@@ -64,13 +67,16 @@ func newManager(k kernel, w watcher) *Manager {
 
 // Run keeps the memberships until ctx is cancelled, then leaves every group,
 // newest first, and returns nil. It returns an error where interfaces cannot be
-// watched. It is called once, in the network namespace to work in unless
-// Options say otherwise.
+// watched. It is called in the network namespace to work in, unless Options say
+// otherwise, and once: a second call returns an error.
 //
 // A socket with entries of a dead interface whose index has a new owner by
 // then stays open, unused, until the process ends: closing it would take the
 // new owner's membership.
 func (m *Manager) Run(ctx context.Context) error {
+	if m.began.Swap(true) {
+		return errors.New("manager: Run called twice")
+	}
 	defer m.hub.end()
 	defer close(m.stopped)
 	group, ctx := errgroup.WithContext(ctx)
@@ -90,7 +96,7 @@ func (m *Manager) loop(ctx context.Context) {
 	case <-m.watcher.Changed():
 		m.keeper.observe(m.watcher.Take(), time.Now())
 	}
-	defer m.keeper.shutdown()
+	defer func() { m.keeper.shutdown(time.Now()) }()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -123,10 +129,11 @@ func (m *Manager) arm(timer *time.Timer) {
 // and another has its index.
 func (m *Manager) observe() {
 	changes := m.watcher.Take()
-	if changes.Resynced {
-		m.keeper.checkLives()
+	for resynced := changes.Resynced; resynced; {
+		m.keeper.checkLives(time.Now())
 		expired := m.watcher.Take()
 		changes.Changes = append(changes.Changes, expired.Changes...)
+		resynced = expired.Resynced // lost again meanwhile
 	}
 	m.keeper.observe(changes, time.Now())
 }
@@ -154,12 +161,8 @@ func (m *Manager) do(ctx context.Context, f func()) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	select {
-	case <-done:
-		return nil
-	case <-m.stopped:
-		return ErrStopped
-	}
+	<-done // whoever took the request serves it before anything else
+	return nil
 }
 
 // Apply makes set the whole set of wished memberships. Only what differs from

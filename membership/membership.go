@@ -26,13 +26,16 @@ type Membership struct {
 	// AnyRange admits groups outside the source-specific ranges.
 	AnyRange AnyRange
 
-	// Rules say where.
+	// Rules say where. The lists in them are not copied: whoever hands
+	// them over changes them no more.
 	Rules reattach.Rules
 
-	// Socket is the caller's own socket, for example a *net.UDPConn, on which
-	// to join; nil means that the manager holds the membership on sockets
-	// of its own. The manager never closes it, and uses it only until the
-	// membership is removed or the manager's Run has returned.
+	// Socket is the caller's own datagram socket, for example a
+	// *net.UDPConn, on which to join; nil means that the manager holds the
+	// membership on sockets of its own. The manager never closes it, and
+	// uses it only until the membership is removed or the manager's Run has
+	// returned. Meanwhile nobody else may join or leave the groups of the
+	// membership on it. Several memberships may name one socket.
 	Socket syscall.Conn
 }
 
@@ -54,13 +57,25 @@ func (m Membership) Validate() error {
 	if err := m.Rules.Validate(); err != nil {
 		errs = append(errs, err)
 	}
-	if m.Socket != nil && !reflect.TypeOf(m.Socket).Comparable() {
-		errs = append(errs, fmt.Errorf("socket: a %T cannot be told from another, want a pointer, as *net.UDPConn is", m.Socket))
-	}
-	if m.Socket != nil && m.Rules.Attach == reattach.AttachAll {
-		errs = append(errs, errors.New("attach: all, want one: a caller's socket is joined on one interface at a time"))
+	if err := m.validateSocket(); err != nil {
+		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
+}
+
+func (m Membership) validateSocket() error {
+	if m.Socket == nil {
+		return nil
+	}
+	switch v := reflect.ValueOf(m.Socket); {
+	case v.Kind() == reflect.Pointer && v.IsNil():
+		return fmt.Errorf("socket: a nil %T, want an open socket, or no Socket for the manager's own", m.Socket)
+	case !v.Comparable():
+		return fmt.Errorf("socket: a %T cannot be told from another, want a pointer, as *net.UDPConn is", m.Socket)
+	case m.Rules.Attach == reattach.AttachAll:
+		return errors.New("attach: all, want one: a caller's socket is joined on one interface at a time")
+	}
+	return nil
 }
 
 // ValidateName returns an error where the name of a membership is malformed.
@@ -79,10 +94,13 @@ func isNameRune(r rune) bool {
 	return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("._-", r)
 }
 
+// bothFamilies are the families that channels may have, in their order.
+var bothFamilies = []ifwatch.Family{ifwatch.IPv4, ifwatch.IPv6}
+
 // families returns the families of the channels, IPv4 first.
 func (m Membership) families() []ifwatch.Family {
 	var families []ifwatch.Family
-	for _, f := range []ifwatch.Family{ifwatch.IPv4, ifwatch.IPv6} {
+	for _, f := range bothFamilies {
 		if slices.ContainsFunc(m.Channels, func(c Channel) bool { return c.Family() == f }) {
 			families = append(families, f)
 		}

@@ -1,9 +1,9 @@
 package membership
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -14,145 +14,6 @@ import (
 	"github.com/ssmd-project/ssmd/ifwatch"
 	"github.com/ssmd-project/ssmd/reattach"
 )
-
-// fakeIndex is the index of a fake interface, which its name ends with.
-func fakeIndex(name string) int {
-	_, digits, _ := strings.Cut(name, "-")
-	n, _ := strconv.Atoi(digits)
-	return n
-}
-
-// world is a keeper over a fake kernel, with a watcher that lags behind it.
-type world struct {
-	kernel *fakeKernel
-	keeper *keeper
-	now    time.Time
-	truth  map[int]ifwatch.Interface
-	told   map[int]ifwatch.Interface
-	lastID ifwatch.ID
-	events []Event
-	caller *fakeConn
-}
-
-func newWorld() *world {
-	w := &world{
-		kernel: newFakeKernel(),
-		now:    time.Unix(1000, 0),
-		truth:  make(map[int]ifwatch.Interface),
-		told:   make(map[int]ifwatch.Interface),
-	}
-	w.keeper = newKeeper(w.kernel, func(ifwatch.ID) {}, func(e Event) { w.events = append(w.events, e) })
-	w.caller = &fakeConn{&fakeSocket{kernel: w.kernel, entries: make(map[fakeEntryKey][]netip.Addr)}}
-	return w
-}
-
-func (w *world) create(index int, mac string) {
-	w.lastID++
-	w.kernel.begin(index)
-	w.truth[index] = ifwatch.Interface{
-		ID: w.lastID, Index: index, Name: fmt.Sprintf("eth-%d", index), Kind: "veth", MAC: mac, VLANID: -1, MTU: 1500,
-		Up: true, Carrier: true, Multicast: true,
-		IPv4: ifwatch.Protocol{Alive: true}, IPv6: ifwatch.Protocol{Alive: true},
-	}
-}
-
-func (w *world) remove(index int) {
-	w.kernel.end(index)
-	delete(w.truth, index)
-}
-
-// deliver tells the keeper what the watcher would, merged.
-func (w *world) deliver() {
-	var changes ifwatch.Changes
-	for index := range 6 {
-		was, known := w.told[index]
-		is, exists := w.truth[index]
-		c := ifwatch.Change{Index: index, Read: w.now}
-		if known && (!exists || is.ID != was.ID) {
-			c.Removed = &was
-		}
-		if exists && !is.Equal(was) {
-			c.Now = &is
-		}
-		if c.Removed != nil || c.Now != nil {
-			changes.Changes = append(changes.Changes, c)
-		}
-		delete(w.told, index)
-		if exists {
-			w.told[index] = is
-		}
-	}
-	w.keeper.observe(changes, w.now)
-}
-
-// rest lets everything that is due happen.
-func (w *world) rest() {
-	w.deliver()
-	for range 3 {
-		w.now = w.now.Add(time.Minute)
-		w.keeper.flush(w.now)
-	}
-}
-
-// robbed returns a membership of another process that the kernel lost.
-func (w *world) robbed() error {
-	for index, life := range w.kernel.lives {
-		users := make(map[netip.Addr]int)
-		for c, n := range life.foreign {
-			users[c.Group] += n
-			if g := life.groups[c.Group]; g == nil || g.sources[c.Source] < n {
-				return fmt.Errorf("index %d: another process's %s was taken", index, c)
-			}
-		}
-		for group, n := range users {
-			if life.groups[group].users < n {
-				return fmt.Errorf("index %d: %s has %d users, other processes alone are %d", index, group, life.groups[group].users, n)
-			}
-		}
-	}
-	return nil
-}
-
-// untrue returns a membership whose status the kernel does not bear out.
-func (w *world) untrue() error {
-	for _, m := range w.keeper.members {
-		if m.state != StateJoined {
-			continue
-		}
-		for _, a := range m.attachments {
-			life := w.kernel.lives[a.instance.now.Index]
-			for _, c := range m.wish.channels {
-				if life == nil || !life.hears(c) {
-					return fmt.Errorf("%s is joined (%s), and the kernel does not hold %s", m.wish.name, m.reason, c)
-				}
-			}
-		}
-	}
-	return nil
-}
-
-// leaked returns a socket that nobody needs.
-func (w *world) leaked() error {
-	pooled, parked := 0, 0
-	for _, stale := range w.keeper.parking.stale {
-		for _, s := range stale {
-			if s.memberSocket != w.caller.socket {
-				parked++
-			}
-		}
-	}
-	for _, i := range w.keeper.instances {
-		for key, p := range i.pools {
-			if key.socket == nil {
-				pooled += len(p.holder.(*ownSockets).sockets)
-			}
-		}
-	}
-	if open := len(w.kernel.open_); open != pooled+parked {
-		return fmt.Errorf("%d sockets open, %d in pools and %d parked", open, pooled, parked)
-	}
-	return nil
-}
 
 var modelChannels = func() []Channel {
 	var channels []Channel
@@ -167,12 +28,15 @@ var modelChannels = func() []Channel {
 	return channels
 }()
 
-func drawMembership(t *rapid.T, w *world) Membership {
+// modelNames are the memberships of the model; two join on the caller's socket.
+var modelNames = []string{"a", "b", "c", "own", "own2"}
+
+func drawMembership(t *rapid.T, w *world, name string) Membership {
 	m := Membership{
-		Name:     rapid.SampledFrom([]string{"a", "b", "c", "own"}).Draw(t, "name"),
+		Name:     name,
 		Channels: rapid.SliceOfNDistinct(rapid.SampledFrom(modelChannels), 1, 8, func(c Channel) Channel { return c }).Draw(t, "channels"),
 		Rules: reattach.Rules{
-			Selector:  reattach.Selector{Name: reattach.Globs{rapid.SampledFrom([]string{"eth-1", "eth-2", "eth-[123]", "*"}).Draw(t, "glob")}},
+			Selector:  reattach.Selector{Name: reattach.Globs{rapid.SampledFrom([]string{"eth1", "eth2", "eth[123]", "wan*", "*"}).Draw(t, "glob")}},
 			Attach:    rapid.SampledFrom([]reattach.Attach{reattach.AttachOne, reattach.AttachAll}).Draw(t, "attach"),
 			Ambiguous: rapid.SampledFrom([]reattach.Ambiguous{reattach.AmbiguousHold, reattach.AmbiguousOldest, reattach.AmbiguousNewest}).Draw(t, "ambiguous"),
 			OnChange:  rapid.SampledFrom([]reattach.OnChange{reattach.OnChangeKeep, reattach.OnChangeLeave}).Draw(t, "on change"),
@@ -181,86 +45,164 @@ func drawMembership(t *rapid.T, w *world) Membership {
 			}).Draw(t, "policy"),
 		},
 	}
-	if m.Name == "own" {
-		m.Socket, m.Rules.Attach = w.caller, reattach.AttachOne
+	if strings.HasPrefix(name, "own") {
+		m.Socket, m.Rules.Attach = &fakeConn{socket: w.caller.socket}, reattach.AttachOne
+		if name == "own" {
+			m.Socket = w.caller
+		}
 	}
 	return m
 }
 
-// TestKeeperAgainstModel does anything at all, with a watcher that lags, and
-// checks after each step that nobody was robbed, and at each rest that what is
-// said to be joined is, and that nothing leaked.
+// model does anything at all to a world.
+type model struct {
+	*world
+	meddled map[*fakeSocket]bool // on which the caller joined, left or closed
+}
+
+func (w *model) index(t *rapid.T) int { return rapid.IntRange(1, 3).Draw(t, "index") }
+
+// existing draws an interface that exists.
+func (w *model) existing(t *rapid.T) (int, bool) {
+	i := w.index(t)
+	_, exists := w.truth[i]
+	return i, exists
+}
+
+var drawMAC = rapid.SampledFrom([]string{mac1, mac2})
+
+func (w *model) interfaces() map[string]func(*rapid.T) {
+	return map[string]func(*rapid.T){
+		"create or remove": func(t *rapid.T) {
+			if i, exists := w.existing(t); exists {
+				w.remove(i)
+			} else {
+				w.create(i, drawMAC.Draw(t, "mac"))
+			}
+		},
+		"recreate": func(t *rapid.T) {
+			if i, exists := w.existing(t); exists {
+				w.recreate(i, drawMAC.Draw(t, "mac"))
+			}
+		},
+		"flap": func(t *rapid.T) {
+			if i, exists := w.existing(t); exists {
+				w.alter(i, func(i *ifwatch.Interface) { i.Up = !i.Up })
+			}
+		},
+		"rename": func(t *rapid.T) {
+			if i, exists := w.existing(t); exists {
+				name := ethernet(i)
+				if w.truth[i].Name == name {
+					name = fmt.Sprint("wan", i)
+				}
+				w.rename(i, name)
+			}
+		},
+		"IPv6 dies or lives": func(t *rapid.T) {
+			if i, exists := w.existing(t); exists && w.truth[i].IPv6.Alive {
+				w.endIPv6(i)
+			} else if exists {
+				w.beginIPv6(i)
+			}
+		},
+		"IPv6 dies and lives": func(t *rapid.T) {
+			if i, exists := w.existing(t); exists && w.truth[i].IPv6.Alive {
+				w.endIPv6(i)
+				w.beginIPv6(i)
+			}
+		},
+		"deliver":      func(*rapid.T) { w.deliver() },
+		"lose events":  func(*rapid.T) { w.losing = true },
+		"resync":       func(*rapid.T) { w.resync() },
+		"foreign join": func(t *rapid.T) { w.foreign(t) },
+	}
+}
+
+func (w *model) foreign(t *rapid.T) {
+	c := rapid.SampledFrom(modelChannels).Draw(t, "channel")
+	if life := w.kernel.life(w.index(t), c.Family()); life != nil {
+		life.foreignJoin(c)
+	}
+}
+
+func (w *model) wishes() map[string]func(*rapid.T) {
+	return map[string]func(*rapid.T){
+		"put": func(t *rapid.T) {
+			w.put(drawMembership(t, w.world, rapid.SampledFrom(modelNames).Draw(t, "name")))
+		},
+		"apply": func(t *rapid.T) {
+			var set []Membership
+			for _, name := range rapid.SliceOfDistinct(rapid.SampledFrom(modelNames), rapid.ID).Draw(t, "names") {
+				set = append(set, drawMembership(t, w.world, name))
+			}
+			w.apply(set...)
+		},
+		"delete": func(t *rapid.T) {
+			w.keeper.delete(rapid.SampledFrom(modelNames).Draw(t, "name"), w.now)
+		},
+		"refuse or not": func(t *rapid.T) {
+			w.kernel.refuse = rapid.SampledFrom([]error{nil, unix.ENOMEM, unix.EPERM}).Draw(t, "error")
+		},
+		"retry": func(*rapid.T) { w.later(time.Second) },
+		"caller leaves": func(t *rapid.T) {
+			s := w.caller.socket
+			w.meddled[s] = true
+			for key, e := range s.entries {
+				if !e.life.dead { // else it would be the caller who robs
+					_ = s.leave(key.index, Channel{e.sources[0], key.group})
+					return
+				}
+			}
+		},
+		"caller closes": func(*rapid.T) {
+			if s := w.caller.socket; !s.stale() { // likewise
+				w.meddled[s] = true
+				s.close()
+				w.caller = newFakeConn(w.kernel)
+			}
+		},
+		"rest": func(t *rapid.T) {
+			w.rest()
+			err := w.untrue(w.meddled)
+			if w.kernel.refuse == nil {
+				err = errors.Join(err, w.stuck())
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		},
+	}
+}
+
+// TestKeeperAgainstModel does anything at all, with a watcher that lags and
+// loses events, and checks after each step that nobody was robbed and nothing
+// leaked, and at each rest that what is said to be joined is. In the end it
+// either takes everything away or shuts down in the midst of it.
 func TestKeeperAgainstModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		w := newWorld()
-		index := rapid.IntRange(1, 3)
-		mac := rapid.SampledFrom([]string{"02:00:00:00:00:01", "02:00:00:00:00:02"})
-		t.Repeat(map[string]func(*rapid.T){
-			"": func(t *rapid.T) {
-				if err := w.robbed(); err != nil {
-					t.Fatal(err)
-				}
-				if err := w.leaked(); err != nil {
-					t.Fatal(err)
-				}
-			},
-			"create or remove": func(t *rapid.T) {
-				i := index.Draw(t, "index")
-				if _, exists := w.truth[i]; exists {
-					w.remove(i)
-				} else {
-					w.create(i, mac.Draw(t, "mac"))
-				}
-			},
-			"recreate": func(t *rapid.T) {
-				i := index.Draw(t, "index")
-				if _, exists := w.truth[i]; exists {
-					w.remove(i)
-					w.create(i, mac.Draw(t, "mac"))
-				}
-			},
-			"flap": func(t *rapid.T) {
-				i := index.Draw(t, "index")
-				if iface, exists := w.truth[i]; exists {
-					iface.Up = !iface.Up
-					w.truth[i] = iface
-				}
-			},
-			"foreign join": func(t *rapid.T) {
-				if life := w.kernel.lives[index.Draw(t, "index")]; life != nil {
-					life.foreignJoin(rapid.SampledFrom(modelChannels).Draw(t, "channel"))
-				}
-			},
-			"refuse or not": func(t *rapid.T) {
-				w.kernel.refuse = rapid.SampledFrom([]error{nil, unix.ENOMEM}).Draw(t, "error")
-			},
-			"deliver": func(*rapid.T) { w.deliver() },
-			"retry": func(*rapid.T) {
-				w.now = w.now.Add(time.Second)
-				w.keeper.flush(w.now)
-			},
-			"put": func(t *rapid.T) {
-				wishes, err := checkSet([]Membership{drawMembership(t, w)})
-				if err != nil {
-					t.Fatal(err)
-				}
-				w.keeper.put(wishes[0], w.now)
-			},
-			"delete": func(t *rapid.T) {
-				w.keeper.delete(rapid.SampledFrom([]string{"a", "b", "c", "own"}).Draw(t, "name"), w.now)
-			},
-			"rest": func(t *rapid.T) {
-				w.rest()
-				if err := w.untrue(); err != nil {
-					t.Fatal(err)
-				}
-			},
-		})
-		w.keeper.apply(nil, w.now)
+		w := &model{newWorld(), make(map[*fakeSocket]bool)}
+		actions := w.interfaces()
+		for name, action := range w.wishes() {
+			actions[name] = action
+		}
+		check := func(t *rapid.T) {
+			if err := errors.Join(w.robbed(), w.leaked()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		actions[""] = check
+		t.Repeat(actions)
+		if rapid.Bool().Draw(t, "shut down") {
+			w.checkShutdown(t)
+			return
+		}
+		w.apply()
 		for i := range w.truth {
 			w.remove(i)
 		}
 		w.rest()
+		check(t)
 		if n := len(w.kernel.open_); n > 0 {
 			t.Fatalf("%d sockets still open without a membership and an interface", n)
 		}
@@ -268,4 +210,31 @@ func TestKeeperAgainstModel(t *testing.T) {
 			t.Fatalf("%d entries left on the caller's socket", n)
 		}
 	})
+}
+
+// checkShutdown shuts down and checks that nothing of ours is left in the
+// kernel but what would rob somebody.
+func (w *model) checkShutdown(t *rapid.T) {
+	w.keeper.shutdown(w.now)
+	if err := w.robbed(); err != nil {
+		t.Fatal(err)
+	}
+	if open, parked := len(w.kernel.open_), w.parkedSockets(); open != parked {
+		t.Fatalf("%d sockets open and %d parked after the end", open, parked)
+	}
+	if w.kernel.probes != 0 {
+		t.Fatalf("%d probes open after the end", w.kernel.probes)
+	}
+	for s := range w.kernel.open_ {
+		for key := range s.entries {
+			if w.kernel.life(key.index, s.family) == nil {
+				t.Fatalf("parked at index %d, which is vacant", key.index)
+			}
+		}
+	}
+	for key, e := range w.caller.socket.entries {
+		if len(w.keeper.parking.stale) == 0 {
+			t.Fatalf("%s at index %d left on the caller's socket (of a dead life: %t)", key.group, key.index, e.life.dead)
+		}
+	}
 }

@@ -15,19 +15,20 @@ import (
 // keeps the kernel in step: each channel is joined once, with the first wish,
 // and left with the last.
 type pool struct {
-	family  ifwatch.Family
-	renames uint32 // of the instance when the pool was made
-	holder  holder
-	entries map[Channel]*entry
-	users   int // attachments that use the pool
+	family   ifwatch.Family
+	holder   holder
+	entries  map[Channel]*entry
+	users    int  // attachments that use the pool
+	unproven bool // joined, maybe, before its probe was there
 
 	added    []*entry // wished for and not tried yet
 	unwished []*entry // joined, and maybe wished for no longer
 	refused  []*entry // refused by the kernel
 	joins    uint64
 
-	retry   time.Time // when to try the refused ones again
+	retry   time.Time // when to try the refused ones, or what was put off, again
 	backoff time.Duration
+	wait    time.Duration // of what is put off
 }
 
 // entry is one channel in a pool.
@@ -46,8 +47,12 @@ const (
 	lastBackoff  = 30 * time.Second
 )
 
-func newPool(f ifwatch.Family, h holder, renames uint32) *pool {
-	return &pool{family: f, holder: h, renames: renames}
+// firstWait is the first of the waits, doubled up to firstBackoff, for the
+// watcher to tell of an end, or for the kernel to be done with a beginning.
+const firstWait = time.Millisecond
+
+func newPool(f ifwatch.Family, h holder) *pool {
+	return &pool{family: f, holder: h}
 }
 
 // wish adds a wish for each channel. Nothing is joined before flush.
@@ -104,29 +109,32 @@ func (p *pool) due(now time.Time) bool {
 	return len(p.added) > 0 || len(p.unwished) > 0 || p.users == 0 || len(p.refused) > 0 && !now.Before(p.retry)
 }
 
-// postpone puts the next try of refused joins off without one.
+// postpone puts off whatever is due.
 func (p *pool) postpone(now time.Time) {
-	if len(p.refused) > 0 {
-		p.retry = now.Add(firstBackoff)
-	}
+	p.wait = min(max(2*p.wait, firstWait), firstBackoff)
+	p.retry = now.Add(p.wait)
 }
 
 // flush joins what is wished for, and what was refused if its time has come,
 // then leaves what is not, newest first.
 func (p *pool) flush(now time.Time) outcome {
 	var out outcome
+	p.wait = 0
 	try := p.added
 	p.added = nil
-	if len(p.refused) > 0 && !now.Before(p.retry) {
+	again := len(p.refused) > 0 && !now.Before(p.retry)
+	if again {
 		try = append(try, p.refused...)
 		p.refused = nil
 	}
-	p.joinAll(try, now, &out)
+	news := p.joinAll(try, &out)
 	p.leaveUnwished(&out)
+	p.schedule(news, again, now)
 	return out
 }
 
-func (p *pool) joinAll(try []*entry, now time.Time, out *outcome) {
+// joinAll reports whether a channel was refused that was not before.
+func (p *pool) joinAll(try []*entry, out *outcome) (news bool) {
 	p.holder.expect(len(try))
 	var gaveUp error
 	for _, e := range try {
@@ -135,22 +143,25 @@ func (p *pool) joinAll(try []*entry, now time.Time, out *outcome) {
 		}
 		out.touched = true
 		if gaveUp != nil {
+			news = news || e.err == nil
 			e.err = gaveUp
 			p.refused = append(p.refused, e)
 			continue
 		}
+		first := e.err == nil
 		if e.set, e.err = p.holder.join(e.channel); e.err == nil {
 			p.joins++
 			e.order = p.joins
 			continue
 		}
+		news = news || first
 		p.refused = append(p.refused, e)
 		out.refuse(e.err)
 		if concernsAll(e.err) {
 			gaveUp = e.err
 		}
 	}
-	p.schedule(len(try), now)
+	return news
 }
 
 // concernsAll reports whether a refusal of one join tells that the next one
@@ -161,17 +172,21 @@ func concernsAll(err error) bool {
 			return true
 		}
 	}
-	return isClosed(err)
+	return errors.Is(err, errNoRoomAtAll) || isClosed(err)
 }
 
-// schedule sets the time of the next try: sooner after new refusals, each time
-// later while only the same are tried.
-func (p *pool) schedule(tried int, now time.Time) {
+// schedule sets the time of the next try: soon after the first refusal of a
+// channel, each time later while only the same are tried again. Joins that
+// succeed put nothing off.
+func (p *pool) schedule(news, again bool, now time.Time) {
 	switch {
 	case len(p.refused) == 0:
 		p.backoff, p.retry = 0, time.Time{}
-	case tried > 0:
-		p.backoff = min(max(2*p.backoff, firstBackoff), lastBackoff)
+	case news:
+		p.backoff = firstBackoff
+		p.retry = now.Add(p.backoff)
+	case again:
+		p.backoff = min(2*p.backoff, lastBackoff)
 		p.retry = now.Add(p.backoff)
 	}
 }

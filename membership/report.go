@@ -29,12 +29,6 @@ func (k *keeper) reportOn(m *member, now time.Time) {
 	if k.members[m.wish.name] != m {
 		return
 	}
-	if m.ended != "" && len(m.attachments) > 0 {
-		for _, a := range slices.Clone(m.attachments) {
-			k.leave(a, CauseSocket, m.ended, now)
-		}
-		m.idle, m.idleReason = StateEnded, m.ended
-	}
 	for _, a := range m.attachments {
 		k.announce(a, now)
 		k.reportRefusals(a, now)
@@ -64,11 +58,11 @@ func (k *keeper) announce(a *attachment, now time.Time) {
 	}
 	a.announced = true
 	m, i := a.member, a.instance.now
-	e := Event{Time: now, Type: EventAttached, Membership: m.wish.name, Interface: i.Name, Instance: i.ID, Cause: CauseAppeared, Reason: i.String() + " " + a.why}
+	e := Event{Time: now, Type: EventAttached, Membership: m.wish.name, Interface: i.Name, Instance: i.ID, Cause: a.cause, Reason: i.String() + " " + a.why}
 	if a.replaces.ID != 0 {
 		e.Type = EventReattached
 		e.Reason += "; takes the place of " + a.replaces.String()
-		took := time.Since(a.instance.read).Seconds()
+		took := time.Since(a.began).Seconds()
 		m.lastReattach = &took
 	}
 	k.publish(e)

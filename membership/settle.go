@@ -20,6 +20,7 @@ type history struct {
 
 // decision is where the members of one history are to be attached, and why.
 type decision struct {
+	lost       []ifwatch.Interface // what it was decided for
 	candidates []reattach.Candidate
 	chosen     []ifwatch.ID
 }
@@ -31,7 +32,7 @@ func (k *keeper) settle(r *rule, now time.Time) {
 	for m := range r.members {
 		h, alike := m.history()
 		d, known := decided[h]
-		if !alike || !known {
+		if !alike || !known || !slices.EqualFunc(d.lost, m.lost, ifwatch.Interface.Equal) {
 			d = k.decide(m)
 			if alike {
 				decided[h] = d
@@ -78,7 +79,7 @@ func (k *keeper) decide(m *member) decision {
 }
 
 func (k *keeper) decideAmong(m *member, ids []ifwatch.ID) decision {
-	var d decision
+	d := decision{lost: m.lost}
 	for _, id := range ids {
 		c := reattach.Candidate{Interface: k.instances[id].now, Attached: m.attachedTo(id) != nil}
 		if !c.Attached {
@@ -114,6 +115,10 @@ func (k *keeper) carryOut(m *member, d decision, now time.Time) {
 		if a == nil {
 			a = k.attach(m, c, now)
 		}
+		if a.seen.Name != c.Interface.Name {
+			a.why = c.Verdict.Reason()
+			k.touch(m)
+		}
 		a.seen = c.Interface
 		k.wishReady(a)
 	}
@@ -127,7 +132,13 @@ func (k *keeper) carryOut(m *member, d decision, now time.Time) {
 // attach begins an attachment. Its channels are wished for family by family.
 func (k *keeper) attach(m *member, c reattach.Candidate, now time.Time) *attachment {
 	i := k.instances[c.Interface.ID]
-	a := &attachment{member: m, instance: i, since: now, why: c.Verdict.Reason(), pools: make(map[ifwatch.Family]*pool)}
+	a := &attachment{
+		member: m, instance: i, since: now, began: i.read, seen: i.now,
+		why: c.Verdict.Reason(), cause: k.cause, pools: make(map[ifwatch.Family]*pool),
+	}
+	if i.read.Before(k.began) { // something else let it be accepted
+		a.began = k.began
+	}
 	for n, l := range m.lost {
 		if l.ID == c.Verdict.Replaces {
 			a.replaces = l
@@ -142,7 +153,7 @@ func (k *keeper) attach(m *member, c reattach.Candidate, now time.Time) *attachm
 	i.attachments[a] = struct{}{}
 	m.rule.attached[i.now.ID]++
 	m.counters.Attaches++
-	m.cause = CauseAppeared
+	m.cause = k.cause
 	if a.replaces.ID != 0 {
 		m.counters.Reattaches++
 	}
@@ -157,6 +168,7 @@ func (k *keeper) wishReady(a *attachment) {
 		if a.pools[f] != nil || m.rule.rules.Ready(f, i.now).Result() != reattach.Accept {
 			continue
 		}
+		k.probe(i, f) // before the first join
 		p := k.pool(i, f, m, a.replaces.Index)
 		if p == nil {
 			continue
@@ -169,23 +181,30 @@ func (k *keeper) wishReady(a *attachment) {
 }
 
 // pool returns the pool for a member's channels, nil where the caller's socket
-// is closed.
+// is of no use: then the member has ended.
 func (k *keeper) pool(i *instance, f ifwatch.Family, m *member, lostIndex int) *pool {
-	key := poolKey{f, m.wish.socket}
+	key := poolKey{family: f}
+	var socket callersMemberSocket
+	if m.wish.socket != nil {
+		var err error
+		if socket, err = k.kernel.caller(f, m.wish.socket); err != nil {
+			m.ended = "the caller's socket cannot be used: " + err.Error()
+			if isClosed(err) {
+				m.ended = socketClosed
+			}
+			k.touch(m)
+			return nil
+		}
+		key.socket = socket.cookie()
+	}
 	if p := i.pools[key]; p != nil {
 		return p
 	}
 	ended := func() bool { return i.ended(f) }
-	var h holder = newOwnSockets(k.kernel, f, i.now.Index, ended)
-	if m.wish.socket != nil {
-		s, err := k.kernel.caller(f, m.wish.socket)
-		if err != nil {
-			m.ended = "the caller's socket cannot be used: " + err.Error()
-			return nil
-		}
-		h = newCallerSocket(k.kernel, f, s, i.now.Index, lostIndex, ended)
+	p := newPool(f, newOwnSockets(k.kernel, f, i.now.Index, k.parking, ended))
+	if socket != nil {
+		p.holder = newCallerSocket(k.kernel, f, socket, i.now.Index, lostIndex, k.parking, ended)
 	}
-	p := newPool(f, h, i.now.Renames)
 	i.pools[key] = p
 	return p
 }

@@ -17,10 +17,12 @@ import (
 //	                              |                                 | no longer matches
 //	                              +----------- detached <-----------+
 //	                              |                |
-//	                              +---- held <-----+---> ended (policy never)
+//	                              +---- held <-----+---> ended (policy never,
+//	                                                     socket of no use)
 //
-// A membership is judged again whenever an interface changes; only ended is
-// final.
+// From waiting too several accepted interfaces lead to held, and from each state
+// a caller's socket that is of no use to ended. A membership is judged again
+// whenever an interface changes; only ended lasts until the wish is changed.
 type State string
 
 // The states.
@@ -30,7 +32,7 @@ const (
 	StateDegraded State = "degraded" // attached, but some channels are not joined
 	StateDetached State = "detached" // its instance is gone, and no other is accepted now
 	StateHeld     State = "held"     // accepted, but a decision is missing, as among several
-	StateEnded    State = "ended"    // the policy lets nothing take the lost instance's place
+	StateEnded    State = "ended"    // the policy lets nothing take the lost instance's place, or the caller's socket is of no use
 )
 
 // States returns all states.
@@ -78,7 +80,7 @@ type Counters struct {
 	Reattaches  uint64 `json:"reattaches"` // attaches that took a lost instance's place
 	Reannounces uint64 `json:"reannounces"`
 	Repairs     uint64 `json:"repairs"`
-	Errors      uint64 `json:"errors"` // joins and leaves that the kernel refused
+	Errors      uint64 `json:"errors"` // channels that the kernel refused to join
 }
 
 // Explanation holds every interface against every rule of one membership.

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"syscall"
 
 	"github.com/ssmd-project/ssmd/ifwatch"
@@ -19,8 +18,10 @@ type wish struct {
 	byFamily map[ifwatch.Family][]Channel // the same
 	families []ifwatch.Family
 	rules    reattach.Rules
-	ruleKey  string // equal for equal rules and families
 	socket   syscall.Conn
+
+	selectorKey string // equal for equal selectors
+	ruleKey     string // equal for equal rules and families
 }
 
 // checkSet returns the wishes of a set, or every error in it.
@@ -59,14 +60,16 @@ func newWish(m Membership) *wish {
 	if first6 < len(w.channels) {
 		w.byFamily[ifwatch.IPv6] = w.channels[first6:]
 	}
-	w.ruleKey = ruleKey(w.rules, w.families)
+	r := w.rules
+	type fields reattach.Selector // without its String, which is no key
+	w.selectorKey = fmt.Sprintf("%q", fields(r.Selector))
+	w.ruleKey = w.selectorKey + "\n" + fmt.Sprint(r.Policy, r.Require, r.Attach, r.Ambiguous, r.OnChange, w.families)
 	return w
 }
 
-func ruleKey(r reattach.Rules, families []ifwatch.Family) string {
-	return strings.Join([]string{
-		fmt.Sprintf("%q", r.Selector), fmt.Sprint(r.Policy, r.Require, r.Attach, r.Ambiguous, r.OnChange, families),
-	}, "\n")
+// aliveOn reports whether a protocol of the channels is alive on an interface.
+func (w *wish) aliveOn(i ifwatch.Interface) bool {
+	return slices.ContainsFunc(w.families, func(f ifwatch.Family) bool { return i.Protocol(f).Alive })
 }
 
 // equal reports whether a wish asks for the same as another.

@@ -1,0 +1,154 @@
+package membership
+
+import (
+	"net"
+	"net/netip"
+	"slices"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/ssmd-project/ssmd/ifwatch"
+)
+
+type fakeEntryKey struct {
+	index int
+	group netip.Addr
+}
+
+// fakeEntry is a group on a socket. Its life is for tests to know.
+type fakeEntry struct {
+	sources []netip.Addr
+	life    *fakeLife
+}
+
+// fakeSocket is one socket.
+type fakeSocket struct {
+	kernel  *fakeKernel
+	family  ifwatch.Family // whose life occupied asks for
+	number  cookie
+	entries map[fakeEntryKey]*fakeEntry
+	closed  bool
+}
+
+func (s *fakeSocket) life(index int, group netip.Addr) *fakeLife {
+	return s.kernel.life(index, ifwatch.FamilyOf(group))
+}
+
+func (s *fakeSocket) join(index int, c Channel) error {
+	k, life := s.kernel, s.life(index, c.Group)
+	key := fakeEntryKey{index, c.Group}
+	e := s.entries[key]
+	switch {
+	case s.closed:
+		return net.ErrClosed
+	case life == nil:
+		return unix.ENODEV
+	case k.refuse != nil && (k.refuseOnly == nil || *k.refuseOnly == c):
+		return k.refuse
+	case e == nil && len(s.entries) == k.maxGroups:
+		return unix.ENOBUFS
+	case e != nil && slices.Contains(e.sources, c.Source):
+		return unix.EADDRNOTAVAIL
+	case e != nil && len(e.sources) == k.maxSources:
+		return unix.ENOBUFS
+	}
+	k.joins = append(k.joins, c)
+	newUser := e == nil
+	if newUser {
+		e = &fakeEntry{life: life}
+		s.entries[key] = e
+	}
+	e.sources = append(e.sources, c.Source)
+	if e.life == life { // a source added to an entry of a dead life is for nothing
+		life.add(c, newUser)
+	}
+	return nil
+}
+
+func (s *fakeSocket) leave(index int, c Channel) error {
+	life := s.life(index, c.Group)
+	key := fakeEntryKey{index, c.Group}
+	e := s.entries[key]
+	switch {
+	case s.closed:
+		return net.ErrClosed
+	case life == nil:
+		return unix.ENODEV
+	case e == nil || !slices.Contains(e.sources, c.Source):
+		return unix.EADDRNOTAVAIL
+	}
+	s.kernel.leaves = append(s.kernel.leaves, c)
+	e.sources = slices.DeleteFunc(slices.Clone(e.sources), func(a netip.Addr) bool { return a == c.Source })
+	life.drop(c.Group, []netip.Addr{c.Source}, len(e.sources) == 0)
+	if len(e.sources) == 0 {
+		delete(s.entries, key)
+	}
+	return nil
+}
+
+func (s *fakeSocket) leaveGroup(index int, group netip.Addr) error {
+	key := fakeEntryKey{index, group}
+	e := s.entries[key]
+	switch {
+	case s.closed:
+		return net.ErrClosed
+	case e == nil:
+		return unix.EADDRNOTAVAIL
+	}
+	for _, source := range e.sources {
+		s.kernel.leaves = append(s.kernel.leaves, Channel{source, group})
+	}
+	if life := s.life(index, group); life != nil {
+		life.drop(group, e.sources, true)
+	}
+	delete(s.entries, key)
+	return nil
+}
+
+func (s *fakeSocket) occupied(index int) bool { return s.kernel.life(index, s.family) != nil }
+
+func (s *fakeSocket) close() {
+	delete(s.kernel.open_, s)
+	for key := range s.entries {
+		_ = s.leaveGroup(key.index, key.group)
+	}
+	s.closed = true
+}
+
+// stale reports whether the socket has an entry of a dead life.
+func (s *fakeSocket) stale() bool {
+	for _, e := range s.entries {
+		if e.life.dead {
+			return true
+		}
+	}
+	return false
+}
+
+// fakeConn is one of perhaps several names of a caller's socket.
+type fakeConn struct {
+	socket   *fakeSocket
+	unusable error
+	bound    []int // indexes that it was asked to be bound to
+	rebind   error
+}
+
+func newFakeConn(k *fakeKernel) *fakeConn { return &fakeConn{socket: k.socket(ifwatch.IPv4)} }
+
+func (*fakeConn) SyscallConn() (syscall.RawConn, error) { return nil, nil }
+
+// fakeCaller is a caller's socket as used for one family.
+type fakeCaller struct {
+	*fakeSocket
+	family ifwatch.Family
+	conn   *fakeConn
+}
+
+func (s fakeCaller) cookie() cookie          { return s.number }
+func (s fakeCaller) occupied(index int) bool { return s.kernel.life(index, s.family) != nil }
+
+func (s fakeCaller) rebind(index, _ int) error {
+	s.conn.bound = append(s.conn.bound, index)
+	return s.conn.rebind
+}

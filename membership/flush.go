@@ -1,0 +1,112 @@
+package membership
+
+import (
+	"slices"
+	"time"
+)
+
+// flush ends a step: it brings every pool in step with its wishes and reports
+// what changed.
+func (k *keeper) flush(now time.Time) {
+	k.flushPools(now)
+	for k.leaveEnded(now) {
+		k.flushPools(now)
+	}
+	k.report(now)
+}
+
+func (k *keeper) flushPools(now time.Time) {
+	for _, i := range k.instances {
+		for key, p := range i.pools {
+			k.flushPool(i, key, p, now)
+		}
+	}
+}
+
+// flushPool touches nothing where the life that the pool is for has ended and
+// the watcher is yet to say so: the index may belong to another by now.
+func (k *keeper) flushPool(i *instance, key poolKey, p *pool, now time.Time) {
+	if !p.due(now) {
+		return
+	}
+	if k.over(i, key.family) {
+		p.postpone(now)
+		return
+	}
+	waited := len(p.refused) > 0 || p.wait > 0
+	out := p.flush(now)
+	if p.users == 0 {
+		delete(i.pools, key)
+	}
+	if !out.touched || !waited && out.refused == 0 {
+		return // of attachments that were made in this step is told anyway
+	}
+	for a := range i.attachments {
+		if a.pools[key.family] != p {
+			continue
+		}
+		k.touch(a.member)
+		if isClosed(out.err) && key.socket != 0 {
+			a.member.ended = socketClosed
+		}
+	}
+}
+
+// socketClosed is why a membership whose caller closed its socket has ended.
+const socketClosed = "the caller closed its socket"
+
+// leaveEnded ends the attachments of the members whose socket turned out to be
+// of no use in this step, and reports whether there were any.
+func (k *keeper) leaveEnded(now time.Time) bool {
+	found := false
+	for _, m := range k.touched {
+		if m.ended == "" || k.members[m.wish.name] != m {
+			continue
+		}
+		for _, a := range slices.Clone(m.attachments) {
+			k.leave(a, CauseSocket, m.ended, now)
+			found = true
+		}
+		m.idle, m.idleReason = StateEnded, m.ended
+	}
+	return found
+}
+
+// nextRetry returns when refused joins are to be tried again, zero for never.
+func (k *keeper) nextRetry() time.Time {
+	var next time.Time
+	for _, i := range k.instances {
+		for _, p := range i.pools {
+			if !p.retry.IsZero() && (next.IsZero() || p.retry.Before(next)) {
+				next = p.retry
+			}
+		}
+	}
+	return next
+}
+
+func (k *keeper) touch(m *member) {
+	if !m.isTouched {
+		m.isTouched = true
+		k.touched = append(k.touched, m)
+	}
+}
+
+// shutdown leaves every group.
+func (k *keeper) shutdown(now time.Time) {
+	for _, i := range k.instances {
+		for key, p := range i.pools {
+			if i.ended(key.family) {
+				p.holder.abandon()
+			} else {
+				p.holder.release()
+			}
+		}
+		i.closeProbes()
+		for a := range i.attachments {
+			k.detached(a, a.seen, CauseShutdown, "shutting down", now)
+		}
+	}
+	clear(k.instances)
+	k.parking.vacateAll()
+}

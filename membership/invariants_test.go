@@ -1,0 +1,102 @@
+package membership
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"github.com/ssmd-project/ssmd/ifwatch"
+)
+
+// robbed returns a membership of another process that the kernel lost.
+func (w *world) robbed() error {
+	for index, i := range w.kernel.ifaces {
+		for _, life := range i.lives {
+			users := make(map[netip.Addr]int)
+			for c, n := range life.foreign {
+				users[c.Group] += n
+				if g := life.groups[c.Group]; g == nil || g.sources[c.Source] < n {
+					return fmt.Errorf("index %d: another process's %s was taken", index, c)
+				}
+			}
+			for group, n := range users {
+				if life.groups[group].users < n {
+					return fmt.Errorf("index %d: %s has %d users, other processes alone are %d", index, group, life.groups[group].users, n)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// untrue returns a membership whose status the kernel does not bear out. Of
+// sockets on which the caller meddled nothing is known.
+func (w *world) untrue(meddled map[*fakeSocket]bool) error {
+	for _, m := range w.keeper.members {
+		if c, own := m.wish.socket.(*fakeConn); m.state != StateJoined || own && meddled[c.socket] {
+			continue
+		}
+		for _, a := range m.attachments {
+			for _, c := range m.wish.channels {
+				if !w.hears(a.instance.now.Index, c) {
+					return fmt.Errorf("%s is joined (%s), and the kernel does not hold %s", m.wish.name, m.reason, c)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// stuck returns a membership that is degraded though nothing is in its way.
+func (w *world) stuck() error {
+	for _, m := range w.keeper.members {
+		if m.state != StateDegraded || m.wish.socket != nil {
+			continue // a caller's socket is small
+		}
+		hindered := func(a *attachment) bool {
+			i := w.truth[a.instance.now.Index]
+			return !i.Up || slices.ContainsFunc(m.wish.families, func(f ifwatch.Family) bool { return !i.Protocol(f).Alive })
+		}
+		if !slices.ContainsFunc(m.attachments, hindered) {
+			return fmt.Errorf("%s is degraded at rest: %s", m.wish.name, m.reason)
+		}
+	}
+	return nil
+}
+
+// parkedSockets returns how many of the manager's own sockets are parked.
+func (w *world) parkedSockets() int {
+	n := 0
+	for _, stale := range w.keeper.parking.stale {
+		for _, s := range stale {
+			if own, ok := s.memberSocket.(*fakeSocket); ok && w.kernel.open_[own] {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// leaked returns a socket or a probe that nobody needs.
+func (w *world) leaked() error {
+	pooled, probes := 0, 0
+	for _, i := range w.keeper.instances {
+		for _, probe := range i.probes {
+			if probe != (endedProbe{}) {
+				probes++
+			}
+		}
+		for key, p := range i.pools {
+			if key.socket == 0 {
+				pooled += len(p.holder.(*ownSockets).sockets)
+			}
+		}
+	}
+	if open, parked := len(w.kernel.open_), w.parkedSockets(); open != pooled+parked {
+		return fmt.Errorf("%d sockets open, %d in pools and %d parked", open, pooled, parked)
+	}
+	if w.kernel.probes != probes {
+		return fmt.Errorf("%d probes open, %d in use", w.kernel.probes, probes)
+	}
+	return nil
+}
