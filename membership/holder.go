@@ -50,20 +50,29 @@ type ownSockets struct {
 	ended   func() bool     // whether the life that this is for has ended
 	sockets []*filledSocket // the newest last
 	roomy   []*filledSocket // those that may take a further group
-	groups  map[netip.Addr]*sourceSet
-	round   uint64 // of looking for a socket
+	round   uint64          // of looking for a socket
+	limit   int             // groups a socket takes, one source each; zero: not known yet
+
+	// Channels mostly come sorted and stay, so that nobody asks which sets
+	// a group has: sets lists them in order, the groups ascending, until
+	// somebody does; then groups indexes them, and sets is nil.
+	sets   []*sourceSet
+	groups map[netip.Addr]*sourceSet
+	fresh  []sourceSet // many are made at once
 }
 
 // filledSocket is one socket and how many groups it has.
 type filledSocket struct {
 	holdingSocket
-	groups int
-	full   bool   // not among the roomy
-	round  uint64 // in which it was seen to have the group that looks for room
+	groups  int
+	sources int
+	full    bool   // not among the roomy
+	round   uint64 // in which it was seen to have the group that looks for room
 }
 
 // sourceSet is one group on one socket.
 type sourceSet struct {
+	group   netip.Addr
 	socket  *filledSocket
 	sources int
 	full    bool       // takes no further source
@@ -75,13 +84,40 @@ func newOwnSockets(k kernel, f ifwatch.Family, index int, lot *parkingLot, ended
 }
 
 func (o *ownSockets) expect(channels int) {
-	if len(o.groups) == 0 {
-		o.groups = make(map[netip.Addr]*sourceSet, channels)
+	if o.sets == nil && o.groups == nil {
+		o.sets = make([]*sourceSet, 0, channels)
 	}
+	o.fresh = make([]sourceSet, channels)
+}
+
+// setsOf returns the first of the sets that a group has.
+func (o *ownSockets) setsOf(group netip.Addr) *sourceSet {
+	if o.groups == nil {
+		last := len(o.sets) - 1
+		switch {
+		case last < 0 || o.sets[last].group.Less(group):
+			return nil
+		case o.sets[last].group == group:
+			return o.sets[last]
+		}
+		o.indexGroups()
+	}
+	return o.groups[group]
+}
+
+func (o *ownSockets) indexGroups() {
+	if o.groups != nil {
+		return
+	}
+	o.groups = make(map[netip.Addr]*sourceSet, len(o.sets))
+	for _, set := range o.sets {
+		o.groups[set.group] = set // the last of a group leads to the others
+	}
+	o.sets = nil
 }
 
 func (o *ownSockets) join(c Channel) (*sourceSet, error) {
-	first := o.groups[c.Group]
+	first := o.setsOf(c.Group)
 	o.round++
 	for set := first; set != nil; set = set.next {
 		set.socket.round = o.round
@@ -92,13 +128,14 @@ func (o *ownSockets) join(c Channel) (*sourceSet, error) {
 		switch {
 		case err == nil:
 			set.sources++
+			set.socket.sources++
 			return set, nil
 		case !fullness(err):
 			return nil, err
 		}
 		set.full = true
 	}
-	for n, s := range slices.Backward(o.roomy) {
+	for _, s := range slices.Backward(o.roomy) {
 		if s.round == o.round {
 			continue
 		}
@@ -106,10 +143,18 @@ func (o *ownSockets) join(c Channel) (*sourceSet, error) {
 		if !fullness(err) {
 			return set, err
 		}
-		s.full = true
-		o.roomy = slices.Delete(o.roomy, n, n+1)
+		if s.sources == s.groups {
+			o.limit = s.groups
+		}
+		o.fill(s)
 	}
 	return o.joinOnNew(c, first)
+}
+
+// fill notes that a socket takes no further group.
+func (o *ownSockets) fill(s *filledSocket) {
+	s.full = true
+	o.roomy = deleteLast(o.roomy, s)
 }
 
 // joinOnNew joins on a socket that is opened for it.
@@ -138,11 +183,21 @@ func (o *ownSockets) joinGroup(s *filledSocket, c Channel, others *sourceSet) (*
 		return nil, err
 	}
 	s.groups++
-	set := &sourceSet{socket: s, sources: 1, next: others}
-	if o.groups == nil {
-		o.expect(1)
+	s.sources++
+	if s.groups == o.limit {
+		o.fill(s)
 	}
-	o.groups[c.Group] = set
+	if len(o.fresh) == 0 {
+		o.fresh = make([]sourceSet, 1)
+	}
+	set := &o.fresh[0]
+	o.fresh = o.fresh[1:]
+	*set = sourceSet{group: c.Group, socket: s, sources: 1, next: others}
+	if o.groups == nil {
+		o.sets = append(o.sets, set)
+	} else {
+		o.groups[c.Group] = set
+	}
 	return set, nil
 }
 
@@ -179,11 +234,12 @@ func deleteLast[T comparable](values []T, value T) []T {
 func (o *ownSockets) leave(c Channel, set *sourceSet) error {
 	err := set.socket.leave(o.index, c)
 	set.sources--
+	set.socket.sources--
 	set.full = false
 	if set.sources > 0 {
 		return err
 	}
-	o.remove(c.Group, set)
+	o.remove(set)
 	set.socket.groups--
 	switch s := set.socket; {
 	case s.groups == 0:
@@ -196,13 +252,14 @@ func (o *ownSockets) leave(c Channel, set *sourceSet) error {
 }
 
 // remove takes an empty set from those of its group.
-func (o *ownSockets) remove(group netip.Addr, set *sourceSet) {
-	first := o.groups[group]
+func (o *ownSockets) remove(set *sourceSet) {
+	o.indexGroups()
+	first := o.groups[set.group]
 	if first == set {
 		if set.next == nil {
-			delete(o.groups, group)
+			delete(o.groups, set.group)
 		} else {
-			o.groups[group] = set.next
+			o.groups[set.group] = set.next
 		}
 		return
 	}
@@ -229,5 +286,5 @@ func (o *ownSockets) abandon() {
 }
 
 func (o *ownSockets) forget() {
-	o.sockets, o.roomy, o.groups = nil, nil, nil
+	o.sockets, o.roomy, o.sets, o.groups, o.fresh = nil, nil, nil, nil, nil
 }
