@@ -63,7 +63,7 @@ func (c *callerSocket) join(channel Channel) (*sourceSet, error) {
 	if c.ended() {
 		return nil, errEnded
 	}
-	if stale, found := c.lot.takeEntry(c.index, c.socket.cookie(), channel.Group); found && !c.free(stale) {
+	if stale, found := c.lot.takeEntry(place{c.index, c.family}, c.socket.cookie(), channel.Group); found && !c.free(stale) {
 		return nil, errStaleEntry
 	}
 	if err := c.socket.join(c.index, channel); err != nil {
@@ -111,7 +111,7 @@ func (c *callerSocket) free(stale staleEntry) bool {
 	if freed {
 		leave()
 	} else {
-		c.lot.freeOrPark(c.index, staleSocket{c.socket, leave, stale})
+		c.lot.freeOrPark(place{c.index, c.family}, staleSocket{c.socket, leave, stale})
 	}
 	ballast.abandon() // never to leave in this life of the index
 	return freed

@@ -2,6 +2,7 @@ package membership
 
 import (
 	"errors"
+	"net"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -109,8 +110,8 @@ func TestCallerSocketAbandonOccupied(t *testing.T) {
 			t.Errorf("join again: %v", err)
 		}
 	}
-	if len(c.kernel.open_) == 0 || len(c.lot.stale[1]) != len(c.kernel.open_) {
-		t.Errorf("%d ballast sockets, %d parked", len(c.kernel.open_), len(c.lot.stale[1]))
+	if len(c.kernel.open_) == 0 || len(c.lot.stale[place{1, ifwatch.IPv4}]) != len(c.kernel.open_) {
+		t.Errorf("%d ballast sockets, %d parked", len(c.kernel.open_), len(c.lot.stale[place{1, ifwatch.IPv4}]))
 	}
 	c.kernel.end(1)
 	c.lot.vacateAll()
@@ -198,5 +199,29 @@ func TestCallerSocketClosed(t *testing.T) {
 	c.abandon()
 	if _, err := c.kernel.caller(ifwatch.IPv4, c.conn); !isClosed(err) {
 		t.Errorf("again: %v", err)
+	}
+}
+
+// A socket that its caller closed has nothing at any place: it must not keep
+// what is parked beside it.
+func TestClosedSocketOccupiesNothing(t *testing.T) {
+	t.Parallel()
+	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := newLinux(here).caller(ifwatch.IPv4, conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const loopback = 1
+	if !s.occupied(loopback) {
+		t.Error("the loopback interface does not occupy its index")
+	}
+	if err := conn.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if s.occupied(loopback) {
+		t.Error("a closed socket holds a place")
 	}
 }

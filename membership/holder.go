@@ -280,7 +280,7 @@ func (o *ownSockets) release() {
 
 func (o *ownSockets) abandon() {
 	for _, s := range slices.Backward(o.sockets) {
-		o.lot.closeOrPark(o.index, s.holdingSocket)
+		o.lot.closeOrPark(place{o.index, o.family}, s.holdingSocket)
 	}
 	o.forget()
 }

@@ -210,7 +210,7 @@ func TestOwnSocketsAbandon(t *testing.T) {
 			}
 		}
 		h.abandon()
-		if parked := len(h.lot.stale[1]) > 0; parked != test.parked || len(h.kernel.open_) != 2*len(h.lot.stale[1])/2 {
+		if parked := len(h.lot.stale[place{1, ifwatch.IPv4}]) > 0; parked != test.parked || len(h.kernel.open_) != 2*len(h.lot.stale[place{1, ifwatch.IPv4}])/2 {
 			t.Errorf("%s: parked: %t, %d sockets open", name, parked, len(h.kernel.open_))
 		}
 		if test.again {
@@ -239,7 +239,7 @@ func TestParkingLotThroughLives(t *testing.T) {
 			h.abandon()
 		}
 		h.lot.vacateAll()
-		if len(h.lot.stale[1]) != 1 {
+		if len(h.lot.stale[place{1, ifwatch.IPv4}]) != 1 {
 			t.Fatalf("parked: %v", h.lot.stale)
 		}
 	}

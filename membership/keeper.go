@@ -80,8 +80,8 @@ type attachment struct {
 	member   *member
 	instance *instance
 	since    time.Time
-	began    time.Time         // when what led to it was read or asked for
-	why      string            // the verdict, in words
+	began    time.Time // when what led to it was read or asked for
+	verdict  reattach.Verdict
 	seen     ifwatch.Interface // the instance as it was when judged last
 	pools    map[ifwatch.Family]*pool
 

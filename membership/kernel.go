@@ -158,10 +158,10 @@ func unwrapErrno(err error) error {
 
 func (s *linuxSocket) occupied(index int) bool {
 	occupied := true // where nobody can tell, nobody is to be robbed
-	_ = s.conn.Control(func(fd uintptr) {
+	err := s.conn.Control(func(fd uintptr) {
 		occupied = indexOccupied(int(fd), index, s.family)
 	})
-	return occupied
+	return occupied && !isClosed(err) // a closed socket has no entries to leave
 }
 
 // The smallest MTU at which the kernel keeps a protocol on an interface:

@@ -3,13 +3,21 @@ package membership
 import (
 	"net/netip"
 	"slices"
+
+	"github.com/ssmd-project/ssmd/ifwatch"
 )
 
 // parkingLot keeps sockets with entries of dead lives, unused, while another
 // life has their index: closing them, or leaving, would take that life's
 // memberships from whoever holds them.
 type parkingLot struct {
-	stale map[int][]staleSocket // by index, oldest first
+	stale map[place][]staleSocket // oldest first
+}
+
+// place is where a life of a protocol is, or was.
+type place struct {
+	index  int
+	family ifwatch.Family
 }
 
 // staleSocket is a socket that has entries of dead lives at one index.
@@ -26,45 +34,51 @@ type staleEntry struct {
 	channels []Channel
 }
 
-func newParkingLot() *parkingLot { return &parkingLot{stale: make(map[int][]staleSocket)} }
+func newParkingLot() *parkingLot { return &parkingLot{stale: make(map[place][]staleSocket)} }
 
-func (l *parkingLot) freeOrPark(index int, s staleSocket) {
-	if s.occupied(index) {
-		l.stale[index] = append(l.stale[index], s)
+func (l *parkingLot) freeOrPark(at place, s staleSocket) {
+	if s.occupied(at.index) {
+		l.stale[at] = append(l.stale[at], s)
 		return
 	}
 	s.free()
 }
 
-func (l *parkingLot) closeOrPark(index int, s holdingSocket) {
-	l.freeOrPark(index, staleSocket{memberSocket: s, free: s.close})
+func (l *parkingLot) closeOrPark(at place, s holdingSocket) {
+	l.freeOrPark(at, staleSocket{memberSocket: s, free: s.close})
 }
 
 // takeEntry takes a caller's entry back out.
-func (l *parkingLot) takeEntry(index int, socket cookie, group netip.Addr) (staleEntry, bool) {
-	parked := l.stale[index]
+func (l *parkingLot) takeEntry(at place, socket cookie, group netip.Addr) (staleEntry, bool) {
+	parked := l.stale[at]
 	n := slices.IndexFunc(parked, func(s staleSocket) bool { return s.entry.socket == socket && s.entry.group == group })
 	if n < 0 {
 		return staleEntry{}, false
 	}
 	entry := parked[n].entry
-	l.stale[index] = slices.Delete(parked, n, n+1)
+	if l.stale[at] = slices.Delete(parked, n, n+1); len(parked) == 1 {
+		delete(l.stale, at)
+	}
 	return entry, true
 }
 
-// vacate frees what can be freed at an index, after something there ended.
-func (l *parkingLot) vacate(index int) {
-	parked := l.stale[index]
-	delete(l.stale, index)
-	for _, s := range slices.Backward(parked) {
-		l.freeOrPark(index, s)
+// vacate frees what can be freed at a place, after something there ended. One
+// look tells where nothing can.
+func (l *parkingLot) vacate(at place) {
+	parked := l.stale[at]
+	if parked[0].occupied(at.index) {
+		return
 	}
-	slices.Reverse(l.stale[index]) // oldest first again
+	delete(l.stale, at)
+	for _, s := range slices.Backward(parked) {
+		l.freeOrPark(at, s)
+	}
+	slices.Reverse(l.stale[at]) // oldest first again
 }
 
-// vacateAll tries every index.
+// vacateAll tries every place.
 func (l *parkingLot) vacateAll() {
-	for index := range l.stale {
-		l.vacate(index)
+	for at := range l.stale {
+		l.vacate(at)
 	}
 }

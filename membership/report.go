@@ -58,7 +58,7 @@ func (k *keeper) announce(a *attachment, now time.Time) {
 	}
 	a.announced = true
 	m, i := a.member, a.instance.now
-	e := Event{Time: now, Type: EventAttached, Membership: m.wish.name, Interface: i.Name, Instance: i.ID, Cause: a.cause, Reason: i.String() + " " + a.why}
+	e := Event{Time: now, Type: EventAttached, Membership: m.wish.name, Interface: i.Name, Instance: i.ID, Cause: a.cause, Reason: i.String() + " " + a.verdict.Reason()}
 	if a.replaces.ID != 0 {
 		e.Type = EventReattached
 		e.Reason += "; takes the place of " + a.replaces.String()
@@ -107,7 +107,7 @@ func (k *keeper) stateOf(m *member) (State, string) {
 		i := a.instance.now
 		switch {
 		case joined == len(m.wish.channels):
-			complete = append(complete, i.String()+" "+a.why)
+			complete = append(complete, i.String()+" "+a.verdict.Reason())
 		case refused > 0:
 			degraded = append(degraded, fmt.Sprintf("%s: %d of %d channels not joined: %s: %s",
 				i, len(m.wish.channels)-joined, len(m.wish.channels), first, k.explainErrno(err, first.Family())))

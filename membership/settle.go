@@ -116,14 +116,20 @@ func (k *keeper) carryOut(m *member, d decision, now time.Time) {
 			a = k.attach(m, c, now)
 		}
 		if a.seen.Name != c.Interface.Name {
-			a.why = c.Verdict.Reason()
+			a.verdict = c.Verdict
 			k.touch(m)
 		}
 		a.seen = c.Interface
 		k.wishReady(a)
 	}
+	if len(m.attachments) > 0 {
+		if m.state == StateDegraded {
+			k.touch(m)
+		}
+		return
+	}
 	idle, reason := k.judgedIdle(m, d)
-	if idle != m.idle || reason != m.idleReason || m.state == StateDegraded {
+	if idle != m.idle || reason != m.idleReason {
 		k.touch(m)
 	}
 	m.idle, m.idleReason = idle, reason
@@ -134,7 +140,7 @@ func (k *keeper) attach(m *member, c reattach.Candidate, now time.Time) *attachm
 	i := k.instances[c.Interface.ID]
 	a := &attachment{
 		member: m, instance: i, since: now, began: i.read, seen: i.now,
-		why: c.Verdict.Reason(), cause: k.cause, pools: make(map[ifwatch.Family]*pool),
+		verdict: c.Verdict, cause: k.cause, pools: make(map[ifwatch.Family]*pool),
 	}
 	if i.read.Before(k.began) { // something else let it be accepted
 		a.began = k.began
