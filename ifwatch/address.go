@@ -63,29 +63,34 @@ func (a *addresses) set(e addressEvent, dump uint64, read time.Time) {
 	default:
 		a.held = append(a.held, h)
 	}
-	before := a.present
-	a.present = distinct(a.held)
-	was, is := find(before, e.address.Prefix), find(a.present, e.address.Prefix)
-	switch {
-	case was >= 0 && is < 0:
-		a.depart(before[was], read)
-	case was < 0 && is >= 0:
-		a.arrive(a.present[is])
+	is, held := a.merged(e.address.Prefix)
+	switch was := find(a.present, e.address.Prefix); {
+	case held && was < 0:
+		a.present = append(slices.Clip(a.present), is)
+		a.arrive(is)
+	case held:
+		a.present = slices.Clone(a.present)
+		a.present[was] = is
+	default:
+		gone := a.present[was]
+		a.present = slices.Delete(slices.Clone(a.present), was, was+1)
+		a.depart(gone, read)
 	}
 }
 
-// distinct returns each prefix once, tentative where all that have it are.
-func distinct(held []heldAddress) []Address {
-	present := make([]Address, 0, len(held))
-	for _, h := range held {
-		at := find(present, h.Prefix)
-		if at < 0 {
-			present = append(present, h.Address)
-			continue
+// merged returns what those that have a prefix amount to: tentative where all
+// of them are.
+func (a *addresses) merged(p netip.Prefix) (is Address, held bool) {
+	for _, h := range a.held {
+		switch {
+		case h.Prefix != p:
+		case !held:
+			is, held = h.Address, true
+		default:
+			is.Tentative = is.Tentative && h.Tentative
 		}
-		present[at].Tentative = present[at].Tentative && h.Tentative
 	}
-	return present
+	return is, held
 }
 
 func find(addresses []Address, p netip.Prefix) int {

@@ -1,6 +1,7 @@
 package ifwatch
 
 import (
+	"fmt"
 	"syscall"
 	"testing"
 
@@ -62,5 +63,21 @@ func BenchmarkEvent(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// BenchmarkAddresses is one address that comes and goes on an interface that
+// has thousands: it must not cost more than copying them.
+func BenchmarkAddresses(b *testing.B) {
+	w := tableWatcher()
+	w.play(with(5, "a"))
+	for i := range 4000 {
+		w.play(come(5, fmt.Sprintf("10.%d.%d.1/24", i/256, i%256)))
+	}
+	w.Take()
+	b.ReportAllocs()
+	for b.Loop() {
+		w.play(come(5, "10.99.0.1/24"), gone(come(5, "10.99.0.1/24")))
+		w.Take()
 	}
 }
