@@ -1,5 +1,5 @@
 # `make check` is what CI runs.
-.PHONY: build test integration race bench fuzz lint fmt generate tidy cover skips check
+.PHONY: build test integration race bench fuzz lint fmt generate tidy cover check
 FUZZTIME ?= 10s
 BENCHTIME ?= 300x
 
@@ -7,12 +7,11 @@ build:       ; go build -o ssmd ./cmd/ssmd
 test:        ; go test ./...
 integration: ; go test ./integration
 race:        ; go test -race -short ./...
-bench:       ; go test -run '^$$' -bench Reattach -benchtime $(BENCHTIME) ./integration
+bench:       ; go test -run '^$$' -bench 'Reattach|Idle' -benchtime $(BENCHTIME) ./integration
 fuzz:        ; .ci/fuzz $(FUZZTIME)
 lint:        ; go vet ./... && go tool staticcheck ./...
 fmt:         ; gofmt -w .
 generate:    ; go generate ./...
 tidy:        ; go mod tidy
 cover:       ; go test -short -coverpkg ./... -coverprofile cover.out ./... && go tool cover -func cover.out | tail -1
-skips:       ; .ci/test
 check:       ; .ci/check

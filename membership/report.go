@@ -116,9 +116,9 @@ func (k *keeper) stateOf(m *member) (State, string) {
 		}
 	}
 	if len(degraded) > 0 {
-		return StateDegraded, strings.Join(degraded, "; ")
+		return StateDegraded, joinReasons(degraded)
 	}
-	return StateJoined, strings.Join(complete, "; ")
+	return StateJoined, joinReasons(complete)
 }
 
 // unready says why the channels of a family are not even tried.

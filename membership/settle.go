@@ -1,6 +1,7 @@
 package membership
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -274,19 +275,23 @@ func (k *keeper) endsNow(m *member) bool {
 		len(m.lost) > 0 && len(m.attachments) == 0 && !slices.ContainsFunc(m.lost, lives)
 }
 
-// longestReason bounds how many interfaces a reason names.
-const longestReason = 4
-
 // reasonFor puts the verdicts on instances that were not accepted in words.
 func reasonFor(candidates []reattach.Candidate) string {
 	var parts []string
 	for _, c := range candidates {
-		if len(parts) == longestReason {
-			return strings.Join(append(parts, "and more"), "; ")
-		}
 		if v := c.Verdict; v.Result() != reattach.Accept {
 			parts = append(parts, c.Interface.String()+": "+v.Reason())
 		}
+	}
+	return joinReasons(parts)
+}
+
+// longestReason bounds how many interfaces a reason names.
+const longestReason = 4
+
+func joinReasons(parts []string) string {
+	if more := len(parts) - longestReason; more > 0 {
+		parts = append(parts[:longestReason:longestReason], fmt.Sprintf("and %d more", more))
 	}
 	return strings.Join(parts, "; ")
 }

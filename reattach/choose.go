@@ -2,6 +2,7 @@ package reattach
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -97,10 +98,17 @@ func hold(candidates []Candidate, which []int, wanted, found string) {
 	}
 }
 
+// mostNames bounds how many interfaces a check names.
+const mostNames = 8
+
 func names(candidates []Candidate, which []int) string {
-	parts := make([]string, len(which))
+	var parts []string
 	for n, i := range which {
-		parts[n] = candidates[i].Interface.Name
+		if n == mostNames {
+			parts = append(parts, fmt.Sprintf("and %d more", len(which)-n))
+			break
+		}
+		parts = append(parts, candidates[i].Interface.Name)
 	}
 	return strings.Join(parts, ", ")
 }
