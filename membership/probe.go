@@ -22,7 +22,10 @@ type lifeProbe interface {
 // it with that: from then on reading says ENOENT, also where an interface of
 // the same name and index lives again. It pins neither interface nor
 // namespace. A rename ends it too, so it is opened again after one.
-type sysctlProbe struct{ file *os.File }
+//
+// It is a bare descriptor: such a file can be polled, so an os.File would join
+// the runtime's poller and wake it once more while joins are due.
+type sysctlProbe int
 
 // endedProbe is that of an interface that is not there: the watcher is yet to
 // say so, or to tell of its new name.
@@ -36,17 +39,17 @@ func (k linux) probe(name string, f ifwatch.Family) lifeProbe {
 	if strings.Contains(name, "/") {
 		return nil
 	}
-	var open *os.File
+	var fd int
 	var noSysctls error
 	err := k.within(func() (err error) {
-		if open, err = os.Open(conf + name + file); err != nil {
+		if fd, err = unix.Open(conf+name+file, unix.O_RDONLY|unix.O_CLOEXEC, 0); err != nil {
 			_, noSysctls = os.Stat(conf + "all")
 		}
 		return err
 	})
 	switch {
 	case err == nil:
-		return sysctlProbe{open}
+		return sysctlProbe(fd)
 	case errors.Is(err, unix.ENOENT) && noSysctls == nil:
 		return endedProbe{}
 	}
@@ -54,11 +57,12 @@ func (k linux) probe(name string, f ifwatch.Family) lifeProbe {
 }
 
 func (p sysctlProbe) ended() bool {
-	_, err := p.file.ReadAt(make([]byte, 1), 0)
+	var first [1]byte
+	_, err := unix.Pread(int(p), first[:], 0)
 	return errors.Is(err, unix.ENOENT)
 }
 
-func (p sysctlProbe) close() { _ = p.file.Close() }
+func (p sysctlProbe) close() { _ = unix.Close(int(p)) }
 
 func (endedProbe) ended() bool { return true }
 func (endedProbe) close()      {}
