@@ -89,6 +89,15 @@ const (
 	minMTUv6 = 1280 // RFC 8200, section 5
 )
 
+// MinMTU returns the smallest MTU, in bytes, with which the kernel keeps the
+// protocol alive on an interface.
+func (f Family) MinMTU() int {
+	if f == IPv4 {
+		return minMTUv4
+	}
+	return minMTUv6
+}
+
 // Protocol returns the state of a family on the instance.
 func (i Interface) Protocol(f Family) Protocol {
 	if f == IPv4 {

@@ -111,8 +111,8 @@ func (t *table) setLink(l link) {
 	}
 	t.follow(l.Index, r.link, l)
 	r.link, r.seen = l, t.dump
-	r.ipv4.update(l.MTU >= minMTUv4)
-	r.ipv6.update(l.MTU >= minMTUv6)
+	r.ipv4.update(l.MTU >= IPv4.MinMTU())
+	r.ipv6.update(l.MTU >= IPv6.MinMTU())
 	t.refresh(r)
 	if renamed {
 		for index := range t.dependents[l.Index] {

@@ -164,10 +164,6 @@ func (s *linuxSocket) occupied(index int) bool {
 	return occupied && !isClosed(err) // a closed socket has no entries to leave
 }
 
-// The smallest MTU at which the kernel keeps a protocol on an interface:
-// RFC 791, section 3.2, and RFC 8200, section 5.
-var minMTU = map[ifwatch.Family]uint32{ifwatch.IPv4: 68, ifwatch.IPv6: 1280}
-
 func indexOccupied(fd, index int, f ifwatch.Family) bool {
 	request, err := unix.NewIfreq("ssmd")
 	if err != nil {
@@ -180,7 +176,7 @@ func indexOccupied(fd, index int, f ifwatch.Family) bool {
 	if err := unix.IoctlIfreq(fd, unix.SIOCGIFMTU, request); err != nil {
 		return true
 	}
-	return request.Uint32() >= minMTU[f]
+	return int(request.Uint32()) >= f.MinMTU()
 }
 
 // rawFD is a descriptor of the manager's own. It stays out of the runtime's
