@@ -30,10 +30,10 @@ const (
 	Subnet       Attribute = "subnet"        // the network prefixes of its addresses
 )
 
+var attributes = [...]Attribute{Name, Kind, LinkType, MAC, PermanentMAC, Device, Parent, Master, VLANID, LinkGroup, Alias, Subnet}
+
 // Attributes returns all attributes in the order in which they are checked.
-func Attributes() []Attribute {
-	return []Attribute{Name, Kind, LinkType, MAC, PermanentMAC, Device, Parent, Master, VLANID, LinkGroup, Alias, Subnet}
-}
+func Attributes() []Attribute { return slices.Clone(attributes[:]) }
 
 // ParseAttribute returns the attribute of a name.
 func ParseAttribute(name string) (Attribute, error) {
@@ -51,7 +51,7 @@ func (a Attribute) canArrive() bool {
 
 // value returns what the attribute is on an interface, empty where it has
 // none. Subnet has many values and is not asked for here.
-func (a Attribute) value(i ifwatch.Interface) string {
+func (a Attribute) value(i *ifwatch.Interface) string {
 	switch a {
 	case Name:
 		return i.Name

@@ -54,6 +54,9 @@ func (r Rules) Choose(candidates []Candidate) []ifwatch.ID {
 		hold(candidates, accepted, "one accepted interface", "several accepted: "+names(candidates, accepted))
 		return nil
 	}
+	if len(accepted) == 1 {
+		return []ifwatch.ID{candidates[winner].Interface.ID}
+	}
 	others := slices.DeleteFunc(slices.Clone(accepted), func(i int) bool { return i == winner })
 	hold(candidates, others, "the "+string(r.Ambiguous), "another preferred: "+candidates[winner].Interface.String())
 	return []ifwatch.ID{candidates[winner].Interface.ID}

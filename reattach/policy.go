@@ -86,7 +86,7 @@ func (a Attribute) compare(families []ifwatch.Family, lost, candidate ifwatch.In
 	if a == Subnet {
 		return compareSubnets(families, lost, candidate)
 	}
-	was, is := a.value(lost), a.value(candidate)
+	was, is := a.value(&lost), a.value(&candidate)
 	c := Check{Rule: samePrefix + string(a), Wanted: was, Found: orNone(is), Result: Reject}
 	switch {
 	case was == "":

@@ -133,7 +133,7 @@ func checkVerdict(t *rapid.T, v Verdict) {
 
 func hasAttribute(a Attribute, families []ifwatch.Family, i ifwatch.Interface) bool {
 	if a != Subnet {
-		return a.value(i) != ""
+		return a.value(&i) != ""
 	}
 	return slices.ContainsFunc(families, func(f ifwatch.Family) bool { return len(i.Prefixes(f)) > 0 })
 }

@@ -109,10 +109,10 @@ func oneOf[T ~string](key string, value T, allowed ...T) error {
 // no longer matched, is no new instance: the policy does not ask about it.
 func (r Rules) Judge(families []ifwatch.Family, lost []ifwatch.Interface, candidate ifwatch.Interface) Verdict {
 	r = r.Normalize()
-	var v Verdict
+	v := Verdict{Checks: make([]Check, 0, 8)}
 	v.add(checkMulticast(candidate))
-	v.Checks = append(v.Checks, r.Selector.Match(candidate).Checks...)
-	v.Checks = append(v.Checks, r.readiest(families, candidate).Checks...)
+	r.Selector.match(&candidate, &v)
+	v.Checks = append(v.Checks, r.readiest(families, &candidate)...)
 	if len(lost) > 0 {
 		policy := r.Policy.judge(families, lost, candidate)
 		v.Replaces = policy.Replaces
@@ -127,21 +127,25 @@ func (r Rules) Judge(families []ifwatch.Family, lost []ifwatch.Interface, candid
 // whether what is required is there.
 func (r Rules) Ready(family ifwatch.Family, i ifwatch.Interface) Verdict {
 	r = r.Normalize()
-	var v Verdict
-	v.add(checkProtocol(family, i))
+	return Verdict{Checks: r.ready(family, &i)}
+}
+
+func (r *Rules) ready(family ifwatch.Family, i *ifwatch.Interface) []Check {
+	checks := make([]Check, 0, 1+len(r.Require))
+	checks = append(checks, checkProtocol(family, i))
 	for _, requirement := range r.Require {
-		v.add(requirement.check(family, i))
+		checks = append(checks, requirement.check(family, i))
 	}
-	return v
+	return checks
 }
 
 // readiest returns the best verdict over the families: a membership with
 // channels of both is attached as soon as one can be joined.
-func (r Rules) readiest(families []ifwatch.Family, i ifwatch.Interface) Verdict {
-	var best Verdict
+func (r *Rules) readiest(families []ifwatch.Family, i *ifwatch.Interface) []Check {
+	var best []Check
 	for _, family := range families {
-		if v := r.Ready(family, i); best.Checks == nil || v.Result() > best.Result() {
-			best = v
+		if checks := r.ready(family, i); best == nil || strictest(checks) > strictest(best) {
+			best = checks
 		}
 	}
 	return best
@@ -154,16 +158,21 @@ func checkMulticast(i ifwatch.Interface) Check {
 	return Check{Rule: "multicast", Wanted: "the interface flag MULTICAST", Found: "it off", Result: Wait}
 }
 
-func checkProtocol(family ifwatch.Family, i ifwatch.Interface) Check {
-	c := Check{Rule: "protocol " + family.String(), Wanted: "alive", Found: "alive", Result: Accept}
+func checkProtocol(family ifwatch.Family, i *ifwatch.Interface) Check {
+	c := Check{Rule: protocolRules[family], Wanted: "alive", Found: "alive", Result: Accept}
 	if !i.Protocol(family).Alive {
 		c.Found, c.Result = fmt.Sprintf("not alive at MTU %d", i.MTU), Reject
 	}
 	return c
 }
 
-func (q Requirement) check(family ifwatch.Family, i ifwatch.Interface) Check {
-	c := Check{Rule: "require " + string(q), Wanted: "up", Found: "down", Result: Wait}
+var (
+	protocolRules = map[ifwatch.Family]string{ifwatch.IPv4: "protocol IPv4", ifwatch.IPv6: "protocol IPv6"}
+	requireRules  = map[Requirement]string{RequireUp: "require up", RequireCarrier: "require carrier", RequireAddress: "require address"}
+)
+
+func (q Requirement) check(family ifwatch.Family, i *ifwatch.Interface) Check {
+	c := Check{Rule: requireRules[q], Wanted: "up", Found: "down", Result: Wait}
 	met := i.Up
 	switch q {
 	case RequireCarrier:
@@ -183,7 +192,7 @@ func (q Requirement) check(family ifwatch.Family, i ifwatch.Interface) Check {
 
 // usableAddress returns an address of the family that is not tentative, or
 // what there is instead of one.
-func usableAddress(family ifwatch.Family, i ifwatch.Interface) (found string, ok bool) {
+func usableAddress(family ifwatch.Family, i *ifwatch.Interface) (found string, ok bool) {
 	found = "none"
 	for _, a := range i.Addresses {
 		if ifwatch.FamilyOf(a.Prefix.Addr()) != family {

@@ -163,7 +163,7 @@ func (s Selector) problems() []error {
 
 // given reports whether there is any attribute.
 func (s *Selector) given() bool {
-	return s.Subnet != nil || slices.ContainsFunc(Attributes(), func(a Attribute) bool {
+	return s.Subnet != nil || slices.ContainsFunc(attributes[:], func(a Attribute) bool {
 		globs := s.globs(a)
 		return globs != nil && *globs != nil
 	})
@@ -173,19 +173,20 @@ func (s *Selector) given() bool {
 // or an empty list in it, matches none.
 func (s Selector) Match(i ifwatch.Interface) Verdict {
 	var v Verdict
+	s.match(&i, &v)
+	return v
+}
+
+func (s *Selector) match(i *ifwatch.Interface, v *Verdict) {
 	if !s.given() {
 		v.add(Check{Rule: "interface", Wanted: "at least one attribute", Found: "none", Result: Reject})
 	}
-	for _, a := range Attributes() {
-		if a == Subnet {
-			break
-		}
-		globs := *s.globs(a)
-		if globs == nil {
+	for _, a := range attributes[:] {
+		globs := s.globs(a)
+		if globs == nil || *globs == nil {
 			continue
 		}
-		found := a.value(i)
-		values := []string{found}
+		values := []string{a.value(i)}
 		if a == Name {
 			values = append(values, i.AltNames...)
 		}
@@ -193,12 +194,11 @@ func (s Selector) Match(i ifwatch.Interface) Verdict {
 		if globs.match(values, a) {
 			result = Accept
 		}
-		v.add(Check{Rule: string(a), Wanted: orNone(strings.Join(globs, " ")), Found: orNone(strings.Join(values, " ")), Result: result})
+		v.add(Check{Rule: string(a), Wanted: orNone(strings.Join(*globs, " ")), Found: orNone(strings.Join(values, " ")), Result: result})
 	}
 	if s.Subnet != nil {
 		v.add(s.Subnet.check(i))
 	}
-	return v
 }
 
 func (g Globs) match(values []string, a Attribute) bool {
@@ -232,7 +232,7 @@ func matchGlob(pattern, value string, a Attribute) bool {
 
 // check waits while the interface has no address of any family that is
 // asked for: it may get one.
-func (s Subnets) check(i ifwatch.Interface) Check {
+func (s Subnets) check(i *ifwatch.Interface) Check {
 	c := Check{Rule: string(Subnet), Wanted: joinPrefixes(s), Result: Wait}
 	var found []netip.Prefix
 	for _, a := range i.Addresses {

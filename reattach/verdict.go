@@ -85,9 +85,13 @@ func (v Verdict) Result() Result {
 	if len(v.Checks) == 0 {
 		return Reject
 	}
+	return strictest(v.Checks)
+}
+
+func strictest(checks []Check) Result {
 	result := Accept
-	for _, c := range v.Checks {
-		result = min(result, c.Result)
+	for i := range checks {
+		result = min(result, checks[i].Result)
 	}
 	return result
 }
