@@ -61,7 +61,11 @@ func (b *mailbox) at(index int, read time.Time) *pendingChange {
 }
 
 func (b *mailbox) changed(now Interface, read time.Time) {
-	b.at(now.Index, read).Now = &now
+	p := b.at(now.Index, read)
+	if p.Now == nil {
+		p.Now = new(Interface)
+	}
+	*p.Now = now
 }
 
 // removed forgets an instance of which the consumer never heard.

@@ -153,3 +153,37 @@ func TestRenamesAreCounted(t *testing.T) {
 		t.Errorf("a new life was renamed %d times", now.Renames)
 	}
 }
+
+// An eager consumer is called before Changed speaks, which then speaks of what
+// it left.
+func TestEager(t *testing.T) {
+	t.Parallel()
+	var w *Watcher
+	takes, called := true, 0
+	w = New(Options{Eager: func() {
+		called++
+		if takes {
+			w.Take()
+		}
+	}})
+	w.tell()
+	if called != 0 {
+		t.Error("called before the first dump was complete")
+	}
+	w.synced = true
+	w.tell()
+	if called != 0 {
+		t.Error("called for nothing")
+	}
+	w.table.apply(with(5, "eth0"), false)
+	w.tell()
+	if called != 1 || len(w.Changed()) != 0 {
+		t.Errorf("called %d times, Changed says %d, want 1, 0", called, len(w.Changed()))
+	}
+	takes = false
+	w.table.apply(with(5, "eth0", up), false)
+	w.tell()
+	if called != 2 || len(w.Changed()) != 1 {
+		t.Errorf("called %d times, Changed says %d, want 2, 1", called, len(w.Changed()))
+	}
+}

@@ -111,35 +111,49 @@ func (s *socket) requestDump(kind uint16) error {
 // next call.
 func (s *socket) receive() ([]syscall.NetlinkMessage, error) {
 	for {
-		var n int
-		var from unix.Sockaddr
-		var readErr error
-		err := s.conn.Read(func(fd uintptr) bool {
-			n, from, readErr = unix.Recvfrom(int(fd), s.buffer, unix.MSG_TRUNC)
-			return readErr != unix.EAGAIN
-		})
-		switch {
-		case err != nil:
-			return nil, err
-		case errors.Is(readErr, unix.ENOBUFS):
-			return nil, errOverrun
-		case readErr == unix.EINTR:
-			continue
-		case readErr != nil:
-			return nil, fmt.Errorf("receive from netlink: %w", readErr)
-		case n > len(s.buffer):
-			s.buffer = make([]byte, 2*n)
-			return nil, errOverrun
+		if messages, err := s.read(func(err error) bool { return err != unix.EAGAIN }); messages != nil || err != nil {
+			return messages, err
 		}
-		if sender, ok := from.(*unix.SockaddrNetlink); !ok || sender.Pid != 0 {
-			continue // not the kernel
-		}
-		messages, err := syscall.ParseNetlinkMessage(s.buffer[:n])
-		if err != nil {
-			return nil, fmt.Errorf("parse netlink messages: %w", err)
-		}
-		return messages, nil
 	}
+}
+
+// receiveQueued is receive without waiting: it returns nil where nothing is
+// queued.
+func (s *socket) receiveQueued() ([]syscall.NetlinkMessage, error) {
+	return s.read(func(error) bool { return true })
+}
+
+// read tries until enough says so, and returns nil where there was nothing, or
+// nothing of the kernel's.
+func (s *socket) read(enough func(error) bool) ([]syscall.NetlinkMessage, error) {
+	var n int
+	var from unix.Sockaddr
+	var readErr error
+	err := s.conn.Read(func(fd uintptr) bool {
+		n, from, readErr = unix.Recvfrom(int(fd), s.buffer, unix.MSG_TRUNC)
+		return enough(readErr)
+	})
+	switch {
+	case err != nil:
+		return nil, err
+	case errors.Is(readErr, unix.ENOBUFS):
+		return nil, errOverrun
+	case readErr == unix.EINTR || readErr == unix.EAGAIN:
+		return nil, nil
+	case readErr != nil:
+		return nil, fmt.Errorf("receive from netlink: %w", readErr)
+	case n > len(s.buffer):
+		s.buffer = make([]byte, 2*n)
+		return nil, errOverrun
+	}
+	if sender, ok := from.(*unix.SockaddrNetlink); !ok || sender.Pid != 0 {
+		return nil, nil // not the kernel
+	}
+	messages, err := syscall.ParseNetlinkMessage(s.buffer[:n])
+	if err != nil {
+		return nil, fmt.Errorf("parse netlink messages: %w", err)
+	}
+	return messages, nil
 }
 
 // answers reports whether a message belongs to the dump that was requested
