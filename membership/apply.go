@@ -105,6 +105,7 @@ func (k *keeper) enter(m *member) {
 		k.rules[m.wish.ruleKey] = r
 	}
 	r.members[m] = struct{}{}
+	k.channels += len(m.wish.channels)
 	for _, a := range m.attachments {
 		r.attached[a.instance.now.ID]++
 	}
@@ -117,6 +118,7 @@ func (k *keeper) quit(m *member) {
 		m.rule.detach(a.instance.now.ID)
 	}
 	delete(m.rule.members, m)
+	k.channels -= len(m.wish.channels)
 	if len(m.rule.members) == 0 {
 		delete(k.rules, m.wish.ruleKey)
 	}

@@ -108,5 +108,6 @@ func (k *keeper) shutdown(now time.Time) {
 		}
 	}
 	clear(k.instances)
+	k.kernel.close()
 	k.parking.vacateAll()
 }

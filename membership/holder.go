@@ -17,7 +17,8 @@ type holder interface {
 	// join returns where the channel was joined, for leave.
 	join(Channel) (*sourceSet, error)
 	leave(Channel, *sourceSet) error
-	// expect says how many channels will be joined next.
+	// expect says how many channels will be joined next, on an instance that
+	// was just seen to live.
 	expect(int)
 	// release leaves everything while the instance lives.
 	release()
@@ -51,6 +52,7 @@ type ownSockets struct {
 	sockets []*filledSocket // the newest last
 	roomy   []*filledSocket // those that may take a further group
 	round   uint64          // of looking for a socket
+	looked  bool            // whoever called expect looked whether the life has ended
 	limit   int             // groups a socket takes, one source each; zero: not known yet
 
 	// Channels mostly come sorted and stay, so that nobody asks which sets
@@ -88,6 +90,7 @@ func (o *ownSockets) expect(channels int) {
 		o.sets = make([]*sourceSet, 0, channels)
 	}
 	o.fresh = make([]sourceSet, channels)
+	o.looked = true
 }
 
 // setsOf returns the first of the sets that a group has.
@@ -163,10 +166,11 @@ func (o *ownSockets) joinOnNew(c Channel, others *sourceSet) (*sourceSet, error)
 	if err != nil {
 		return nil, err
 	}
-	if o.ended() {
+	if !o.looked && o.ended() {
 		o.discard(s)
 		return nil, errEnded
 	}
+	o.looked = false
 	set, err := o.joinGroup(s, c, others)
 	if err != nil {
 		o.discard(s)

@@ -8,7 +8,7 @@ import (
 )
 
 // keeper is the manager's state: the wishes, the interface instances, and what
-// is joined where. One goroutine owns it. It takes the time as an argument and
+// is joined where. One goroutine at a time owns it. It takes the time as an argument and
 // reaches the kernel through an interface.
 //
 // Each step goes: end what ended, judge, join, and only then report. So all of
@@ -19,6 +19,7 @@ type keeper struct {
 	publish func(Event)
 
 	members   map[string]*member
+	channels  int // of all members
 	rules     map[string]*rule
 	instances map[ifwatch.ID]*instance
 	parking   *parkingLot
@@ -196,6 +197,7 @@ func (k *keeper) approach(r *rule, i *instance) bool {
 	r.near[i.now.ID] = true
 	for _, f := range r.families {
 		k.probe(i, f)
+		k.kernel.prepare(f)
 	}
 	return true
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -34,7 +35,10 @@ type Manager struct {
 	stopped  chan struct{}
 	hub      *hub
 	began    atomic.Bool
-	keeper   *keeper // owned by Run's goroutine
+
+	owner  sync.Mutex // of the keeper; from New on it is held for loop
+	keeper *keeper
+	rearm  chan struct{} // says that a step outside of loop left something to retry
 }
 
 // watcher is what the manager needs of an ifwatch.Watcher.
@@ -51,18 +55,24 @@ func New(o Options) *Manager {
 	if within == nil {
 		within = func(f func() error) error { return f() }
 	}
-	return newManager(newLinux(within), ifwatch.New(o.Watch))
+	var m *Manager
+	o.Watch.Eager = func() { m.observeEagerly() }
+	m = newManager(newLinux(within), ifwatch.New(o.Watch))
+	return m
 }
 
 func newManager(k kernel, w watcher) *Manager {
 	h := newHub()
-	return &Manager{
+	m := &Manager{
 		watcher:  w,
 		requests: make(chan func()),
 		stopped:  make(chan struct{}),
 		hub:      h,
 		keeper:   newKeeper(k, w.Expire, h.publish),
+		rearm:    make(chan struct{}, 1),
 	}
+	m.owner.Lock()
+	return m
 }
 
 // Run keeps the memberships until ctx is cancelled, then leaves every group,
@@ -88,7 +98,8 @@ func (m *Manager) Run(ctx context.Context) error {
 	return group.Wait()
 }
 
-// loop owns the keeper. It serves nobody before the interfaces are known.
+// loop owns the keeper but while it waits. It serves nobody before the
+// interfaces are known.
 func (m *Manager) loop(ctx context.Context) {
 	select {
 	case <-ctx.Done():
@@ -96,21 +107,56 @@ func (m *Manager) loop(ctx context.Context) {
 	case <-m.watcher.Changed():
 		m.keeper.observe(m.watcher.Take(), time.Now())
 	}
-	defer func() { m.keeper.shutdown(time.Now()) }()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
 		m.arm(timer)
+		m.owner.Unlock()
+		var step func()
 		select {
 		case <-ctx.Done():
-			return
+			step = nil
 		case <-m.watcher.Changed():
-			m.observe()
+			step = m.observe
 		case request := <-m.requests:
-			m.observePending()
-			request()
+			step = func() {
+				m.observePending()
+				request()
+			}
 		case <-timer.C:
-			m.keeper.flush(time.Now())
+			step = func() { m.keeper.flush(time.Now()) }
+		case <-m.rearm:
+			step = func() {}
+		}
+		m.owner.Lock()
+		if step == nil {
+			m.keeper.shutdown(time.Now())
+			return
+		}
+		step()
+	}
+}
+
+// mostEager bounds the channels, and so the time, for which the goroutine that
+// reads from the kernel is held up: some milliseconds.
+const mostEager = 256
+
+// observeEagerly is observe in the goroutine that reads from the kernel, where
+// the owner waits and there is little to do: to wake the owner's goroutine
+// takes as long as all of the work on one channel.
+func (m *Manager) observeEagerly() {
+	if !m.owner.TryLock() {
+		return
+	}
+	defer m.owner.Unlock()
+	if m.keeper.channels > mostEager {
+		return
+	}
+	m.observe()
+	if !m.keeper.nextRetry().IsZero() {
+		select {
+		case m.rearm <- struct{}{}:
+		default:
 		}
 	}
 }

@@ -254,3 +254,66 @@ func TestManagerManyChannels(t *testing.T) {
 		m.ok(m.Put(t.Context(), feed("a", "eth1", one)))
 	})
 }
+
+// sayEagerly tells of changes as the reading goroutine does, and not on Changed.
+func (m *managed) sayEagerly(changes ...ifwatch.Change) {
+	m.watcher.mu.Lock()
+	m.watcher.changes.Changes = append(m.watcher.changes.Changes, changes...)
+	m.watcher.mu.Unlock()
+	m.observeEagerly()
+}
+
+// Before the manager knows the interfaces, and with many channels, the reading
+// goroutine leaves the work to the owner's.
+func TestManagerEager(t *testing.T) {
+	manage(t, func(t *testing.T, m *managed) {
+		m.sayEagerly()
+		if len(m.keeper.instances) != 0 {
+			t.Error("observed before the first dump")
+		}
+		m.begin(1)
+		m.ok(m.Put(t.Context(), feed("a", "eth1", one)))
+		synctest.Wait()
+		was, is := eth1(1), eth1(2)
+		m.kernel.end(1)
+		m.kernel.begin(1, "eth1")
+		m.sayEagerly(ifwatch.Change{Index: 1, Removed: &was, Now: &is, Read: time.Now()})
+		if n := len(m.kernel.joins); n != 2 {
+			t.Errorf("%d joins when the reading goroutine went on, want 2", n)
+		}
+		m.ok(m.Put(t.Context(), feed("many", "eth2", manyChannels(1, mostEager)...)))
+		m.sayEagerly(ifwatch.Change{Index: 1, Removed: &is, Read: time.Now()})
+		if left := len(m.watcher.Take().Changes); left != 1 {
+			t.Errorf("%d changes left to the owner, want 1", left)
+		}
+		m.ok(m.Delete(t.Context(), "many"))
+		m.ok(m.Delete(t.Context(), "a"))
+		if m.keeper.channels != 0 {
+			t.Errorf("%d channels counted, want none", m.keeper.channels)
+		}
+	})
+}
+
+// What the reading goroutine could not join is tried again.
+func TestManagerEagerRetry(t *testing.T) {
+	manage(t, func(t *testing.T, m *managed) {
+		m.begin(1)
+		m.ok(m.Put(t.Context(), feed("a", "eth2", one)))
+		synctest.Wait()
+		two := eth1(2)
+		two.Index, two.Name = 2, "eth2"
+		m.own(func() {
+			m.kernel.begin(2, "eth2")
+			m.kernel.refuse = unix.EINVAL
+		})
+		before := time.Now()
+		m.sayEagerly(ifwatch.Change{Index: 2, Now: &two, Read: time.Now()})
+		m.own(func() { m.kernel.refuse = nil })
+		events := m.Subscribe()
+		e, err := events.Next(t.Context())
+		m.ok(err)
+		if e.State != StateJoined || time.Since(before) != firstBackoff {
+			t.Errorf("%+v after %v", e, time.Since(before))
+		}
+	})
+}

@@ -29,6 +29,12 @@ type decision struct {
 // settle judges the members of a rule and attaches and detaches them as the
 // verdicts say. Nothing is joined or left before flush.
 func (k *keeper) settle(r *rule, now time.Time) {
+	if len(r.members) == 1 {
+		for m := range r.members {
+			k.settleOne(m, now)
+		}
+		return
+	}
 	decided := make(map[history]decision)
 	for m := range r.members {
 		h, alike := m.history()
