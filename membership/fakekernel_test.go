@@ -50,9 +50,6 @@ func newFakeKernel() *fakeKernel {
 	return &fakeKernel{ifaces: make(map[int]*fakeIface), maxGroups: 3, maxSources: 2, open_: make(map[*fakeSocket]bool)}
 }
 
-func (k *fakeKernel) prepare(ifwatch.Family) {}
-func (k *fakeKernel) close()                 {}
-
 func (k *fakeKernel) begin(index int, name string) {
 	k.ifaces[index] = &fakeIface{name: name, lives: make(map[ifwatch.Family]*fakeLife)}
 	for _, f := range bothFamilies {

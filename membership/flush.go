@@ -108,6 +108,5 @@ func (k *keeper) shutdown(now time.Time) {
 		}
 	}
 	clear(k.instances)
-	k.kernel.close()
 	k.parking.vacateAll()
 }

@@ -197,7 +197,6 @@ func (k *keeper) approach(r *rule, i *instance) bool {
 	r.near[i.now.ID] = true
 	for _, f := range r.families {
 		k.probe(i, f)
-		k.kernel.prepare(f)
 	}
 	return true
 }

@@ -16,12 +16,8 @@ import (
 
 // kernel is what the manager asks of the network namespace that it works in.
 type kernel interface {
-	// prepare lets the next open of a family be quick.
-	prepare(ifwatch.Family)
 	// open returns a new socket that receives nothing.
 	open(ifwatch.Family) (holdingSocket, error)
-	// close ends what prepare began.
-	close()
 	// caller returns a caller's socket for one family, or an error where
 	// nothing of that family can ever be received on it.
 	caller(ifwatch.Family, syscall.Conn) (callersMemberSocket, error)
@@ -57,11 +53,10 @@ type holdingSocket interface {
 type linux struct {
 	within  func(func() error) error
 	request *request
-	spare   map[ifwatch.Family]holdingSocket
 }
 
 func newLinux(within func(func() error) error) linux {
-	return linux{within: within, request: new(request), spare: make(map[ifwatch.Family]holdingSocket)}
+	return linux{within: within, request: new(request)}
 }
 
 // packetConn is the part of x/net's PacketConns that joins and leaves.
@@ -201,33 +196,7 @@ type ownedSocket struct {
 
 func (s ownedSocket) close() { _ = unix.Close(int(s.fd)) }
 
-// prepare keeps one socket of a family ready: to open one takes as long as to
-// join a channel.
-func (k linux) prepare(f ifwatch.Family) {
-	if k.spare[f] != nil {
-		return
-	}
-	if s, err := k.openNew(f); err == nil {
-		k.spare[f] = s
-	}
-}
-
-func (k linux) close() {
-	for _, s := range k.spare {
-		s.close()
-	}
-	clear(k.spare)
-}
-
 func (k linux) open(f ifwatch.Family) (holdingSocket, error) {
-	if s := k.spare[f]; s != nil {
-		delete(k.spare, f)
-		return s, nil
-	}
-	return k.openNew(f)
-}
-
-func (k linux) openNew(f ifwatch.Family) (holdingSocket, error) {
 	domain := unix.AF_INET
 	if f == ifwatch.IPv6 {
 		domain = unix.AF_INET6

@@ -158,30 +158,3 @@ func TestLimits(t *testing.T) {
 		}
 	}
 }
-
-// What was prepared is used once, and closed at the end if it was not used.
-func TestLinuxPrepares(t *testing.T) {
-	k := newLinux(here)
-	k.prepare(ifwatch.IPv4)
-	spare := k.spare[ifwatch.IPv4]
-	if spare == nil {
-		t.Skip("no socket to be had")
-	}
-	k.prepare(ifwatch.IPv4)
-	first, err := k.open(ifwatch.IPv4)
-	if err != nil || first != spare {
-		t.Fatalf("opened %v, want the prepared %v, %v", first, spare, err)
-	}
-	defer first.close()
-	second, err := k.open(ifwatch.IPv4)
-	if err != nil || second == spare {
-		t.Fatalf("opened %v, which is in use, %v", second, err)
-	}
-	second.close()
-	k.prepare(ifwatch.IPv4)
-	fd := int(k.spare[ifwatch.IPv4].(ownedSocket).fd)
-	k.close()
-	if _, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err != unix.EBADF {
-		t.Errorf("the spare socket is still open: %v", err)
-	}
-}
