@@ -3,6 +3,7 @@ package testnet
 import (
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -10,8 +11,23 @@ import (
 
 // Groups tells which groups the kernel holds in a namespace: by interface
 // index, by group, the number of its users, which are sockets and the kernel
-// itself. /proc/net/igmp and igmp6 are the only lists that are complete.
+// itself. /proc/net/igmp and igmp6 are the only lists that are complete. The
+// kernel hands them out in parts, and a group that comes in between shows
+// another one twice or not at all: so they are read until they tell the same
+// twice.
 func Groups(n *Namespace) (map[int]map[netip.Addr]int, error) {
+	before, err := readGroups(n)
+	for err == nil {
+		var now map[int]map[netip.Addr]int
+		if now, err = readGroups(n); maps.EqualFunc(before, now, maps.Equal) {
+			return now, err
+		}
+		before = now
+	}
+	return nil, err
+}
+
+func readGroups(n *Namespace) (map[int]map[netip.Addr]int, error) {
 	groups := map[int]map[netip.Addr]int{}
 	v4, err := n.readProc("igmp")
 	if err != nil {
