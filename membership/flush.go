@@ -20,6 +20,9 @@ func (k *keeper) flushPools(now time.Time) {
 		for key, p := range i.pools {
 			k.flushPool(i, key, p, now)
 		}
+		if i.now.Up {
+			i.closeSpares() // of what was not accepted
+		}
 	}
 }
 
@@ -103,6 +106,7 @@ func (k *keeper) shutdown(now time.Time) {
 			}
 		}
 		i.closeProbes()
+		i.closeSpares()
 		for a := range i.attachments {
 			k.detached(a, a.seen, CauseShutdown, "shutting down", now)
 		}

@@ -53,6 +53,7 @@ type ownSockets struct {
 	roomy   []*filledSocket // those that may take a further group
 	round   uint64          // of looking for a socket
 	looked  bool            // whoever called expect looked whether the life has ended
+	spare   holdingSocket   // opened ahead, nil where none was
 	limit   int             // groups a socket takes, one source each; zero: not known yet
 
 	// Channels mostly come sorted and stay, so that nobody asks which sets
@@ -206,9 +207,13 @@ func (o *ownSockets) joinGroup(s *filledSocket, c Channel, others *sourceSet) (*
 }
 
 func (o *ownSockets) open() (*filledSocket, error) {
-	raw, err := o.kernel.open(o.family)
-	if err != nil {
-		return nil, fmt.Errorf("open socket: %w", err)
+	raw := o.spare
+	o.spare = nil
+	if raw == nil {
+		var err error
+		if raw, err = o.kernel.open(o.family); err != nil {
+			return nil, fmt.Errorf("open socket: %w", err)
+		}
 	}
 	s := &filledSocket{holdingSocket: raw}
 	o.sockets = append(o.sockets, s)
@@ -290,5 +295,9 @@ func (o *ownSockets) abandon() {
 }
 
 func (o *ownSockets) forget() {
+	if o.spare != nil {
+		o.spare.close()
+		o.spare = nil
+	}
 	o.sockets, o.roomy, o.sets, o.groups, o.fresh = nil, nil, nil, nil, nil
 }

@@ -88,8 +88,15 @@ func (w *world) leaked() error {
 		}
 		for key, p := range i.pools {
 			if key.socket == 0 {
-				pooled += len(p.holder.(*ownSockets).sockets)
+				own := p.holder.(*ownSockets)
+				pooled += len(own.sockets)
+				if own.spare != nil {
+					pooled++
+				}
 			}
+		}
+		if pooled += len(i.spares); i.now.Up && len(i.spares) > 0 {
+			return fmt.Errorf("%s is up and has spare sockets", i.now)
 		}
 	}
 	if open, parked := len(w.kernel.open_), w.parkedSockets(); open != pooled+parked {

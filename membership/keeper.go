@@ -8,8 +8,8 @@ import (
 )
 
 // keeper is the manager's state: the wishes, the interface instances, and what
-// is joined where. One goroutine at a time owns it. It takes the time as an argument and
-// reaches the kernel through an interface.
+// is joined where. One goroutine at a time owns it. It takes the time as an
+// argument and reaches the kernel through an interface.
 //
 // Each step goes: end what ended, judge, join, and only then report. So all of
 // an old life is left before the first join on a new one.
@@ -36,7 +36,8 @@ type instance struct {
 	read        time.Time // when its last change was read from the kernel
 	pools       map[poolKey]*pool
 	attachments map[*attachment]struct{}
-	probes      map[ifwatch.Family]lifeProbe // where some rule is near
+	probes      map[ifwatch.Family]lifeProbe     // where some rule is near
+	spares      map[ifwatch.Family]holdingSocket // opened ahead while it is down
 }
 
 // poolKey tells the pools of one instance apart: one for the manager's own
@@ -144,6 +145,7 @@ func (k *keeper) instanceGone(healthy ifwatch.Interface, now time.Time) {
 		k.bury(i, key.family, p)
 	}
 	i.closeProbes()
+	i.closeSpares()
 	for _, r := range k.rules {
 		if r.near[healthy.ID] || r.attached[healthy.ID] > 0 || r.rules.Policy.Kind == reattach.PolicyNever {
 			k.affected[r] = struct{}{}
@@ -164,6 +166,7 @@ func (k *keeper) instanceChanged(iface ifwatch.Interface, read, now time.Time) {
 			pools:       make(map[poolKey]*pool),
 			attachments: make(map[*attachment]struct{}),
 			probes:      make(map[ifwatch.Family]lifeProbe),
+			spares:      make(map[ifwatch.Family]holdingSocket),
 		}
 		k.instances[iface.ID] = i
 	}
@@ -197,8 +200,36 @@ func (k *keeper) approach(r *rule, i *instance) bool {
 	r.near[i.now.ID] = true
 	for _, f := range r.families {
 		k.probe(i, f)
+		if !i.now.Up && i.pools[poolKey{family: f}] == nil {
+			k.openSpare(i, f)
+		}
 	}
 	return true
+}
+
+// openSpare opens the first socket of a pool ahead. A failure is met again,
+// and told of, when the pool needs it.
+func (k *keeper) openSpare(i *instance, f ifwatch.Family) {
+	if i.spares[f] != nil {
+		return
+	}
+	if spare, err := k.kernel.open(f); err == nil {
+		i.spares[f] = spare
+	}
+}
+
+// takeSpare returns the socket that was opened ahead, nil where none was.
+func (i *instance) takeSpare(f ifwatch.Family) holdingSocket {
+	spare := i.spares[f]
+	delete(i.spares, f)
+	return spare
+}
+
+func (i *instance) closeSpares() {
+	for _, spare := range i.spares {
+		spare.close()
+	}
+	clear(i.spares)
 }
 
 // protocolDied ends what was joined for a family on an instance. A membership

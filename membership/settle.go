@@ -214,10 +214,15 @@ func (k *keeper) pool(i *instance, f ifwatch.Family, m *member, lostIndex int) *
 		return p
 	}
 	ended := func() bool { return i.ended(f) }
-	p := newPool(f, newOwnSockets(k.kernel, f, i.now.Index, k.parking, ended))
+	var h holder
 	if socket != nil {
-		p.holder = newCallerSocket(k.kernel, f, socket, i.now.Index, lostIndex, k.parking, ended)
+		h = newCallerSocket(k.kernel, f, socket, i.now.Index, lostIndex, k.parking, ended)
+	} else {
+		own := newOwnSockets(k.kernel, f, i.now.Index, k.parking, ended)
+		own.spare = i.takeSpare(f)
+		h = own
 	}
+	p := newPool(f, h)
 	i.pools[key] = p
 	return p
 }

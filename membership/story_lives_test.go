@@ -207,3 +207,35 @@ func TestStoryRenameToldInTheNextLife(t *testing.T) {
 		t.Error("nothing is parked")
 	}
 }
+
+// While an interface is down a socket waits for it. It is the one that is
+// joined on, or closed where nothing is to be joined.
+func TestStorySpareSocket(t *testing.T) {
+	for name, c := range map[string]struct {
+		then func(*story)
+		open int
+	}{
+		"accepted": {func(s *story) { s.alter(1, func(i *ifwatch.Interface) { i.Up = true }) }, 1},
+		"rejected": {func(s *story) { s.alter(1, func(i *ifwatch.Interface) { i.Up, i.Name = true, "other" }) }, 0},
+		"removed":  {func(s *story) { s.remove(1) }, 0},
+		"renamed":  {func(s *story) { s.rename(1, "eth2") }, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newStory(t)
+			before := s.kernel.sockets
+			s.put(feed("a", "eth1", one))
+			s.create(1, mac1)
+			s.alter(1, func(i *ifwatch.Interface) { i.Up = false })
+			s.deliver()
+			if opened := s.kernel.sockets - before; opened != 1 {
+				t.Errorf("%d sockets opened for an interface that is down", opened)
+			}
+			c.then(s)
+			s.deliver()
+			if opened := s.kernel.sockets - before; opened != 1 || len(s.kernel.open_) != c.open {
+				t.Errorf("%d sockets opened, %d open, want 1 and %d", opened, len(s.kernel.open_), c.open)
+			}
+			s.sound()
+		})
+	}
+}
