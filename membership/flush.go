@@ -75,8 +75,11 @@ func (k *keeper) leaveEnded(now time.Time) bool {
 	return found
 }
 
-// nextRetry returns when refused joins are to be tried again, zero for never.
-func (k *keeper) nextRetry() time.Time {
+// tick does what has become due: refused joins are tried again.
+func (k *keeper) tick(now time.Time) { k.flush(now) }
+
+// nextWake returns when something will be due next, zero for never.
+func (k *keeper) nextWake() time.Time {
 	var next time.Time
 	for _, i := range k.instances {
 		for _, p := range i.pools {

@@ -38,7 +38,7 @@ type Manager struct {
 
 	owner  sync.Mutex // of the keeper; from New on it is held for loop
 	keeper *keeper
-	rearm  chan struct{} // says that a step outside of loop left something to retry
+	rearm  chan struct{} // says that a step outside of loop left something to do later
 }
 
 // watcher is what the manager needs of an ifwatch.Watcher.
@@ -124,7 +124,7 @@ func (m *Manager) loop(ctx context.Context) {
 				request()
 			}
 		case <-timer.C:
-			step = func() { m.keeper.flush(time.Now()) }
+			step = func() { m.keeper.tick(time.Now()) }
 		case <-m.rearm:
 			step = func() {}
 		}
@@ -153,7 +153,7 @@ func (m *Manager) observeEagerly() {
 		return
 	}
 	m.observe()
-	if !m.keeper.nextRetry().IsZero() {
+	if !m.keeper.nextWake().IsZero() {
 		select {
 		case m.rearm <- struct{}{}:
 		default:
@@ -161,11 +161,11 @@ func (m *Manager) observeEagerly() {
 	}
 }
 
-// arm sets the timer for the next try of refused joins; without any, nothing
+// arm sets the timer for what is due next; without any such thing, nothing
 // wakes.
 func (m *Manager) arm(timer *time.Timer) {
 	timer.Stop()
-	if next := m.keeper.nextRetry(); !next.IsZero() {
+	if next := m.keeper.nextWake(); !next.IsZero() {
 		timer.Reset(time.Until(next))
 	}
 }

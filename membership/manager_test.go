@@ -163,7 +163,7 @@ func TestManagerWakesOnlyWhenSomethingIsDue(t *testing.T) {
 			t.Errorf("%+v after %v", e, time.Since(before))
 		}
 		m.own(func() {
-			if next := m.keeper.nextRetry(); !next.IsZero() {
+			if next := m.keeper.nextWake(); !next.IsZero() {
 				t.Errorf("something is due at %v", next)
 			}
 		})

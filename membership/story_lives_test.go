@@ -116,7 +116,7 @@ func TestStoryNothingIsTouchedBeforeTheNews(t *testing.T) {
 	s.put(feed("a", "eth1", two))
 	s.wantKernel("0 joins, 0 leaves")
 	s.wantState("a", StateDegraded, "eth1 (instance 1): channels not joined: its removal is under way")
-	if s.keeper.nextRetry().IsZero() {
+	if s.keeper.nextWake().IsZero() {
 		t.Error("nobody looks again")
 	}
 	s.deliver()
@@ -170,7 +170,7 @@ func TestStoryProbeComesAfterTheNews(t *testing.T) {
 	s.later(firstWait)
 	s.wantKernel("1 joins, 0 leaves")
 	s.wantState("a", StateJoined, "eth1 (instance 1) matches name=eth1")
-	if next := s.keeper.nextRetry(); !next.IsZero() {
+	if next := s.keeper.nextWake(); !next.IsZero() {
 		t.Errorf("something is due at %v", next)
 	}
 }

@@ -126,7 +126,7 @@ func TestStoryRefusal(t *testing.T) {
 	s.later(2 * firstBackoff)
 	s.wantEvents("state a eth1 joined request")
 	s.wantCounters("a", Counters{Attaches: 1, Errors: 1})
-	if next := s.keeper.nextRetry(); !next.IsZero() {
+	if next := s.keeper.nextWake(); !next.IsZero() {
 		t.Errorf("something is due at %v", next)
 	}
 }
@@ -140,7 +140,7 @@ func TestStoryRefusedIsUnwished(t *testing.T) {
 	s.put(feed("a", "eth1", one, two))
 	s.put(feed("a", "eth1", one))
 	s.wantState("a", StateJoined, "eth1 (instance 1) matches name=eth1")
-	if next := s.keeper.nextRetry(); !next.IsZero() {
+	if next := s.keeper.nextWake(); !next.IsZero() {
 		t.Errorf("something is due at %v", next)
 	}
 }

@@ -177,7 +177,7 @@ func (w *world) resync() {
 // later lets time pass, and what is due by then happen.
 func (w *world) later(d time.Duration) {
 	w.now = w.now.Add(d)
-	w.keeper.flush(w.now)
+	w.keeper.tick(w.now)
 }
 
 // rest lets everything that is due happen.
