@@ -10,6 +10,10 @@ var lastID atomic.Uint64
 
 func nextID() ID { return ID(lastID.Add(1)) }
 
+// NewID returns an ID that no instance has or will have: for one that an
+// earlier process knew.
+func NewID() ID { return nextID() }
+
 // record is one instance in the table.
 type record struct {
 	link      link

@@ -23,6 +23,7 @@ func (k *keeper) apply(wishes []*wish, now time.Time) {
 	for _, name := range slices.Sorted(maps.Keys(k.members)) {
 		if wanted[name] == nil {
 			k.remove(k.members[name], now)
+			k.noteMemory()
 			removed++
 		}
 	}
@@ -38,6 +39,7 @@ func (k *keeper) apply(wishes []*wish, now time.Time) {
 	}
 	k.publish(Event{Time: now, Type: EventReloaded, Cause: CauseRequest,
 		Reason: fmt.Sprintf("%d memberships: %d added, %d changed, %d removed", len(wishes), added, changed, removed)})
+	clear(k.remembered) // of what is not in the whole set
 	k.endRequest(now)
 }
 
@@ -59,6 +61,7 @@ func (k *keeper) delete(name string, now time.Time) bool {
 	}
 	k.beginRequest(now)
 	k.remove(m, now)
+	k.noteMemory()
 	k.endRequest(now)
 	return true
 }
@@ -75,6 +78,7 @@ func (k *keeper) endRequest(now time.Time) {
 func (k *keeper) add(w *wish, now time.Time) {
 	m := &member{wish: w, since: now, cause: CauseRequest}
 	k.members[w.name] = m
+	k.recall(m)
 	k.enter(m)
 	k.settleOne(m, now)
 	k.touch(m)

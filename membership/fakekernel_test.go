@@ -184,3 +184,5 @@ func (k *fakeKernel) life(index int, f ifwatch.Family) *fakeLife {
 	}
 	return nil
 }
+
+func (k *fakeKernel) place() string { return "here" }

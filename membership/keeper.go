@@ -15,14 +15,18 @@ import (
 // an old life is left before the first join on a new one.
 type keeper struct {
 	kernel  kernel
+	place   string // the kernel's, asked for once
 	expire  func(ifwatch.ID)
 	publish func(Event)
 
-	members   map[string]*member
-	channels  int // of all members
-	rules     map[string]*rule
-	instances map[ifwatch.ID]*instance
-	parking   *parkingLot
+	members    map[string]*member
+	remembered map[string]Remembered // of memberships that are not added yet
+	noteMemory func()                // called after steps that may have changed the memory
+	newID      func() ifwatch.ID
+	channels   int // of all members
+	rules      map[string]*rule
+	instances  map[ifwatch.ID]*instance
+	parking    *parkingLot
 
 	affected map[*rule]struct{} // to be judged before the end of the step
 	touched  []*member          // to be reported on at the end of the step
@@ -95,14 +99,16 @@ type attachment struct {
 
 func newKeeper(k kernel, expire func(ifwatch.ID), publish func(Event)) *keeper {
 	return &keeper{
-		kernel:    k,
-		expire:    expire,
-		publish:   publish,
-		members:   make(map[string]*member),
-		rules:     make(map[string]*rule),
-		instances: make(map[ifwatch.ID]*instance),
-		parking:   newParkingLot(),
-		affected:  make(map[*rule]struct{}),
+		kernel:     k,
+		expire:     expire,
+		publish:    publish,
+		members:    make(map[string]*member),
+		noteMemory: func() {},
+		newID:      ifwatch.NewID,
+		rules:      make(map[string]*rule),
+		instances:  make(map[ifwatch.ID]*instance),
+		parking:    newParkingLot(),
+		affected:   make(map[*rule]struct{}),
 	}
 }
 

@@ -24,6 +24,9 @@ type kernel interface {
 	// limits names the kernel's limits, with their values, that may be behind
 	// a refusal; empty where none is.
 	limits(err error, f ifwatch.Family) string
+	// place names the namespace, different for each that ever was on any
+	// machine; empty where nobody can tell.
+	place() string
 	// probe returns a probe of the present life of a protocol on an
 	// interface, one that has ended where there is no such interface, nil
 	// where nobody can tell.

@@ -17,6 +17,10 @@ import (
 type Options struct {
 	// Watch configures the watching of interfaces.
 	Watch ifwatch.Options
+
+	// Memory is what an earlier manager remembered. A membership goes on
+	// from there when it is added.
+	Memory Memory
 }
 
 // ErrStopped is returned by every method of a Manager whose Run has returned.
@@ -39,6 +43,9 @@ type Manager struct {
 	owner  sync.Mutex // of the keeper; from New on it is held for loop
 	keeper *keeper
 	rearm  chan struct{} // says that a step outside of loop left something to do later
+
+	memoryChanged chan struct{}
+	lastMemory    Memory // read once stopped is closed
 }
 
 // watcher is what the manager needs of an ifwatch.Watcher.
@@ -58,6 +65,7 @@ func New(o Options) *Manager {
 	var m *Manager
 	o.Watch.Eager = func() { m.observeEagerly() }
 	m = newManager(newLinux(within), ifwatch.New(o.Watch))
+	m.remember(o.Memory)
 	return m
 }
 
@@ -70,7 +78,10 @@ func newManager(k kernel, w watcher) *Manager {
 		hub:      h,
 		keeper:   newKeeper(k, w.Expire, h.publish),
 		rearm:    make(chan struct{}, 1),
+
+		memoryChanged: make(chan struct{}, 1),
 	}
+	m.keeper.noteMemory = m.noteMemory
 	m.owner.Lock()
 	return m
 }
@@ -130,6 +141,7 @@ func (m *Manager) loop(ctx context.Context) {
 		}
 		m.owner.Lock()
 		if step == nil {
+			m.lastMemory = m.keeper.memory()
 			m.keeper.shutdown(time.Now())
 			return
 		}

@@ -317,3 +317,29 @@ func TestManagerEagerRetry(t *testing.T) {
 		}
 	})
 }
+
+// The memory of a manager that has ended is that of before its end, and of one
+// that never began what it was given.
+func TestManagerMemory(t *testing.T) {
+	var stored Memory
+	manage(t, func(t *testing.T, m *managed) {
+		m.begin(1)
+		m.ok(m.Put(t.Context(), feed("a", "eth1", one)))
+		<-m.MemoryChanged()
+		m.end()
+		var err error
+		stored, err = m.Memory(t.Context())
+		if r := stored.Memberships["a"]; err != nil || len(r.Attached) != 1 || len(r.Lost) != 0 || r.Attached[0].Interface.Name != "eth1" {
+			t.Errorf("%+v, %v", stored, err)
+		}
+	})
+	never := New(Options{Memory: stored})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := never.Run(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if memory, err := never.Memory(t.Context()); err != nil || len(memory.Memberships) != 1 {
+		t.Errorf("%+v, %v", memory, err)
+	}
+}

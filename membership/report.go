@@ -18,6 +18,9 @@ import (
 // report ends a step: it tells of the new attachments and of the members whose
 // state changed.
 func (k *keeper) report(now time.Time) {
+	if len(k.touched) > 0 {
+		k.noteMemory()
+	}
 	for n := 0; n < len(k.touched); n++ {
 		k.reportOn(k.touched[n], now)
 		k.touched[n].isTouched = false

@@ -22,6 +22,7 @@ type wish struct {
 
 	selectorKey string // equal for equal selectors
 	ruleKey     string // equal for equal rules and families
+	digests     digests
 }
 
 // checkSet returns the wishes of a set, or every error in it.

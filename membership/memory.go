@@ -1,0 +1,188 @@
+package membership
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"maps"
+
+	"github.com/ssmd-project/ssmd/ifwatch"
+)
+
+// Memory is what a manager knows of its memberships beyond their wishes. Handed
+// to a later manager, of another process or after a restart of the machine, it
+// lets that one go on: otherwise it would know of no lost instance, and every
+// policy would take the first that matches. Its JSON is made to be stored.
+type Memory struct {
+	Memberships map[string]Remembered `json:"memberships"`
+}
+
+// Remembered is what is known of one membership.
+type Remembered struct {
+	Selector string `json:"selector"`        // digest: with another selector it begins anew
+	Wish     string `json:"wish"`            // digest: a changed wish has not ended
+	Ended    string `json:"ended,omitempty"` // why it has ended, empty while it has not
+
+	Attached []Life `json:"attached,omitempty"`
+	Lost     []Life `json:"lost,omitempty"`     // not replaced yet, the latest last
+	Previous *Life  `json:"previous,omitempty"` // lost last
+}
+
+// Life is one life of an interface, told in a way that another process can
+// recognise: by the namespace and its boot, the index, and what the interface
+// was like. Its instance ID means nothing there.
+type Life struct {
+	Place     string            `json:"place,omitempty"` // empty: it is over
+	Interface ifwatch.Interface `json:"interface"`
+}
+
+// isAt reports whether an interface is most likely the same life. An index
+// that was given to another life of equal kind and addresses while nobody
+// watched cannot be told from it.
+func (l Life) isAt(place string, i ifwatch.Interface) bool {
+	was := l.Interface
+	return l.Place != "" && l.Place == place &&
+		was.Index == i.Index && was.Kind == i.Kind && was.LinkType == i.LinkType &&
+		was.MAC == i.MAC && was.PermMAC == i.PermMAC && was.Device == i.Device &&
+		(was.MAC != "" || was.Name == i.Name)
+}
+
+// memory returns what a later manager should know.
+func (k *keeper) memory() Memory {
+	place := k.placeOf()
+	memory := Memory{Memberships: maps.Clone(k.remembered)}
+	if memory.Memberships == nil {
+		memory.Memberships = make(map[string]Remembered, len(k.members))
+	}
+	for name, m := range k.members {
+		r := Remembered{Selector: m.wish.selectorDigest(), Wish: m.wish.digest(), Ended: m.ended}
+		for _, a := range m.attachments {
+			r.Attached = append(r.Attached, Life{place, a.seen})
+		}
+		for _, l := range m.lost {
+			r.Lost = append(r.Lost, k.lifeOf(l, place))
+		}
+		if m.previous != nil {
+			previous := k.lifeOf(*m.previous, place)
+			r.Previous = &previous
+		}
+		memory.Memberships[name] = r
+	}
+	return memory
+}
+
+func (k *keeper) placeOf() string {
+	if k.place == "" {
+		k.place = k.kernel.place()
+	}
+	return k.place
+}
+
+func (k *keeper) lifeOf(i ifwatch.Interface, place string) Life {
+	if k.instances[i.ID] == nil {
+		place = ""
+	}
+	return Life{place, i}
+}
+
+// recall gives a new member what is remembered of it. What it was attached to
+// is lost where it is gone; where it lives, nothing happened to it.
+func (k *keeper) recall(m *member) {
+	r, known := k.remembered[m.wish.name]
+	if !known {
+		return
+	}
+	delete(k.remembered, m.wish.name)
+	if r.Selector != m.wish.selectorDigest() {
+		return
+	}
+	if r.Wish == m.wish.digest() {
+		m.ended = r.Ended
+	}
+	place := k.placeOf()
+	for _, l := range r.Lost {
+		i, _ := k.recognise(l, place)
+		m.lost = append(m.lost, i)
+	}
+	if r.Previous != nil {
+		i, _ := k.recognise(*r.Previous, place)
+		m.previous = &i
+	}
+	for _, l := range r.Attached {
+		i, lives := k.recognise(l, place)
+		if lives {
+			continue
+		}
+		m.lost = append(m.lost, i)
+		m.previous = &i
+	}
+	m.lost = m.lost[max(0, len(m.lost)-longestLost):]
+}
+
+// recognise returns the interface of a life with the ID that it has here, a
+// new one where it is over.
+func (k *keeper) recognise(l Life, place string) (i ifwatch.Interface, lives bool) {
+	i = l.Interface
+	for id, now := range k.instances {
+		if l.isAt(place, now.now) {
+			i.ID = id
+			return i, true
+		}
+	}
+	i.ID = k.newID()
+	return i, false
+}
+
+// digests of a wish are short, and the same in every process of this version.
+// They are made when they are asked for first.
+type digests struct {
+	selector, whole string
+}
+
+func digest(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(sum[:12])
+}
+
+func (w *wish) selectorDigest() string {
+	if w.digests.selector == "" {
+		w.digests.selector = digest(w.selectorKey)
+	}
+	return w.digests.selector
+}
+
+func (w *wish) digest() string {
+	if w.digests.whole == "" {
+		w.digests.whole = digest(fmt.Sprint(w.ruleKey, "\n", w.channels))
+	}
+	return w.digests.whole
+}
+
+// Memory returns what a later manager should be given, also after Run has
+// returned: then as it was before the groups were left.
+func (m *Manager) Memory(ctx context.Context) (Memory, error) {
+	var memory Memory
+	err := m.do(ctx, func() { memory = m.keeper.memory() })
+	if err == ErrStopped {
+		return m.lastMemory, nil
+	}
+	return memory, err
+}
+
+// MemoryChanged returns a channel that receives when there may be another
+// Memory than before.
+func (m *Manager) MemoryChanged() <-chan struct{} { return m.memoryChanged }
+
+// remember takes over what an earlier manager knew.
+func (m *Manager) remember(memory Memory) {
+	m.lastMemory = memory
+	m.keeper.remembered = maps.Clone(memory.Memberships)
+}
+
+func (m *Manager) noteMemory() {
+	select {
+	case m.memoryChanged <- struct{}{}:
+	default:
+	}
+}

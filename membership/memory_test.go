@@ -1,0 +1,154 @@
+package membership
+
+import (
+	"encoding/json"
+	"testing"
+
+	"github.com/ssmd-project/ssmd/ifwatch"
+	"github.com/ssmd-project/ssmd/reattach"
+)
+
+// restart ends the process and begins another one, which is handed the memory
+// as it was stored. meanwhile happens while nobody watches. Nothing is wished
+// for yet.
+func (s *story) restart(meanwhile func()) {
+	s.t.Helper()
+	stored, err := json.Marshal(s.keeper.memory())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.keeper.shutdown(s.now)
+	s.heard()
+	meanwhile()
+	s.keeper = newKeeper(s.kernel, s.expire, func(e Event) { s.events = append(s.events, e) })
+	var memory Memory
+	if err := json.Unmarshal(stored, &memory); err != nil {
+		s.t.Fatal(err)
+	}
+	s.keeper.remembered = memory.Memberships
+	s.keeper.newID = func() ifwatch.ID { s.lastID++; return s.lastID }
+	s.told = make(map[int]ifwatch.Interface)
+	for index, i := range s.table {
+		s.lastID++
+		i.ID = s.lastID
+		s.table[index] = i
+	}
+	s.deliver()
+}
+
+func (s *story) nothing() {}
+
+func sameMAC(name string) Membership {
+	m := feed(name, "eth*", one)
+	m.Rules.Policy = reattach.Policy{Kind: reattach.PolicySame, Same: []reattach.Attribute{reattach.MAC}}
+	m.Rules.Ambiguous = reattach.AmbiguousOldest
+	return m
+}
+
+// After a restart "same" means the instance that the process before had.
+func TestMemorySame(t *testing.T) {
+	s := joined(t, sameMAC("a"))
+	s.restart(func() { s.remove(1); s.create(1, mac2) })
+	s.put(sameMAC("a"))
+	s.wantState("a", StateDetached, "eth1 (instance 3): same mac: wanted "+mac1+", found "+mac2)
+	s.recreate(1, mac1)
+	s.deliver()
+	if status := s.status(t, "a"); status.State != StateJoined || status.Counters.Reattaches != 1 {
+		t.Errorf("%+v", status)
+	}
+	s.sound()
+}
+
+// An interface that lives on was never lost, whatever its attributes are by
+// now.
+func TestMemoryOfALifeThatGoesOn(t *testing.T) {
+	never := sameMAC("never")
+	never.Rules.Policy = reattach.Policy{Kind: reattach.PolicyNever}
+	s := joined(t, sameMAC("a"))
+	s.put(never)
+	s.restart(func() { s.rename(1, "eth7") })
+	s.put(sameMAC("a"))
+	s.put(never)
+	for _, name := range []string{"a", "never"} {
+		if status := s.status(t, name); status.State != StateJoined || status.Counters != (Counters{Attaches: 1}) {
+			t.Errorf("%+v", status)
+		}
+	}
+	s.sound()
+}
+
+// Whose policy is never has ended where the interface is gone by the restart,
+// and one that has ended stays so, until it is changed.
+func TestMemoryEnded(t *testing.T) {
+	never := feed("a", "eth1", one)
+	never.Rules.Policy = reattach.Policy{Kind: reattach.PolicyNever}
+	s := joined(t, never)
+	s.restart(func() { s.recreate(1, mac2) })
+	s.put(never)
+	s.wantState("a", StateEnded, "policy never: eth1 (instance 4) is gone")
+	s.restart(s.nothing)
+	s.put(never)
+	s.wantState("a", StateEnded, "policy never: eth1 (instance 4) is gone")
+	s.restart(s.nothing)
+	never.Channels = []Channel{two}
+	s.put(never)
+	if status := s.status(t, "a"); status.State == StateEnded && status.Previous == nil {
+		t.Errorf("%+v", status)
+	}
+}
+
+// With another selector a membership begins anew.
+func TestMemoryOfAnotherSelector(t *testing.T) {
+	s := joined(t, sameMAC("a"))
+	s.restart(func() { s.recreate(1, mac2) })
+	other := sameMAC("a")
+	other.Rules.Selector = reattach.ByName("eth1")
+	s.put(other)
+	if status := s.status(t, "a"); status.State != StateJoined || status.Previous != nil {
+		t.Errorf("%+v", status)
+	}
+}
+
+// What was not added yet is remembered all the same, until a whole set comes
+// without it.
+func TestMemoryOfTheAbsent(t *testing.T) {
+	s := joined(t, sameMAC("a"))
+	s.restart(s.nothing)
+	s.put(feed("b", "eth1", two))
+	s.restart(s.nothing)
+	if n := len(s.keeper.memory().Memberships); n != 2 {
+		t.Errorf("%d memberships remembered, want 2", n)
+	}
+	s.apply(feed("b", "eth1", two))
+	if n := len(s.keeper.memory().Memberships); n != 1 {
+		t.Errorf("%d memberships remembered, want 1", n)
+	}
+}
+
+// An index with another life is another instance, and nothing of another
+// namespace is recognised.
+func TestLifeIsAt(t *testing.T) {
+	life := ifwatch.Interface{ID: 1, Index: 7, Name: "eth0", Kind: "veth", MAC: mac1}
+	tunnel := ifwatch.Interface{ID: 1, Index: 8, Name: "tun0", Kind: "tun"}
+	alter := func(i ifwatch.Interface, f func(*ifwatch.Interface)) ifwatch.Interface { f(&i); return i }
+	for name, c := range map[string]struct {
+		life Life
+		at   string
+		is   ifwatch.Interface
+		want bool
+	}{
+		"the same":             {Life{"here", life}, "here", life, true},
+		"with another name":    {Life{"here", life}, "here", alter(life, func(i *ifwatch.Interface) { i.ID, i.Name, i.MTU = 9, "x", 9000 }), true},
+		"with another index":   {Life{"here", life}, "here", alter(life, func(i *ifwatch.Interface) { i.Index = 8 }), false},
+		"with another MAC":     {Life{"here", life}, "here", alter(life, func(i *ifwatch.Interface) { i.MAC = mac2 }), false},
+		"of another kind":      {Life{"here", life}, "here", alter(life, func(i *ifwatch.Interface) { i.Kind = "vlan" }), false},
+		"elsewhere":            {Life{"here", life}, "there", life, false},
+		"over":                 {Life{"", life}, "", life, false},
+		"a tunnel":             {Life{"here", tunnel}, "here", tunnel, true},
+		"a tunnel that it was": {Life{"here", tunnel}, "here", alter(tunnel, func(i *ifwatch.Interface) { i.Name = "tun1" }), false},
+	} {
+		if got := c.life.isAt(c.at, c.is); got != c.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
