@@ -15,6 +15,8 @@ const (
 	defaultLevel  = slog.LevelInfo
 	defaultFormat = "text"
 	defaultMode   = fs.FileMode(0o660)
+
+	defaultStateDir = "/var/lib/ssmd"
 )
 
 // Config is a whole, checked configuration: every default is spelled out in
@@ -25,9 +27,13 @@ type Config struct {
 	// empty where there was none.
 	File string
 
-	// Log and Control are the daemon's own settings.
+	// Log and Control, and StateDir, are the daemon's own settings.
 	Log     Log
 	Control Control
+
+	// StateDir is where the daemon keeps what must survive a restart. Empty:
+	// nothing does.
+	StateDir string
 
 	// Memberships are in the order of the file. The channels of each are
 	// sorted and without repetition, its rules are normalized.
@@ -50,7 +56,8 @@ type Control struct {
 // defaults returns the configuration of an empty file.
 func defaults() Config {
 	return Config{
-		Log:     Log{Level: defaultLevel, Format: defaultFormat},
-		Control: Control{Socket: DefaultSocket, Mode: defaultMode},
+		Log:      Log{Level: defaultLevel, Format: defaultFormat},
+		Control:  Control{Socket: DefaultSocket, Mode: defaultMode},
+		StateDir: defaultStateDir,
 	}
 }

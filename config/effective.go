@@ -12,6 +12,7 @@ type (
 	effective struct {
 		Log         effectiveLog          `yaml:"log"`
 		Control     effectiveControl      `yaml:"control"`
+		StateDir    string                `yaml:"state_dir"`
 		Memberships []effectiveMembership `yaml:"memberships"`
 	}
 	effectiveLog struct {
@@ -68,6 +69,7 @@ func (c Config) YAML() ([]byte, error) {
 		Control: effectiveControl{
 			Socket: texts["control.socket"], Mode: texts["control.mode"], Group: texts["control.group"],
 		},
+		StateDir:    texts["state_dir"],
 		Memberships: make([]effectiveMembership, len(c.Memberships)),
 	}
 	for i, m := range c.Memberships {

@@ -30,6 +30,7 @@ control:
     socket: /run/ssmd/control.sock
     mode: "0660"
     group: ""
+state_dir: /var/lib/ssmd
 memberships:
     - name: "1"
       channels:
@@ -81,7 +82,8 @@ func drawConfig(t *rapid.T) Config {
 			Level:  rapid.SampledFrom([]slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError}).Draw(t, "level"),
 			Format: rapid.SampledFrom([]string{"text", "json"}).Draw(t, "format"),
 		},
-		Control: defaults().Control,
+		Control:  defaults().Control,
+		StateDir: rapid.SampledFrom([]string{"", "/state", "/a b: #c"}).Draw(t, "state"),
 	}
 	word := rapid.StringOfN(rapid.RuneFrom([]rune(`ab1: #'"-{}&*!|>%@,~ é[]`)), 1, 8, -1)
 	c.Control.Group = word.Draw(t, "group")

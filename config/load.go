@@ -34,8 +34,8 @@ const (
 )
 
 // AddFlags adds the flags of the daemon's own settings: --log-level,
-// --log-format, --control-socket, --control-mode and --control-group. Their
-// values are checked by Load.
+// --log-format, --control-socket, --control-mode, --control-group and
+// --state-dir. Their values are checked by Load.
 func AddFlags(fs *pflag.FlagSet) {
 	for _, s := range settings() {
 		// Without a default: one shown here would be a lie where a file or
@@ -82,10 +82,12 @@ func Load(o Options) (Config, error) {
 }
 
 // LoadWithoutFile returns the defaults, with environment variables and flags
-// laid over the daemon's own settings, and no memberships. The error is an
-// Errors.
+// laid over the daemon's own settings, and no memberships. Without a file
+// nothing is kept over a restart, unless a variable or a flag names where. The
+// error is an Errors.
 func LoadWithoutFile(o Options) (Config, error) {
 	c := defaults()
+	c.StateDir = ""
 	if err := overlay(&c, o.Flags).orNil(); err != nil {
 		return Config{}, err
 	}

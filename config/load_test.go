@@ -86,11 +86,12 @@ func TestLoadOverlays(t *testing.T) {
 	t.Setenv("SSMD_LOG_FORMAT", "text")
 	t.Setenv("SSMD_CONTROL_SOCKET", "e")
 	t.Setenv("SSMD_CONTROL_GROUP", "")
+	t.Setenv("SSMD_STATE_DIR", "/v")
 	got, err := Load(Options{Path: path, Flags: flags(t, "--log-level=debug", "--control-socket", "x")})
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := Config{File: path, Log: Log{Level: slog.LevelDebug, Format: "text"}, Control: Control{Socket: "x", Mode: 0o600, Group: "ssm"}}
+	want := Config{File: path, Log: Log{Level: slog.LevelDebug, Format: "text"}, Control: Control{Socket: "x", Mode: 0o600, Group: "ssm"}, StateDir: "/v"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
@@ -108,7 +109,7 @@ func TestLoadErrors(t *testing.T) {
 	path := write(t, filepath.Join(dir, "a.yaml"), "log: {level: wran}\n")
 	t.Setenv("SSMD_LOG_LEVEL", "loud")
 	t.Setenv("SSMD_HTTP_LISTEN", ":80")
-	t.Setenv("SSMD_STATE_DIR", "")
+	t.Setenv("SSMD_STATE_DIR", "here")
 	t.Setenv("SSMD_SERVICE_HOST", "10.0.0.1")
 	_, err := Load(Options{Path: path, Flags: flags(t, "--control-mode", "rw")})
 	if err == nil {
@@ -117,7 +118,8 @@ func TestLoadErrors(t *testing.T) {
 	want := path + `:1:14: log.level: unknown level "wran", want debug, info, warn or error
 SSMD_HTTP_LISTEN: not supported yet
 SSMD_LOG_LEVEL: unknown level "loud", want debug, info, warn or error
---control-mode: "rw" is no mode, want three or four octal digits up to 0777, for example "0660"`
+--control-mode: "rw" is no mode, want three or four octal digits up to 0777, for example "0660"
+SSMD_STATE_DIR: "here" is no absolute path, want for example /var/lib/ssmd, or nothing`
 	if diff := cmp.Diff(want, err.Error()); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}

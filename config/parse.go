@@ -42,8 +42,8 @@ func isNull(n *yaml.Node) bool {
 
 func (r *reader) top(root *yaml.Node, c *Config) {
 	var at *place
-	k := keys{known: []string{"log", "control", "defaults", "memberships"}}.
-		later("http", "state_dir", "audit", "pace", "include")
+	k := keys{known: []string{"log", "control", "state_dir", "defaults", "memberships"}}.
+		later("http", "audit", "pace", "include")
 	f, ok := r.mapping(root, at, k, `a mapping, as "memberships:"`)
 	if !ok {
 		return
@@ -53,6 +53,7 @@ func (r *reader) top(root *yaml.Node, c *Config) {
 			r.section(s.value, at.at(section), section, c)
 		}
 	}
+	r.settings("", f, at, c)
 	var base wish
 	if d, ok := f["defaults"]; ok && !isNull(d.value) {
 		base = r.defaults(d.value, at.at("defaults"))
@@ -64,16 +65,22 @@ func (r *reader) top(root *yaml.Node, c *Config) {
 
 // section reads log or control.
 func (r *reader) section(n *yaml.Node, at *place, name string, c *Config) {
-	own := slices.DeleteFunc(settings(), func(s setting) bool { return s.section != name })
 	var k keys
-	for _, s := range own {
+	for _, s := range settingsOf(name) {
 		k.known = append(k.known, s.key)
 	}
-	f, ok := r.mapping(n, at, k, `a mapping, as "`+k.known[0]+`:"`)
-	if !ok {
-		return
+	if f, ok := r.mapping(n, at, k, `a mapping, as "`+k.known[0]+`:"`); ok {
+		r.settings(name, f, at, c)
 	}
-	for _, s := range own {
+}
+
+func settingsOf(section string) []setting {
+	return slices.DeleteFunc(settings(), func(s setting) bool { return s.section != section })
+}
+
+// settings reads those of one section.
+func (r *reader) settings(section string, f fields, at *place, c *Config) {
+	for _, s := range settingsOf(section) {
 		value, ok := f[s.key]
 		if !ok {
 			continue

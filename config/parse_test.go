@@ -65,6 +65,8 @@ func TestParse(t *testing.T) {
 		File:    "ssmd.yaml",
 		Log:     Log{Level: slog.LevelInfo, Format: "text"},
 		Control: Control{Socket: DefaultSocket, Mode: 0o660},
+
+		StateDir: "/var/lib/ssmd",
 		Memberships: []membership.Membership{{
 			Name: "feed-a",
 			Channels: channels("10.1.0.1@232.1.1.1",
@@ -214,12 +216,12 @@ func TestParseRules(t *testing.T) {
 
 func TestParseSettings(t *testing.T) {
 	for _, mode := range []string{`"0660"`, `'660'`, "0660", "0o660", `"0o660"`} {
-		c, err := Parse("f", fmt.Appendf(nil, "log: {level: debug, format: json}\ncontrol: {socket: a.sock, mode: %s, group: ssm}", mode))
+		c, err := Parse("f", fmt.Appendf(nil, "log: {level: debug, format: json}\ncontrol: {socket: a.sock, mode: %s, group: ssm}\nstate_dir: /state", mode))
 		if err != nil {
 			t.Errorf("mode %s: %v", mode, err)
 			continue
 		}
-		want := Config{File: "f", Log: Log{Level: slog.LevelDebug, Format: "json"}, Control: Control{Socket: "a.sock", Mode: 0o660, Group: "ssm"}}
+		want := Config{File: "f", Log: Log{Level: slog.LevelDebug, Format: "json"}, Control: Control{Socket: "a.sock", Mode: 0o660, Group: "ssm"}, StateDir: "/state"}
 		if diff := cmp.Diff(want, c, exact); diff != "" {
 			t.Errorf("mode %s: -want +got:\n%s", mode, diff)
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -15,21 +16,26 @@ import (
 // setting is one of the daemon's own settings: what a file, a variable and a
 // flag may all give, as the same text.
 type setting struct {
-	section, key string
+	section, key string                      // the section is empty at the top level
 	usage        string                      // of the flag
 	get          func(Config) string         // the value as text
 	set          func(*Config, string) error // reads the text; the error names neither place nor key
 }
 
 // path names the setting in a file.
-func (s setting) path() string { return s.section + "." + s.key }
+func (s setting) path() string { return strings.TrimPrefix(s.section+"."+s.key, ".") }
 
-// flag names the setting's flag, without dashes.
-func (s setting) flag() string { return s.section + "-" + s.key }
+var (
+	flagForm     = strings.NewReplacer(".", "-", "_", "-")
+	variableForm = strings.NewReplacer(".", "_")
+)
+
+// flag names the setting's flag, without dashes in front.
+func (s setting) flag() string { return flagForm.Replace(s.path()) }
 
 // variable names the setting's environment variable.
 func (s setting) variable() string {
-	return "SSMD_" + strings.ToUpper(s.section+"_"+s.key)
+	return "SSMD_" + strings.ToUpper(variableForm.Replace(s.path()))
 }
 
 // settings returns all settings in the order in which they are printed.
@@ -59,6 +65,11 @@ func settings() []setting {
 		usage: "`group` of the control socket, empty for the daemon's own; instead of the file's",
 		get:   func(c Config) string { return c.Control.Group },
 		set:   func(c *Config, text string) error { return setGroup(c, text) },
+	}, {
+		key:   "state_dir",
+		usage: "`directory` for what must survive a restart, empty for nothing; instead of the file's",
+		get:   func(c Config) string { return c.StateDir },
+		set:   func(c *Config, text string) error { return setStateDir(c, text) },
 	}}
 }
 
@@ -68,7 +79,7 @@ const notSupportedYet = "not supported yet"
 // laterVariables are those of settings that this version does not act on. Other
 // variables that begin with SSMD_ are not ours: Kubernetes makes some for a
 // service of that name.
-func laterVariables() []string { return []string{"SSMD_HTTP_LISTEN", "SSMD_STATE_DIR"} }
+func laterVariables() []string { return []string{"SSMD_HTTP_LISTEN"} }
 
 func levelText(l slog.Level) string { return strings.ToLower(l.String()) }
 
@@ -114,5 +125,16 @@ func setGroup(c *Config, group string) error {
 		return fmt.Errorf("%q has a character that cannot be printed, want the name of a group", group)
 	}
 	c.Control.Group = group
+	return nil
+}
+
+func setStateDir(c *Config, dir string) error {
+	switch {
+	case dir != "" && !filepath.IsAbs(dir):
+		return fmt.Errorf("%q is no absolute path, want for example %s, or nothing", dir, defaultStateDir)
+	case !text.Printable(dir):
+		return fmt.Errorf("%q has a character that cannot be printed, want a directory", dir)
+	}
+	c.StateDir = dir
 	return nil
 }

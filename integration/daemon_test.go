@@ -72,7 +72,7 @@ func startDaemon(l *lab, program, dir string, as *syscall.Credential) *daemon {
 	l.t.Helper()
 	socket := filepath.Join(dir, "control.sock")
 	d := &daemon{lab: l, client: control.NewClient(socket), stderr: &bytes.Buffer{}, done: make(chan struct{})}
-	d.cmd = exec.Command(program, "run", "-c", filepath.Join(dir, "ssmd.yaml"), "--control-socket", socket)
+	d.cmd = exec.Command(program, "run", "-c", filepath.Join(dir, "ssmd.yaml"), "--control-socket", socket, "--state-dir", filepath.Join(dir, "state"))
 	d.cmd.Stderr = d.stderr
 	d.cmd.SysProcAttr = &syscall.SysProcAttr{Credential: as}
 	err := l.Near.Start(d.cmd)

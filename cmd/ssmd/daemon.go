@@ -18,6 +18,7 @@ import (
 type daemon struct {
 	config   config.Config
 	listener *control.Listener
+	state    *state
 	log      *slog.Logger
 	started  time.Time
 }
@@ -26,7 +27,7 @@ type daemon struct {
 // manager ends first: readers of events hear of every leave.
 func (d daemon) run(ctx context.Context) error {
 	defer d.listener.Close() // Serve closed it, unless it did not begin
-	manager := membership.New(membership.Options{})
+	manager := membership.New(membership.Options{Memory: d.state.load()})
 	server := control.NewServer(control.ServerOptions{
 		Manager:   manager,
 		Subscribe: func() control.Subscription { return manager.Subscribe() },
@@ -57,7 +58,12 @@ func (d daemon) run(ctx context.Context) error {
 		return server.Serve(serving, d.listener)
 	})
 	parts.Go(func() error { return logEvents(serving, events, d.log) })
+	parts.Go(func() error {
+		d.state.keep(serving, manager)
+		return nil
+	})
 	err := parts.Wait()
+	d.state.end(manager)
 	if err == nil {
 		d.log.Info("ended: every group is left")
 	}

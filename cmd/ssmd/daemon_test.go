@@ -159,7 +159,7 @@ func TestDaemonLeavesNoGoroutine(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	d := daemon{config: config.Config{Memberships: joins}, listener: listener, log: slog.New(slog.DiscardHandler), started: then}
+	d := daemon{config: config.Config{Memberships: joins}, listener: listener, state: openState(t.TempDir(), slog.New(slog.DiscardHandler)), log: slog.New(slog.DiscardHandler), started: then}
 	ended := make(chan error, 1)
 	go func() { ended <- d.run(ctx) }()
 	o := waitOptions{client: control.NewClient(socket), name: "join-1", state: membership.StateWaiting, timeout: 10 * time.Second}
@@ -186,7 +186,7 @@ func TestDaemonEndsBeforeItBegan(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	d := daemon{listener: listener, log: slog.New(slog.DiscardHandler)}
+	d := daemon{listener: listener, state: openState("", nil), log: slog.New(slog.DiscardHandler)}
 	if err := d.run(ctx); err != nil {
 		t.Errorf("run: %v, want nil", err)
 	}
@@ -237,4 +237,40 @@ time=2026-11-23T10:00:00.000Z level=WARN msg=error reason="no buffer space avail
 	out.Reset()
 	_ = logEvents(ctx, &events, slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelWarn})))
 	compare(t, "", out.String())
+}
+
+// A directory that takes nothing is told of once, and that it does again.
+func TestStateThatCannotBeSaved(t *testing.T) {
+	var log bytes.Buffer
+	dir := filepath.Join(t.TempDir(), "state")
+	s := openState(dir, slog.New(slog.NewTextHandler(&log, nil)))
+	manager := membership.New(membership.Options{Memory: membership.Memory{Memberships: map[string]membership.Remembered{"a": {}}}})
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := manager.Run(ended); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if s.save(t.Context(), manager) {
+			t.Error("saved where nothing can be")
+		}
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if !s.save(t.Context(), manager) {
+		t.Error("not saved")
+	}
+	s.end(manager)
+	again := openState(dir, slog.New(slog.DiscardHandler))
+	if _, known := again.load().Memberships["a"]; !known {
+		t.Error("nothing was saved")
+	}
+	again.end(manager)
+	if n := strings.Count(log.String(), "cannot save state"); n != 1 || strings.Count(log.String(), "state saved again") != 1 {
+		t.Errorf("%d times:\n%s", n, &log)
+	}
 }

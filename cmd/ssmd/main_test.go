@@ -44,6 +44,7 @@ func TestDaemon(t *testing.T) {
 func withoutSurroundings(e *testscript.Env) error {
 	e.Setenv("XDG_CONFIG_HOME", filepath.Join(e.WorkDir, "xdg"))
 	e.Setenv("SSMD_CONTROL_SOCKET", filepath.Join(e.WorkDir, "s"))
+	e.Setenv("SSMD_STATE_DIR", filepath.Join(e.WorkDir, "state"))
 	return nil
 }
 

@@ -96,6 +96,6 @@ func run(ctx context.Context, loaded config.Config, stderr *os.File) error {
 	if err != nil {
 		return err
 	}
-	d := daemon{config: loaded, listener: listener, log: log, started: time.Now()}
+	d := daemon{config: loaded, listener: listener, state: openState(loaded.StateDir, log), log: log, started: time.Now()}
 	return d.run(ctx)
 }
