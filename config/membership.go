@@ -81,13 +81,15 @@ func (r *reader) memberships(n *yaml.Node, at *place, base wish) []membership.Me
 		// What the checks above let through must not be news to the manager.
 		if len(r.errs) == 0 {
 			if err := m.Validate(); err != nil {
-				r.fail(deref(element), at, "%s", strings.ReplaceAll(err.Error(), "\n", "; "))
+				r.fail(deref(element), at, "%s", onOneLine(err))
 			}
 		}
 		all = append(all, m)
 	}
 	return all
 }
+
+func onOneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
 
 // nameOf returns a membership's name before anything else of it was checked,
 // so that errors can say it; nothing where there is no good one.
@@ -131,6 +133,9 @@ func (r *reader) membership(n *yaml.Node, at *place, base wish) membership.Membe
 
 func (r *reader) name(n *yaml.Node, f fields, at *place, w *wish) {
 	value, ok := f["name"]
+	if !ok && w.Name != "" {
+		return
+	}
 	if !ok {
 		r.fail(n, at.at("name"), `missing, want letters, digits, ".", "_" and "-"`)
 		return

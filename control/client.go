@@ -86,7 +86,7 @@ func (c *Client) Daemon(ctx context.Context) (Daemon, error) {
 // Events returns the events from now on: none is missed that happens after it
 // returned. The stream lives until ctx ends or it is closed.
 func (c *Client) Events(ctx context.Context) (*Events, error) {
-	response, err := c.request(ctx, "/v1/events")
+	response, err := c.request(ctx, http.MethodGet, "/v1/events", nil)
 	if err != nil {
 		return nil, err
 	}
@@ -130,10 +130,15 @@ func membershipPath(name string) string {
 }
 
 func get[T any](ctx context.Context, c *Client, path string) (T, error) {
+	return call[T](ctx, c, http.MethodGet, path, nil)
+}
+
+// call sends a request and reads the object in the answer.
+func call[T any](ctx context.Context, c *Client, method, path string, body io.Reader) (T, error) {
 	var object T
 	ctx, cancel := context.WithTimeoutCause(ctx, longestAnswer, c.noAnswer(longestAnswer))
 	defer cancel()
-	response, err := c.request(ctx, path)
+	response, err := c.request(ctx, method, path, body)
 	if err != nil {
 		return object, err
 	}
@@ -148,9 +153,9 @@ func get[T any](ctx context.Context, c *Client, path string) (T, error) {
 }
 
 // request returns an answer that is good; its body is to be closed.
-func (c *Client) request(ctx context.Context, path string) (*http.Response, error) {
+func (c *Client) request(ctx context.Context, method, path string, body io.Reader) (*http.Response, error) {
 	// The host is a formality: dial knows only the socket.
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://ssmd"+path, nil)
+	request, err := http.NewRequestWithContext(ctx, method, "http://ssmd"+path, body)
 	if err != nil {
 		return nil, err
 	}

@@ -125,6 +125,16 @@ type harness struct {
 // serve starts a server with the limits that change adjusts.
 func serve(t *testing.T, m Manager, change func(*limits)) *harness {
 	t.Helper()
+	return serveAll(t, m, nil, change)
+}
+
+func serveWith(t *testing.T, m Manager, e Editor) *harness {
+	t.Helper()
+	return serveAll(t, m, e, nil)
+}
+
+func serveAll(t *testing.T, m Manager, e Editor, change func(*limits)) *harness {
+	t.Helper()
 	h := &harness{socket: socketPath(t), events: make(chan *fakeEvents, 16)}
 	l := defaultLimits
 	l.grace = 50 * time.Millisecond
@@ -136,7 +146,7 @@ func serve(t *testing.T, m Manager, change func(*limits)) *harness {
 		t.Fatal(err)
 	}
 	info := Info{Version: "v1.2.3", PID: 42, Started: time.Unix(1000, 0).UTC(), ConfigFile: "a.yaml"}
-	server := newServer(ServerOptions{Manager: m, Info: info, Subscribe: func() Subscription {
+	server := newServer(ServerOptions{Manager: m, Editor: e, Info: info, Subscribe: func() Subscription {
 		e := newFakeEvents()
 		h.events <- e
 		return e

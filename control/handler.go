@@ -35,6 +35,8 @@ func (s *Server) handler() http.Handler {
 		return summarize(s.options.Info, statuses), err
 	}))
 	mux.HandleFunc("GET /v1/events", s.events)
+	mux.Handle("PUT /v1/memberships/{name}", s.answer(s.put))
+	mux.Handle("DELETE /v1/memberships/{name}", s.answer(s.delete))
 	return withProblems(mux)
 }
 

@@ -26,6 +26,8 @@ const (
 	TypeNoMembership = "tag:ssmd-project.github.io,2026:no-such-membership"
 	TypeStopped      = "tag:ssmd-project.github.io,2026:stopped"
 	TypeBusy         = "tag:ssmd-project.github.io,2026:busy"
+	TypeInvalid      = "tag:ssmd-project.github.io,2026:invalid-membership"
+	TypeFixed        = "tag:ssmd-project.github.io,2026:fixed-membership"
 )
 
 // Error returns the detail, or the title where there is none.
@@ -63,6 +65,15 @@ func problemOf(err error) *Problem {
 		return &Problem{Type: TypeStopped, Title: "The daemon is ending", Status: http.StatusServiceUnavailable, Detail: "the daemon is ending"}
 	case errors.Is(err, errSlowManager):
 		return &Problem{Type: TypeBusy, Title: "Busy", Status: http.StatusServiceUnavailable, Detail: err.Error()}
+	}
+	if invalid, ok := errors.AsType[*InvalidError](err); ok {
+		return &Problem{Type: TypeInvalid, Title: "Invalid membership", Status: http.StatusBadRequest, Detail: invalid.Error()}
+	}
+	if fixed, ok := errors.AsType[*FixedError](err); ok {
+		return &Problem{Type: TypeFixed, Title: "Not to be changed here", Status: http.StatusConflict, Detail: fixed.Error()}
+	}
+	if problem, ok := errors.AsType[*Problem](err); ok {
+		return problem
 	}
 	return blank(http.StatusInternalServerError, err.Error())
 }

@@ -18,6 +18,8 @@ import (
 // may be zero.
 type ServerOptions struct {
 	Manager Manager
+	// Editor changes the memberships; nil refuses every change.
+	Editor Editor
 	// Subscribe returns a new subscription to the manager's events. Each is
 	// closed when its reader is gone.
 	Subscribe func() Subscription

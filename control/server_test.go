@@ -98,6 +98,7 @@ func TestProblems(t *testing.T) {
 		"explain":  {fakeManager{}, "GET", "/v1/memberships/x/explain", Problem{TypeNoMembership, "No such membership", 404, `membership "x": no such membership`}},
 		"stopped":  {fakeManager{err: membership.ErrStopped}, "GET", "/v1/memberships", Problem{TypeStopped, "The daemon is ending", 503, "the daemon is ending"}},
 		"slow":     {fakeManager{hang: true}, "GET", "/v1/status", Problem{TypeBusy, "Busy", 503, "the manager is busy: no answer within 20ms"}},
+		"no editor": {fakeManager{}, "PUT", "/v1/memberships/x", Problem{TypeBlank, "Not Implemented", 501, "this server changes nothing"}},
 		"internal": {fakeManager{err: errors.New("netlink broke")}, "GET", "/v1/interfaces", Problem{TypeBlank, "Internal Server Error", 500, "netlink broke"}},
 	}
 	for name, test := range tests {

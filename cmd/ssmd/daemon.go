@@ -28,8 +28,10 @@ type daemon struct {
 func (d daemon) run(ctx context.Context) error {
 	defer d.listener.Close() // Serve closed it, unless it did not begin
 	manager := membership.New(membership.Options{Memory: d.state.load()})
+	editor := newEditor(manager, d.state, d.config)
 	server := control.NewServer(control.ServerOptions{
 		Manager:   manager,
+		Editor:    editor,
 		Subscribe: func() control.Subscription { return manager.Subscribe() },
 		Info:      control.Info{Version: buildVersion().Version, PID: os.Getpid(), Started: d.started, ConfigFile: d.config.File},
 		Logger:    d.log,
@@ -47,7 +49,7 @@ func (d daemon) run(ctx context.Context) error {
 	parts.Go(func() error {
 		// Clients that come before the memberships are there wait in the
 		// socket's queue: they never see a daemon without.
-		err := manager.Apply(ctx, d.config.Memberships)
+		err := manager.Apply(ctx, append(editor.restored(), d.config.Memberships...))
 		if ctx.Err() != nil || errors.Is(err, membership.ErrStopped) {
 			return nil // Run tells why
 		}

@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
+	"sync"
 	"syscall"
 	"time"
 
+	"github.com/ssmd-project/ssmd/control"
 	"github.com/ssmd-project/ssmd/internal/statefile"
 	"github.com/ssmd-project/ssmd/membership"
 )
@@ -16,12 +19,16 @@ import (
 type state struct {
 	store *statefile.Store // nil: nothing is kept
 	log   *slog.Logger
-	told  error // the last failure
+
+	mu   sync.Mutex
+	last stored
+	told error // the last failure to save what the manager remembers
 }
 
 // stored is what is in the file.
 type stored struct {
 	membership.Memory
+	Added map[string]string `json:"added,omitempty"` // entries of memberships, by name
 }
 
 // openState opens the directory; an empty name means that nothing is kept.
@@ -39,17 +46,66 @@ func openState(dir string, log *slog.Logger) *state {
 	return s
 }
 
-// load returns what the daemon before knew, nothing where there was none.
+// load reads what the daemon before left, nothing where there was none.
 func (s *state) load() membership.Memory {
 	if s.store == nil {
 		return membership.Memory{}
 	}
-	var last stored
-	if _, err := s.store.Load(&last); err != nil {
+	if _, err := s.store.Load(&s.last); err != nil {
 		s.log.Warn("cannot use the state of the last run: beginning anew", "error", err)
-		return membership.Memory{}
+		s.last = stored{}
 	}
-	return last.Memory
+	return s.last.Memory
+}
+
+// kept returns the entries of memberships that are kept, by name.
+func (s *state) kept() map[string]string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return maps.Clone(s.last.Added)
+}
+
+var errNothingKept = errors.New("persist: nothing can be kept: state_dir is empty, or cannot be used, as the log says")
+
+// add keeps an entry. Once it returns nil the entry is on the disk.
+func (s *state) add(name, entry string) error {
+	if s.store == nil {
+		return &control.InvalidError{Err: errNothingKept}
+	}
+	return s.change(func(added map[string]string) { added[name] = entry })
+}
+
+// drop keeps an entry no more.
+func (s *state) drop(name string) error {
+	if _, kept := s.kept()[name]; !kept {
+		return nil
+	}
+	return s.change(func(added map[string]string) { delete(added, name) })
+}
+
+func (s *state) change(how func(map[string]string)) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	next := s.last
+	next.Added = maps.Clone(s.last.Added)
+	if next.Added == nil {
+		next.Added = make(map[string]string)
+	}
+	how(next.Added)
+	return s.write(next)
+}
+
+// write saves, with the lock held.
+func (s *state) write(next stored) error {
+	err := s.store.Save(next)
+	if _, aside := errors.AsType[*statefile.SetAsideError](err); aside {
+		s.log.Warn("the state file was somebody else's", "error", err)
+		err = nil
+	}
+	if err == nil {
+		s.last = next
+	}
+	return err
 }
 
 // The waits between two writes, and after one that failed.
@@ -101,11 +157,11 @@ func (s *state) save(ctx context.Context, manager *membership.Manager) bool {
 	if err != nil {
 		return false // ctx ended
 	}
-	err = s.store.Save(stored{memory})
-	if _, aside := errors.AsType[*statefile.SetAsideError](err); aside {
-		s.log.Warn("the state file was somebody else's", "error", err)
-		err = nil
-	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	next := s.last
+	next.Memory = memory
+	err = s.write(next)
 	if err != nil {
 		s.tellOnce(err)
 		return false

@@ -193,18 +193,14 @@ func (s *Store) Save(value any) error {
 	} else if s.saved != nil && bytes.Equal(state, s.saved) {
 		return nil
 	}
-	if err := s.write(state); err != nil {
-		return errors.Join(err, asError(aside))
+	err = s.write(state)
+	switch {
+	case aside == nil:
+		return err
+	case err != nil:
+		return fmt.Errorf("%w; before, %v", err, aside) // not wrapped: nothing is saved
 	}
-	return asError(aside)
-}
-
-// asError keeps a nil pointer from becoming an error.
-func asError(e *SetAsideError) error {
-	if e == nil {
-		return nil
-	}
-	return e
+	return aside
 }
 
 // strange reports whether there is a file that we neither loaded nor saved, and

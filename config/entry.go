@@ -1,0 +1,31 @@
+package config
+
+import (
+	"github.com/ssmd-project/ssmd/membership"
+)
+
+// ParseEntry reads one membership as it stands in a file's list, without the
+// dash, in YAML or JSON; source is what to call it in errors. Where it does not
+// say its name, this is it, unless that is empty. It inherits nothing. The error
+// is an Errors.
+func ParseEntry(source, name string, data []byte) (membership.Membership, error) {
+	root, err := document(source, data)
+	if err != nil {
+		return membership.Membership{}, err
+	}
+	if root == nil {
+		return membership.Membership{}, Errors{{File: source, Message: "empty, want a membership"}}
+	}
+	r := newReader(source, len(data))
+	m := r.membership(root, nil, wish{Membership: membership.Membership{Name: name}})
+	if len(r.errs) == 0 {
+		if err := m.Validate(); err != nil {
+			r.fail(deref(root), nil, "%s", onOneLine(err))
+		}
+	}
+	r.errs.sort()
+	if err := r.errs.orNil(); err != nil {
+		return membership.Membership{}, err
+	}
+	return m, nil
+}

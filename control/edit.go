@@ -1,0 +1,108 @@
+package control
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+
+	"github.com/ssmd-project/ssmd/membership"
+)
+
+// Editor changes the memberships of a daemon that runs. Its methods are called
+// concurrently. A change that returns an error has changed nothing.
+type Editor interface {
+	// Put adds a membership, or replaces the one of that name that was
+	// added so. The entry is what stands in the file for one membership, in
+	// YAML or JSON. A bad one is an InvalidError, a name that the file has a
+	// FixedError.
+	Put(ctx context.Context, name string, entry []byte, keep Keep) error
+	// Delete removes a membership that was added. The error is a FixedError
+	// where it was not, and membership.ErrNotFound where there is none.
+	Delete(ctx context.Context, name string) error
+}
+
+// Keep says for how long a membership is added.
+type Keep string
+
+// How long a membership that was added is kept.
+const (
+	KeepUntilExit Keep = "until exit" // until the daemon ends
+	KeepOver      Keep = "over exit"  // over restarts of the daemon too
+)
+
+// InvalidError says what is wrong with an entry.
+type InvalidError struct{ Err error }
+
+func (e *InvalidError) Error() string { return e.Err.Error() }
+func (e *InvalidError) Unwrap() error { return e.Err }
+
+// FixedError says that a membership cannot be changed at run time, and why.
+type FixedError struct{ Name, Why string }
+
+func (e *FixedError) Error() string { return fmt.Sprintf("membership %q %s", e.Name, e.Why) }
+
+// longestEntry bounds the body of a request, in bytes.
+const longestEntry = 1 << 20
+
+var errNoEditor = blank(http.StatusNotImplemented, "this server changes nothing")
+
+func (s *Server) put(ctx context.Context, r *http.Request) (any, error) {
+	if s.options.Editor == nil {
+		return nil, errNoEditor
+	}
+	entry, err := io.ReadAll(io.LimitReader(r.Body, longestEntry+1))
+	switch {
+	case err != nil:
+		return nil, &InvalidError{fmt.Errorf("read the request: %w", err)}
+	case len(entry) > longestEntry:
+		return nil, &InvalidError{fmt.Errorf("more than %d bytes", longestEntry)}
+	}
+	keep := KeepUntilExit
+	if text := r.URL.Query().Get("persist"); text != "" {
+		persist, err := strconv.ParseBool(text)
+		if err != nil {
+			return nil, &InvalidError{fmt.Errorf("persist: %q, want true or false", text)}
+		}
+		if persist {
+			keep = KeepOver
+		}
+	}
+	name := r.PathValue("name")
+	if err := s.options.Editor.Put(ctx, name, entry, keep); err != nil {
+		return nil, err
+	}
+	return s.options.Manager.StatusOf(ctx, name)
+}
+
+func (s *Server) delete(ctx context.Context, r *http.Request) (any, error) {
+	if s.options.Editor == nil {
+		return nil, errNoEditor
+	}
+	name := r.PathValue("name")
+	last, err := s.options.Manager.StatusOf(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	return last, s.options.Editor.Delete(ctx, name)
+}
+
+// Put adds a membership to the daemon, or replaces the one that was added
+// under its name, and returns its status. The entry is what stands in the file
+// for one membership, in YAML or JSON.
+func (c *Client) Put(ctx context.Context, name string, entry []byte, keep Keep) (membership.Status, error) {
+	path := membershipPath(name)
+	if keep == KeepOver {
+		path += "?persist=true"
+	}
+	return call[membership.Status](ctx, c, http.MethodPut, path, bytes.NewReader(entry))
+}
+
+// Delete removes a membership that was added, and returns its last status. The
+// error is membership.ErrNotFound to errors.Is where there is none of that
+// name.
+func (c *Client) Delete(ctx context.Context, name string) (membership.Status, error) {
+	return call[membership.Status](ctx, c, http.MethodDelete, membershipPath(name), nil)
+}
