@@ -35,8 +35,18 @@ type Interface struct {
 	Carrier   bool      `json:"carrier"`   // IFF_LOWER_UP
 	Multicast bool      `json:"multicast"` // IFF_MULTICAST
 	Addresses []Address `json:"addresses"`
+	Returns   Returns   `json:"returns"`
 	IPv4      Protocol  `json:"ipv4"`
 	IPv6      Protocol  `json:"ipv6"`
+}
+
+// Returns count what leaves no trace in the other fields once it is over, so
+// that changes which were merged hide nothing. After any of these the network
+// may have forgotten what the host told it.
+type Returns struct {
+	Ups      uint32 `json:"ups"`      // times that it was set up since it was seen first
+	Carriers uint32 `json:"carriers"` // times that the carrier came since then
+	Notices  uint32 `json:"notices"`  // times that its peers were to be told of it: NETDEV_NOTIFY_PEERS, a failover
 }
 
 // Protocol is the state of IPv4 or IPv6 on one instance. The kernel destroys
@@ -136,7 +146,7 @@ func (i Interface) Equal(o Interface) bool {
 		i.Parent == o.Parent && i.Master == o.Master &&
 		i.VLANID == o.VLANID && i.LinkGroup == o.LinkGroup && i.Alias == o.Alias && i.MTU == o.MTU &&
 		i.Up == o.Up && i.Carrier == o.Carrier && i.Multicast == o.Multicast &&
-		slices.Equal(i.Addresses, o.Addresses) && i.IPv4 == o.IPv4 && i.IPv6 == o.IPv6
+		slices.Equal(i.Addresses, o.Addresses) && i.Returns == o.Returns && i.IPv4 == o.IPv4 && i.IPv6 == o.IPv6
 }
 
 // String returns the name and the instance, as "eth0 (instance 7)".

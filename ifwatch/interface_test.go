@@ -32,6 +32,8 @@ func TestEqualSeesEveryField(t *testing.T) {
 			*v = []Address{{Tentative: true}}
 		case *Protocol:
 			*v = Protocol{Life: 1}
+		case *Returns:
+			*v = Returns{Notices: 1}
 		default:
 			t.Fatalf("new type %T: add it here", v)
 		}

@@ -147,7 +147,7 @@ func addressed(count int) func(ifwatch.Interface) bool {
 // sorted returns an instance as anyone would see it, who may have met it at
 // another time: without ID and lives, its addresses in order.
 func sorted(i ifwatch.Interface) ifwatch.Interface {
-	i.ID, i.IPv4.Life, i.IPv6.Life = 0, 0, 0
+	i.ID, i.IPv4.Life, i.IPv6.Life, i.Returns = 0, 0, 0, ifwatch.Returns{}
 	i.Addresses = slices.SortedFunc(slices.Values(i.Addresses), func(a, b ifwatch.Address) int {
 		return cmp.Or(a.Prefix.Addr().Compare(b.Prefix.Addr()), cmp.Compare(a.Prefix.Bits(), b.Prefix.Bits()))
 	})

@@ -154,6 +154,38 @@ func TestRenamesAreCounted(t *testing.T) {
 	}
 }
 
+// What went and came back merges to nothing but its counts, and the kernel's
+// own count of carriers tells of those that no message told of.
+func TestReturnsAreCounted(t *testing.T) {
+	t.Parallel()
+	w := tableWatcher()
+	down, dead := func(l *link) { l.Up = false }, func(l *link) { l.Carrier = false }
+	counted := func(n uint32) func(*link) { return func(l *link) { l.carriers = n } }
+	notice := func(l *link) { l.notice = true }
+	w.play(with(5, "a", up))
+	for n, step := range []struct {
+		events []any
+		want   Returns
+	}{
+		{[]any{with(5, "a", up)}, Returns{}},
+		{[]any{with(5, "a", up, down), with(5, "a", up)}, Returns{Ups: 1}},
+		{[]any{with(5, "a", up, dead), with(5, "a", up)}, Returns{Ups: 1, Carriers: 1}},
+		{[]any{with(5, "a", up, notice), with(5, "a", up, notice)}, Returns{Ups: 1, Carriers: 1, Notices: 2}},
+		{[]any{linkGone{5}, with(5, "a", up, counted(7))}, Returns{}},
+		{[]any{with(5, "a", up, counted(8)), with(5, "a", up, dead, counted(9)), with(5, "a", up, counted(10))}, Returns{Carriers: 3}},
+		{[]any{with(5, "a", up)}, Returns{Carriers: 3}},
+	} {
+		w.Take()
+		w.play(step.events...)
+		if got := w.table.records[5].now.Returns; got != step.want {
+			t.Errorf("step %d: %+v, want %+v", n, got, step.want)
+		}
+		if changes := w.Take().Changes; n < 6 && (len(changes) == 0) != (n == 0) {
+			t.Errorf("step %d: changes %+v", n, changes)
+		}
+	}
+}
+
 // An eager consumer is called before Changed speaks, which then speaks of what
 // it left.
 func TestEager(t *testing.T) {

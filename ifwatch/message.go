@@ -18,6 +18,9 @@ type link struct {
 	Interface // without ID, Addresses, Parent, Master and the protocols
 	parent    int
 	master    int
+
+	carriers uint32 // IFLA_CARRIER_UP_COUNT, zero where there is none
+	notice   bool   // IFLA_EVENT says that its peers are to be told of it
 }
 
 // addressEvent is one RTM_NEWADDR or RTM_DELADDR.
@@ -116,6 +119,11 @@ func decodeLink(header nl.IfInfomsg, data []byte) (any, error) {
 			l.LinkGroup = number(value)
 		case unix.IFLA_IFALIAS:
 			l.Alias = text(value)
+		case unix.IFLA_CARRIER_UP_COUNT:
+			l.carriers = number(value)
+		case unix.IFLA_EVENT:
+			event := number(value)
+			l.notice = event == eventNotifyPeers || event == eventBondingFailover
 		case unix.IFLA_MTU:
 			l.MTU, hasMTU = int(number(value)), true
 		}
@@ -134,6 +142,12 @@ func decodeLink(header nl.IfInfomsg, data []byte) (any, error) {
 	}
 	return l, nil
 }
+
+// The values of IFLA_EVENT that tell of another place in the network.
+const (
+	eventBondingFailover = 3 // IFLA_EVENT_BONDING_FAILOVER
+	eventNotifyPeers     = 4 // IFLA_EVENT_NOTIFY_PEERS
+)
 
 const physical = "physical" // the kind of an interface for which the kernel names none
 

@@ -215,7 +215,7 @@ func (m *model) compare() {
 		}
 		m.ids[l.life] = got.ID
 		want := m.message(index).Interface
-		want.ID, want.Renames = got.ID, got.Renames
+		want.ID, want.Renames, want.Returns = got.ID, got.Renames, got.Returns
 		if on := m.links[l.master]; on != nil {
 			want.Master = on.name
 		}

@@ -21,6 +21,7 @@ type record struct {
 	master    upper
 	addresses addresses
 	renames   uint32
+	returns   Returns
 	ipv4      Protocol
 	ipv6      Protocol
 
@@ -113,6 +114,7 @@ func (t *table) setLink(l link) {
 	if renamed && r.link.Name != "" {
 		r.renames++
 	}
+	r.returns.count(r.link, l)
 	t.follow(l.Index, r.link, l)
 	r.link, r.seen = l, t.dump
 	r.ipv4.update(l.MTU >= IPv4.MinMTU())
@@ -145,6 +147,26 @@ func (t *table) follow(index int, old, new link) {
 			t.dependents[on] = make(map[int]struct{})
 		}
 		t.dependents[on][index] = struct{}{}
+	}
+}
+
+// count counts what came back between two messages. The kernel's own count of
+// carriers tells of those that no message told of.
+func (r *Returns) count(was, is link) {
+	if is.notice {
+		r.Notices++
+	}
+	if was.Name == "" {
+		return // seen for the first time
+	}
+	if !was.Up && is.Up {
+		r.Ups++
+	}
+	switch {
+	case is.carriers > was.carriers:
+		r.Carriers += is.carriers - was.carriers
+	case !was.Carrier && is.Carrier:
+		r.Carriers++
 	}
 }
 
@@ -226,7 +248,7 @@ func (t *table) refresh(r *record) {
 	r.master = t.resolve(r.link.master, r.master)
 	now := r.link.Interface
 	now.ID, now.Renames = r.now.ID, r.renames
-	now.Addresses = r.addresses.present
+	now.Addresses, now.Returns = r.addresses.present, r.returns
 	now.IPv4, now.IPv6 = r.ipv4, r.ipv6
 	now.Parent, now.Master = r.parent.name, r.master.name
 	if now.Equal(r.now) {
