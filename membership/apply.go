@@ -109,6 +109,10 @@ func (k *keeper) enter(m *member) {
 		k.rules[m.wish.ruleKey] = r
 	}
 	r.members[m] = struct{}{}
+	if m.wish.reannounce.Every > 0 {
+		k.periodic[m] = struct{}{}
+	}
+	k.everyDue = time.Time{}
 	k.channels += len(m.wish.channels)
 	for _, a := range m.attachments {
 		r.attached[a.instance.now.ID]++
@@ -122,6 +126,7 @@ func (k *keeper) quit(m *member) {
 		m.rule.detach(a.instance.now.ID)
 	}
 	delete(m.rule.members, m)
+	delete(k.periodic, m)
 	k.channels -= len(m.wish.channels)
 	if len(m.rule.members) == 0 {
 		delete(k.rules, m.wish.ruleKey)

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -82,6 +83,16 @@ func (c *callerSocket) leave(channel Channel, _ *sourceSet) error {
 	}
 	return err
 }
+
+func (c *callerSocket) rejoin(channel Channel, _ *sourceSet) (time.Duration, error) {
+	gap, err := c.socket.rejoin(c.index, channel)
+	if err != nil {
+		c.joined = deleteLast(c.joined, channel)
+	}
+	return gap, err
+}
+
+func (c *callerSocket) warmUp() { c.kernel.warmUp(c.family) }
 
 func (c *callerSocket) release() {
 	for len(c.joined) > 0 {

@@ -11,14 +11,15 @@ type EventType string
 
 // The types of events.
 const (
-	EventAttached   EventType = "attached"   // a first attachment; the joins were made, or what was refused is said
-	EventDetached   EventType = "detached"   // an attachment ended
-	EventReattached EventType = "reattached" // an attachment that took a lost instance's place
-	EventState      EventType = "state"      // the membership's state changed, or the reason for it
-	EventError      EventType = "error"      // the kernel refused something
-	EventResynced   EventType = "resynced"   // events of interfaces were lost and the interfaces compared anew
-	EventReloaded   EventType = "reloaded"   // a new set of memberships was applied
-	EventMissed     EventType = "missed"     // this reader was too slow: Missed events were dropped before this one
+	EventAttached    EventType = "attached"    // a first attachment; the joins were made, or what was refused is said
+	EventDetached    EventType = "detached"    // an attachment ended
+	EventReattached  EventType = "reattached"  // an attachment that took a lost instance's place
+	EventState       EventType = "state"       // the membership's state changed, or the reason for it
+	EventError       EventType = "error"       // the kernel refused something
+	EventResynced    EventType = "resynced"    // events of interfaces were lost and the interfaces compared anew
+	EventReloaded    EventType = "reloaded"    // a new set of memberships was applied
+	EventReannounced EventType = "reannounced" // the network was told of a membership anew
+	EventMissed      EventType = "missed"      // this reader was too slow: Missed events were dropped before this one
 )
 
 // Cause says what led to an event.
@@ -26,14 +27,19 @@ type Cause string
 
 // The causes.
 const (
-	CauseAppeared Cause = "appeared" // an interface instance appeared or changed
-	CauseRemoval  Cause = "removal"  // the interface instance is gone
-	CauseProtocol Cause = "protocol" // the protocol died on the instance
-	CauseMismatch Cause = "mismatch" // the instance no longer matches, with on_change leave
-	CauseRequest  Cause = "request"  // the wish was added, changed or removed
-	CauseShutdown Cause = "shutdown" // the manager ends
-	CauseKernel   Cause = "kernel"   // an answer of the kernel
-	CauseSocket   Cause = "socket"   // the caller's socket is closed or of no use
+	CauseAppeared    Cause = "appeared"     // an interface instance appeared or changed
+	CauseRemoval     Cause = "removal"      // the interface instance is gone
+	CauseProtocol    Cause = "protocol"     // the protocol died on the instance
+	CauseMismatch    Cause = "mismatch"     // the instance no longer matches, with on_change leave
+	CauseRequest     Cause = "request"      // the wish was added, changed or removed
+	CauseShutdown    Cause = "shutdown"     // the manager ends
+	CauseKernel      Cause = "kernel"       // an answer of the kernel
+	CauseUp          Cause = "up"           // the interface was set up again
+	CauseCarrier     Cause = "carrier"      // its carrier came back
+	CauseNotifyPeers Cause = "notify_peers" // the kernel said that its peers are to be told
+	CauseAddress     Cause = "address"      // reports go out from another address
+	CauseEvery       Cause = "every"        // its time had come
+	CauseSocket      Cause = "socket"       // the caller's socket is closed or of no use
 )
 
 // Event is one thing that happened, in the form of the control API.

@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/netip"
 	"syscall"
+	"time"
 
 	"github.com/ssmd-project/ssmd/ifwatch"
 )
@@ -24,6 +25,7 @@ type fakeKernel struct {
 	refuseOnly *Channel             // if set, no other
 	refuseOpen error                // every socket, while set
 	hidden     bool                 // nothing is there to probe
+	gap        time.Duration        // of every rejoin
 }
 
 // fakeIface is one life of an index, with the lives of the protocols on it.
@@ -186,3 +188,5 @@ func (k *fakeKernel) life(index int, f ifwatch.Family) *fakeLife {
 }
 
 func (k *fakeKernel) place() string { return "here" }
+
+func (k *fakeKernel) warmUp(ifwatch.Family) {}

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -151,4 +152,11 @@ func (s fakeCaller) occupied(index int) bool { return s.kernel.life(index, s.fam
 func (s fakeCaller) rebind(index, _ int) error {
 	s.conn.bound = append(s.conn.bound, index)
 	return s.conn.rebind
+}
+
+func (s *fakeSocket) rejoin(index int, c Channel) (time.Duration, error) {
+	if err := s.leave(index, c); err != nil && err != unix.EADDRNOTAVAIL {
+		return 0, err
+	}
+	return s.kernel.gap, s.join(index, c)
 }

@@ -3,15 +3,19 @@ package membership
 import (
 	"slices"
 	"time"
+
+	"github.com/ssmd-project/ssmd/ifwatch"
 )
 
 // flush ends a step: it brings every pool in step with its wishes and reports
 // what changed.
 func (k *keeper) flush(now time.Time) {
+	k.announceAsked()
 	k.flushPools(now)
 	for k.leaveEnded(now) {
 		k.flushPools(now)
 	}
+	k.reportAnnounced(now)
 	k.report(now)
 }
 
@@ -29,8 +33,8 @@ func (k *keeper) flushPools(now time.Time) {
 // flushPool touches nothing where the life that the pool is for has ended and
 // the watcher is yet to say so: the index may belong to another by now.
 func (k *keeper) flushPool(i *instance, key poolKey, p *pool, now time.Time) {
-	if !p.due(now) {
-		return
+	if !p.due(now) || key.family == ifwatch.IPv6 && !i.now.Up {
+		return // a change while it is down makes IPv6 deaf, also for others
 	}
 	if k.over(i, key.family) {
 		p.postpone(now)
@@ -75,17 +79,19 @@ func (k *keeper) leaveEnded(now time.Time) bool {
 	return found
 }
 
-// tick does what has become due: refused joins are tried again.
-func (k *keeper) tick(now time.Time) { k.flush(now) }
+// tick does what has become due: refused joins are tried again, and what is to
+// be announced every so often is.
+func (k *keeper) tick(now time.Time) {
+	k.announcePeriodic(now)
+	k.flush(now)
+}
 
 // nextWake returns when something will be due next, zero for never.
 func (k *keeper) nextWake() time.Time {
-	var next time.Time
+	next := k.nextEvery()
 	for _, i := range k.instances {
 		for _, p := range i.pools {
-			if !p.retry.IsZero() && (next.IsZero() || p.retry.Before(next)) {
-				next = p.retry
-			}
+			next = earlier(next, p.retry)
 		}
 	}
 	return next

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -17,6 +18,11 @@ type holder interface {
 	// join returns where the channel was joined, for leave.
 	join(Channel) (*sourceSet, error)
 	leave(Channel, *sourceSet) error
+	// rejoin leaves and joins at once, and says how long there was no
+	// membership. After an error there is none.
+	rejoin(Channel, *sourceSet) (time.Duration, error)
+	// warmUp makes the next rejoin quick.
+	warmUp()
 	// expect says how many channels will be joined next, on an instance that
 	// was just seen to live.
 	expect(int)
@@ -240,13 +246,29 @@ func deleteLast[T comparable](values []T, value T) []T {
 	return values
 }
 
+func (o *ownSockets) rejoin(c Channel, set *sourceSet) (time.Duration, error) {
+	gap, err := set.socket.rejoin(o.index, c)
+	if err != nil {
+		o.left(set)
+	}
+	return gap, err
+}
+
+func (o *ownSockets) warmUp() { o.kernel.warmUp(o.family) }
+
 func (o *ownSockets) leave(c Channel, set *sourceSet) error {
 	err := set.socket.leave(o.index, c)
+	o.left(set)
+	return err
+}
+
+// left notes that a set has a source less.
+func (o *ownSockets) left(set *sourceSet) {
 	set.sources--
 	set.socket.sources--
 	set.full = false
 	if set.sources > 0 {
-		return err
+		return
 	}
 	o.remove(set)
 	set.socket.groups--
@@ -257,7 +279,6 @@ func (o *ownSockets) leave(c Channel, set *sourceSet) error {
 		s.full = false
 		o.roomy = append(o.roomy, s)
 	}
-	return err
 }
 
 // remove takes an empty set from those of its group.

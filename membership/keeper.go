@@ -28,6 +28,10 @@ type keeper struct {
 	instances  map[ifwatch.ID]*instance
 	parking    *parkingLot
 
+	announcing map[*attachment]struct{} // to be announced anew
+	periodic   map[*member]struct{}     // members to be announced every so often
+	everyDue   time.Time                // when the next of these is, zero: to be found out
+
 	affected map[*rule]struct{} // to be judged before the end of the step
 	touched  []*member          // to be reported on at the end of the step
 	cause    Cause              // what the step is about
@@ -94,7 +98,10 @@ type attachment struct {
 	cause     Cause
 	replaces  ifwatch.Interface // the lost instance whose place this is; ID zero for none
 	announced bool
-	refused   int // as reported last
+
+	announce    map[ifwatch.Family]Cause // to be announced anew, and why
+	announcedAt time.Time                // last, or when it began
+	refused     int                      // as reported last
 }
 
 func newKeeper(k kernel, expire func(ifwatch.ID), publish func(Event)) *keeper {
@@ -109,6 +116,9 @@ func newKeeper(k kernel, expire func(ifwatch.ID), publish func(Event)) *keeper {
 		instances:  make(map[ifwatch.ID]*instance),
 		parking:    newParkingLot(),
 		affected:   make(map[*rule]struct{}),
+
+		announcing: make(map[*attachment]struct{}),
+		periodic:   make(map[*member]struct{}),
 	}
 }
 
@@ -186,6 +196,7 @@ func (k *keeper) instanceChanged(iface ifwatch.Interface, read, now time.Time) {
 	if was.Renames != iface.Renames {
 		k.renewProbes(i)
 	}
+	k.notice(i, was)
 	for _, r := range k.rules {
 		if r.near[iface.ID] || r.attached[iface.ID] > 0 {
 			k.affected[r] = struct{}{}

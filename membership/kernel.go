@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"syscall"
+	"time"
 
 	"golang.org/x/net/ipv4"
 	"golang.org/x/net/ipv6"
@@ -24,6 +25,8 @@ type kernel interface {
 	// limits names the kernel's limits, with their values, that may be behind
 	// a refusal; empty where none is.
 	limits(err error, f ifwatch.Family) string
+	// warmUp makes the next rejoin quick.
+	warmUp(ifwatch.Family)
 	// place names the namespace, different for each that ever was on any
 	// machine; empty where nobody can tell.
 	place() string
@@ -38,6 +41,9 @@ type kernel interface {
 type memberSocket interface {
 	join(index int, c Channel) error
 	leave(index int, c Channel) error
+	// rejoin leaves and joins with nothing in between, and says how long
+	// that took. After an error there is no membership.
+	rejoin(index int, c Channel) (time.Duration, error)
 	// leaveGroup frees the entry of all sources, also one of a dead life.
 	leaveGroup(index int, group netip.Addr) error
 	// occupied reports whether an interface lives at the index on which the

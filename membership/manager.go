@@ -29,6 +29,9 @@ var ErrStopped = errors.New("manager stopped")
 // ErrNotFound is wrapped by errors that name an unknown membership.
 var ErrNotFound = errors.New("no such membership")
 
+// ErrPutOff is wrapped by errors of what is done later, by itself.
+var ErrPutOff = errors.New("put off")
+
 // Manager keeps memberships. New makes one; the zero Manager does not work. All
 // methods are safe for concurrent use; those
 // that change or ask something wait until Run has seen the interfaces, and
@@ -249,6 +252,25 @@ func (m *Manager) Delete(ctx context.Context, name string) error {
 	found := false
 	err := m.do(ctx, func() { found = m.keeper.delete(name, time.Now()) })
 	return orNotFound(err, found, name)
+}
+
+// Reannounce tells the network of a membership anew, without a gap that it could
+// notice. The error wraps ErrNotFound where there is none of that name, and
+// ErrPutOff where an interface is down or has no carrier: there it follows when
+// that is over.
+func (m *Manager) Reannounce(ctx context.Context, name string) error {
+	found := false
+	var putOff []ifwatch.Interface
+	err := m.do(ctx, func() {
+		if one := m.keeper.members[name]; one != nil {
+			found = true
+			putOff = m.keeper.reannounce(one, time.Now())
+		}
+	})
+	if err := orNotFound(err, found, name); err != nil || len(putOff) == 0 {
+		return err
+	}
+	return fmt.Errorf("membership %q: %w: %s is down or has no carrier", name, ErrPutOff, putOff[0])
 }
 
 // Status returns the status of every membership, sorted by name.

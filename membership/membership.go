@@ -30,6 +30,9 @@ type Membership struct {
 	// them over changes them no more.
 	Rules reattach.Rules
 
+	// Reannounce says when the network is told anew.
+	Reannounce Reannounce
+
 	// Socket is the caller's own datagram socket, for example a
 	// *net.UDPConn, on which to join; nil means that the manager holds the
 	// membership on sockets of its own. The manager never closes it, and
@@ -55,6 +58,9 @@ func (m Membership) Validate() error {
 		}
 	}
 	if err := m.Rules.Validate(); err != nil {
+		errs = append(errs, err)
+	}
+	if err := m.Reannounce.validate(); err != nil {
 		errs = append(errs, err)
 	}
 	if err := m.validateSocket(); err != nil {

@@ -24,7 +24,11 @@ type pool struct {
 	added    []*entry // wished for and not tried yet
 	unwished []*entry // joined, and maybe wished for no longer
 	refused  []*entry // refused by the kernel
-	joins    uint64
+
+	announcing []*entry // to be announced anew
+	late       int      // of those that were announced last, how many took too long
+
+	joins uint64
 
 	retry   time.Time // when to try the refused ones, or what was put off, again
 	backoff time.Duration
@@ -39,6 +43,8 @@ type entry struct {
 	set     *sourceSet // where the holder joined it
 	err     error      // why it is not joined
 	doubted bool       // in unwished
+
+	announcing bool // in announcing
 }
 
 // The waits before refused joins are tried again.
@@ -90,6 +96,16 @@ func (p *pool) unwish(channels []Channel) {
 	}
 }
 
+// announce has each channel that is joined announced anew at the next flush.
+func (p *pool) announce(channels []Channel) {
+	for _, c := range channels {
+		if e := p.entries[c]; e.order != 0 && !e.announcing {
+			e.announcing = true
+			p.announcing = append(p.announcing, e)
+		}
+	}
+}
+
 // outcome is what a flush did.
 type outcome struct {
 	touched bool  // a channel was joined, left or refused
@@ -106,7 +122,7 @@ func (o *outcome) refuse(err error) {
 
 // due reports whether flush has anything to do.
 func (p *pool) due(now time.Time) bool {
-	return len(p.added) > 0 || len(p.unwished) > 0 || p.users == 0 || len(p.refused) > 0 && !now.Before(p.retry)
+	return len(p.added) > 0 || len(p.unwished) > 0 || len(p.announcing) > 0 || p.users == 0 || len(p.refused) > 0 && !now.Before(p.retry)
 }
 
 // postpone puts off whatever is due.
@@ -129,6 +145,7 @@ func (p *pool) flush(now time.Time) outcome {
 	}
 	news := p.joinAll(try, &out)
 	p.leaveUnwished(&out)
+	news = p.announceAll(&out) || news
 	p.schedule(news, again, now)
 	return out
 }
@@ -162,6 +179,41 @@ func (p *pool) joinAll(try []*entry, out *outcome) (news bool) {
 		}
 	}
 	return news
+}
+
+// reportDelay is the shortest time after which the kernel reports a leave, two
+// jiffies of the shortest kind.
+const reportDelay = 2 * time.Millisecond
+
+// announceAll leaves and joins each channel at once, and reports whether one
+// was refused. It begins with the newest, which the kernel finds first.
+func (p *pool) announceAll(out *outcome) (refused bool) {
+	all := p.announcing
+	p.announcing, p.late = nil, 0
+	slices.SortFunc(all, func(a, b *entry) int { return cmp.Compare(b.order, a.order) })
+	if len(all) > 0 {
+		p.holder.warmUp()
+	}
+	for _, e := range all {
+		e.announcing = false
+		if p.entries[e.channel] != e || e.order == 0 {
+			continue // left in this step
+		}
+		gap, err := p.holder.rejoin(e.channel, e.set)
+		if err != nil {
+			e.order, e.set, e.err = 0, nil, err
+			p.refused = append(p.refused, e)
+			out.touched, refused = true, true
+			out.refuse(err)
+			continue
+		}
+		if gap >= reportDelay {
+			p.late++
+		}
+		p.joins++
+		e.order = p.joins
+	}
+	return refused
 }
 
 // concernsAll reports whether a refusal of one join tells that the next one

@@ -27,6 +27,13 @@ func (h *fakeHolder) leave(c Channel, _ *sourceSet) error {
 	return h.refuse[c]
 }
 
+func (h *fakeHolder) rejoin(c Channel, _ *sourceSet) (time.Duration, error) {
+	h.did = append(h.did, fmt.Sprint("rejoin ", c.Group))
+	return 0, h.refuse[c]
+}
+
+func (h *fakeHolder) warmUp() { h.did = append(h.did, "warm up") }
+
 func (h *fakeHolder) expect(int) {}
 func (h *fakeHolder) release()   { h.did = append(h.did, "release") }
 func (h *fakeHolder) abandon()   { h.did = append(h.did, "abandon") }

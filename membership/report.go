@@ -128,6 +128,10 @@ func (k *keeper) stateOf(m *member) (State, string) {
 func (a *attachment) unready() string {
 	var parts []string
 	for _, f := range a.member.wish.families {
+		if f == ifwatch.IPv6 && !a.instance.now.Up {
+			parts = append(parts, "IPv6 channels not joined: the interface is down, and a join would make it deaf once it is up")
+			continue
+		}
 		if a.pools[f] == nil {
 			parts = append(parts, fmt.Sprintf("%s channels not joined: %s", f, a.member.rule.rules.Ready(f, a.instance.now).Reason()))
 		}

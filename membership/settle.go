@@ -147,7 +147,7 @@ func (k *keeper) attach(m *member, c reattach.Candidate, now time.Time) *attachm
 	i := k.instances[c.Interface.ID]
 	a := &attachment{
 		member: m, instance: i, since: now, began: i.read, seen: i.now,
-		verdict: c.Verdict, cause: k.cause, pools: make(map[ifwatch.Family]*pool),
+		verdict: c.Verdict, cause: k.cause, announcedAt: now, pools: make(map[ifwatch.Family]*pool),
 	}
 	if i.read.Before(k.began) { // something else let it be accepted
 		a.began = k.began
@@ -163,6 +163,7 @@ func (k *keeper) attach(m *member, c reattach.Candidate, now time.Time) *attachm
 		m.lost = nil
 	}
 	m.attachments = append(m.attachments, a)
+	k.everyDue = time.Time{}
 	i.attachments[a] = struct{}{}
 	m.rule.attached[i.now.ID]++
 	m.counters.Attaches++

@@ -20,6 +20,8 @@ type wish struct {
 	rules    reattach.Rules
 	socket   syscall.Conn
 
+	reannounce Reannounce
+
 	selectorKey string // equal for equal selectors
 	ruleKey     string // equal for equal rules and families
 	digests     digests
@@ -48,7 +50,7 @@ func checkSet(set []Membership) ([]*wish, error) {
 }
 
 func newWish(m Membership) *wish {
-	w := &wish{name: m.Name, rules: m.Rules.Normalize(), socket: m.Socket, families: m.families()}
+	w := &wish{name: m.Name, rules: m.Rules.Normalize(), socket: m.Socket, families: m.families(), reannounce: m.Reannounce.Normalize()}
 	w.channels = slices.Clone(m.Channels)
 	slices.SortFunc(w.channels, Channel.Compare)
 	w.channels = slices.Compact(w.channels)
@@ -75,7 +77,7 @@ func (w *wish) aliveOn(i ifwatch.Interface) bool {
 
 // equal reports whether a wish asks for the same as another.
 func (w *wish) equal(o *wish) bool {
-	return w.name == o.name && w.socket == o.socket && w.ruleKey == o.ruleKey && slices.Equal(w.channels, o.channels)
+	return w.name == o.name && w.socket == o.socket && w.ruleKey == o.ruleKey && w.reannounce.equal(o.reannounce) && slices.Equal(w.channels, o.channels)
 }
 
 // without returns the channels that others lacks. Both are sorted.

@@ -269,9 +269,10 @@ func manyChannels(sources, groups int) []Channel {
 }
 
 var (
-	one = channel("10.0.0.1@232.0.0.1")
-	two = channel("10.0.0.1@232.0.0.2")
-	six = channel("2001:db8::1@ff3e::8000:1")
+	one  = channel("10.0.0.1@232.0.0.1")
+	two  = channel("10.0.0.1@232.0.0.2")
+	six  = channel("2001:db8::1@ff3e::8000:1")
+	six2 = channel("2001:db8::1@ff3e::8000:2")
 )
 
 const mac1, mac2 = "02:00:00:00:00:01", "02:00:00:00:00:02"

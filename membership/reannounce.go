@@ -1,0 +1,248 @@
+package membership
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/ssmd-project/ssmd/ifwatch"
+)
+
+// The network forgets: a cable in another switch port, a switch that was
+// restarted, a virtual machine on another host. The kernel tells it nothing
+// until the next general query, 125 s later by default (RFC 3376, section
+// 8.2). To leave and join again at once makes the kernel send
+// ALLOW_NEW_SOURCES, and no BLOCK_OLD_SOURCES: the leave's report waits some
+// milliseconds, and the join takes its place.
+
+// Trigger is what makes a manager announce memberships anew.
+type Trigger string
+
+// The triggers.
+const (
+	OnCarrier     Trigger = "carrier"      // the carrier came back, or the interface was set up again
+	OnNotifyPeers Trigger = "notify_peers" // the kernel says that peers are to be told: a migrated machine, a failover
+	OnAddress     Trigger = "address"      // the first address, or another one, from which reports go out
+)
+
+// Triggers returns all triggers.
+func Triggers() []Trigger { return []Trigger{OnCarrier, OnNotifyPeers, OnAddress} }
+
+// Reannounce says when a membership is announced anew. While that happens the
+// kernel drops what arrives on the channel, for some microseconds.
+type Reannounce struct {
+	On    []Trigger     // nil means all; empty and not nil means none
+	Every time.Duration // after the join or the last time; zero means never
+}
+
+// Normalize returns it with its defaults spelled out.
+func (r Reannounce) Normalize() Reannounce {
+	if r.On == nil {
+		r.On = Triggers()
+	}
+	r.On = slices.Compact(slices.Sorted(slices.Values(r.On)))
+	return r
+}
+
+// shortestEvery keeps reports from becoming a flood.
+const shortestEvery = time.Second
+
+func (r Reannounce) validate() error {
+	for _, t := range r.On {
+		if !slices.Contains(Triggers(), t) {
+			return fmt.Errorf("reannounce: unknown trigger %q, want carrier, notify_peers or address", string(t))
+		}
+	}
+	if r.Every != 0 && r.Every < shortestEvery {
+		return fmt.Errorf("reannounce: every %s, want at least %s, or 0 for never", r.Every, shortestEvery)
+	}
+	return nil
+}
+
+func (r Reannounce) equal(o Reannounce) bool {
+	return r.Every == o.Every && slices.Equal(r.On, o.On)
+}
+
+// trigger returns what has happened to an interface between two looks that
+// concerns a family, and its cause in events; nothing where nothing did.
+func trigger(f ifwatch.Family, was, now ifwatch.Interface) (Trigger, Cause) {
+	switch {
+	case was.Returns.Ups != now.Returns.Ups:
+		return OnCarrier, CauseUp
+	case was.Returns.Carriers != now.Returns.Carriers:
+		return OnCarrier, CauseCarrier
+	case was.Returns.Notices != now.Returns.Notices:
+		return OnNotifyPeers, CauseNotifyPeers
+	case otherReporter(f, was, now):
+		return OnAddress, CauseAddress
+	}
+	return "", ""
+}
+
+// otherReporter reports whether reports go out from another address than
+// before. That IPv6 gets its first one the kernel tells the network itself.
+func otherReporter(f ifwatch.Family, was, now ifwatch.Interface) bool {
+	before, after := reporters(f, was), reporters(f, now)
+	if len(after) == 0 || len(before) == 0 {
+		return f == ifwatch.IPv4 && len(after) > len(before)
+	}
+	return slices.ContainsFunc(before, func(a ifwatch.Address) bool { return !slices.Contains(after, a) })
+}
+
+// reporters returns the addresses from which reports may go out.
+func reporters(f ifwatch.Family, i ifwatch.Interface) []ifwatch.Address {
+	return slices.DeleteFunc(slices.Clone(i.Addresses), func(a ifwatch.Address) bool {
+		ip := a.Prefix.Addr()
+		return ifwatch.FamilyOf(ip) != f || a.Tentative || f == ifwatch.IPv6 && !ip.IsLinkLocalUnicast()
+	})
+}
+
+// notice remembers what of a change makes the attachments on an instance be
+// announced anew.
+func (k *keeper) notice(i *instance, was ifwatch.Interface) {
+	for _, f := range bothFamilies {
+		what, cause := trigger(f, was, i.now)
+		if what == "" {
+			continue
+		}
+		for a := range i.attachments {
+			if slices.Contains(a.member.wish.reannounce.On, what) {
+				k.askAnnounce(a, f, cause)
+			}
+		}
+	}
+}
+
+// askAnnounce has the channels of a family on an attachment announced as soon
+// as reports go out.
+func (k *keeper) askAnnounce(a *attachment, f ifwatch.Family, cause Cause) {
+	if a.pools[f] == nil {
+		return // joined later, and announced thereby
+	}
+	if a.announce == nil {
+		a.announce = make(map[ifwatch.Family]Cause, 1)
+	}
+	a.announce[f] = cause
+	k.announcing[a] = struct{}{}
+}
+
+// canReport reports whether a report would go out. While an interface is down a
+// join makes IPv6 deaf.
+func canReport(i ifwatch.Interface) bool { return i.Up && i.Carrier }
+
+// announceAsked hands the pools what is to be announced now.
+func (k *keeper) announceAsked() {
+	for a := range k.announcing {
+		if !a.alive() {
+			delete(k.announcing, a)
+			continue
+		}
+		if !canReport(a.instance.now) {
+			continue
+		}
+		for f := range a.announce {
+			if p := a.pools[f]; p != nil {
+				p.announce(a.member.wish.byFamily[f])
+			}
+		}
+	}
+}
+
+func (a *attachment) alive() bool { return slices.Contains(a.member.attachments, a) }
+
+// reportAnnounced tells of what the pools announced.
+func (k *keeper) reportAnnounced(now time.Time) {
+	for a := range k.announcing {
+		if !a.alive() || !canReport(a.instance.now) {
+			continue
+		}
+		var cause Cause
+		late, pending := 0, false
+		for f, c := range a.announce {
+			if p := a.pools[f]; p != nil {
+				cause = c
+				late += p.late
+				pending = pending || len(p.announcing) > 0
+			}
+		}
+		if pending {
+			continue
+		}
+		delete(k.announcing, a)
+		a.announce = nil
+		if cause == "" {
+			continue
+		}
+		k.announced(a, cause, late, now)
+	}
+}
+
+func (k *keeper) announced(a *attachment, cause Cause, late int, now time.Time) {
+	a.announcedAt = now
+	k.everyDue = time.Time{}
+	a.member.counters.Reannounces++
+	reason := a.instance.now.String() + ": announced anew"
+	if late > 0 {
+		reason += fmt.Sprintf("; for %d channels it took so long that the network may have heard that they were left, and then joined", late)
+	}
+	k.publish(Event{Time: now, Type: EventReannounced, Membership: a.member.wish.name, Interface: a.instance.now.Name,
+		Instance: a.instance.now.ID, Cause: cause, Reason: reason})
+}
+
+// reannounce announces a membership by request. It reports the interfaces on
+// which that is put off.
+func (k *keeper) reannounce(m *member, now time.Time) (putOff []ifwatch.Interface) {
+	k.beginRequest(now)
+	for _, a := range m.attachments {
+		for f := range a.pools {
+			k.askAnnounce(a, f, CauseRequest)
+		}
+		if !canReport(a.instance.now) {
+			putOff = append(putOff, a.instance.now)
+		}
+	}
+	k.endRequest(now)
+	return putOff
+}
+
+// announcePeriodic asks for what is due by now.
+func (k *keeper) announcePeriodic(now time.Time) {
+	if len(k.periodic) == 0 || now.Before(k.nextEvery()) {
+		return
+	}
+	for m := range k.periodic {
+		for _, a := range m.attachments {
+			if now.Before(a.nextEvery()) {
+				continue
+			}
+			a.announcedAt = now // not again at once where it is put off
+			for f := range a.pools {
+				k.askAnnounce(a, f, CauseEvery)
+			}
+		}
+	}
+	k.everyDue = time.Time{}
+}
+
+// nextEvery returns when the next periodic announcement is due, zero for never.
+func (k *keeper) nextEvery() time.Time {
+	if !k.everyDue.IsZero() {
+		return k.everyDue
+	}
+	for m := range k.periodic {
+		for _, a := range m.attachments {
+			k.everyDue = earlier(k.everyDue, a.nextEvery())
+		}
+	}
+	return k.everyDue
+}
+
+func (a *attachment) nextEvery() time.Time { return a.announcedAt.Add(a.member.wish.reannounce.Every) }
+
+// earlier returns the earlier of two times; zero is never.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
