@@ -15,9 +15,10 @@ type PolicyKind string
 
 // The kinds of policy.
 const (
-	PolicyMatch PolicyKind = "match" // whenever the selector matches; the default
-	PolicySame  PolicyKind = "same"  // when attributes equal the lost instance's
-	PolicyNever PolicyKind = "never" // never: the membership has ended
+	PolicyMatch   PolicyKind = "match"   // whenever the selector matches; the default
+	PolicySame    PolicyKind = "same"    // when attributes equal the lost instance's
+	PolicyApprove PolicyKind = "approve" // when somebody approved the very instance
+	PolicyNever   PolicyKind = "never"   // never: the membership has ended
 )
 
 // Policy says whether a new instance may take a lost one's place. The zero
@@ -28,7 +29,7 @@ type Policy struct {
 }
 
 func (p Policy) validate() error {
-	if err := oneOf("policy", p.Kind, PolicyMatch, PolicySame, PolicyNever); err != nil {
+	if err := oneOf("policy", p.Kind, PolicyMatch, PolicySame, PolicyApprove, PolicyNever); err != nil {
 		return err
 	}
 	if p.Kind == PolicySame && len(p.Same) == 0 {
@@ -48,13 +49,16 @@ func (p Policy) validate() error {
 
 const samePrefix = "same "
 
-// judge returns the verdict of the policy: the best over the lost instances,
+// replace returns the verdict of the policy: the best over the lost instances,
 // of equals that of the one with the candidate's name, else of the latest.
-func (p Policy) judge(families []ifwatch.Family, lost []ifwatch.Interface, candidate ifwatch.Interface) Verdict {
+func (r *Rules) replace(families []ifwatch.Family, lost []ifwatch.Interface, candidate ifwatch.Interface) Verdict {
 	var best Verdict
 	bestNamed := false
 	for _, l := range slices.Backward(lost) {
-		v := p.compare(families, l, candidate)
+		v := r.Policy.compare(families, l, candidate)
+		if r.When != nil && l.ID != candidate.ID && r.Policy.Kind != PolicyNever {
+			v.add(r.When.check(&l, &candidate))
+		}
 		named := l.Name == candidate.Name
 		if best.Checks == nil || v.Result() > best.Result() || v.Result() == best.Result() && named && !bestNamed {
 			best, bestNamed = v, named
@@ -74,6 +78,8 @@ func (p Policy) compare(families []ifwatch.Family, lost, candidate ifwatch.Inter
 		for _, a := range p.Same {
 			v.add(a.compare(families, lost, candidate))
 		}
+	case p.Kind == PolicyApprove:
+		v.add(Check{Rule: "policy", Wanted: "any that is approved", Found: "a new instance", Result: Accept})
 	default:
 		v.add(Check{Rule: "policy", Wanted: "any that matches", Found: "a new instance", Result: Accept})
 	}

@@ -50,7 +50,7 @@ func TestSame(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			p := Policy{Kind: PolicySame, Same: []Attribute{tt.same}}
-			got := p.judge(tt.families, []ifwatch.Interface{tt.lost}, tt.candidate)
+			got := (&Rules{Policy: p}).replace(tt.families, []ifwatch.Interface{tt.lost}, tt.candidate)
 			want := Verdict{Checks: []Check{tt.want}, Replaces: tt.lost.ID}
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Error(diff)

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/ssmd-project/ssmd/ifwatch"
@@ -52,7 +53,7 @@ func drawRules(t *rapid.T) Rules {
 			_ = r.Selector.Set(a, rapid.SliceOfN(rapid.SampledFrom(values), 1, 2).Draw(t, "patterns"))
 		}
 	}
-	r.Policy.Kind = rapid.SampledFrom([]PolicyKind{"", PolicyMatch, PolicySame, PolicyNever}).Draw(t, "policy")
+	r.Policy.Kind = rapid.SampledFrom([]PolicyKind{"", PolicyMatch, PolicySame, PolicyApprove, PolicyNever}).Draw(t, "policy")
 	if r.Policy.Kind == PolicySame {
 		r.Policy.Same = rapid.SliceOfNDistinct(rapid.SampledFrom(Attributes()), 1, 3, rapid.ID).Draw(t, "same")
 	}
@@ -60,6 +61,10 @@ func drawRules(t *rapid.T) Rules {
 	r.Attach = rapid.SampledFrom([]Attach{"", AttachOne, AttachAll}).Draw(t, "attach")
 	r.Ambiguous = rapid.SampledFrom([]Ambiguous{"", AmbiguousHold, AmbiguousOldest, AmbiguousNewest}).Draw(t, "ambiguous")
 	r.OnChange = rapid.SampledFrom([]OnChange{"", OnChangeKeep, OnChangeLeave}).Draw(t, "on change")
+	r.Limit.Count, r.Limit.Per = rapid.IntRange(0, 2).Draw(t, "count"), time.Minute
+	if text := rapid.SampledFrom([]string{"", "candidate.name == previous.name", "candidate.subnet[1] in previous.subnet"}).Draw(t, "when"); text != "" {
+		r.When = mustWhen(t, text)
+	}
 	return r
 }
 
@@ -104,6 +109,19 @@ func TestJudgeIsPure(t *testing.T) {
 			t.Errorf("arguments: before\n%s\nafter\n%s", before, after)
 		}
 		checkVerdict(t, v)
+		c := Circumstances{Drained: rapid.Bool().Draw(t, "drained"), Approved: rapid.Bool().Draw(t, "approved"), Now: noon}
+		c.Reattached = make([]time.Time, rapid.IntRange(0, 3).Draw(t, "reattached"))
+		for n := range c.Reattached {
+			c.Reattached[n] = noon.Add(-time.Duration(n) * 20 * time.Second)
+		}
+		held := a.R.Hold(v, a.Candidate.ID, c)
+		if diff := cmp.Diff(held, a.R.Hold(v, a.Candidate.ID, c)); diff != "" {
+			t.Errorf("held twice: %s", diff)
+		}
+		if held.Result() > v.Result() || c.Drained && held.Result() == Accept {
+			t.Errorf("%s became %s: %s", v.Result(), held.Result(), held.Reason())
+		}
+		checkVerdict(t, held)
 	})
 }
 

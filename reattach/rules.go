@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/ssmd-project/ssmd/ifwatch"
 )
@@ -55,6 +56,19 @@ type Rules struct {
 	Attach    Attach        // empty means AttachOne
 	Ambiguous Ambiguous     // empty means AmbiguousHold
 	OnChange  OnChange      // empty means OnChangeKeep
+
+	// Settle is how long an instance must be accepted without a break
+	// before it is joined; zero means at once. It goes for the first
+	// attachment too.
+	Settle time.Duration
+	// Within is how long after a loss the membership may be reattached:
+	// afterwards it has ended. Zero means forever.
+	Within time.Duration
+	// Limit holds back a membership that is reattached too often.
+	Limit Limit
+	// When must be true of a new instance and the lost one; nil asks
+	// nothing.
+	When *When
 }
 
 // Normalize returns the rules with their defaults spelled out.
@@ -88,10 +102,23 @@ func (r Rules) Validate() error {
 		oneOf("attach", r.Attach, AttachOne, AttachAll),
 		oneOf("ambiguous", r.Ambiguous, AmbiguousHold, AmbiguousOldest, AmbiguousNewest),
 		oneOf("on_change", r.OnChange, OnChangeKeep, OnChangeLeave))
+	errs = append(errs, r.validateTimes(), r.Limit.validate())
 	for _, requirement := range r.Require {
 		errs = append(errs, oneOf("require", requirement, RequireUp, RequireCarrier, RequireAddress))
 	}
 	return errors.Join(errs...)
+}
+
+func (r Rules) validateTimes() error {
+	switch {
+	case r.Settle < 0:
+		return fmt.Errorf("settle: %s, want 0 or more", r.Settle)
+	case r.Within < 0:
+		return fmt.Errorf("within: %s, want 0 or more", r.Within)
+	case r.Within > 0 && r.Settle >= r.Within:
+		return fmt.Errorf("settle: %s, want less than within, %s: nothing would settle in time", r.Settle, r.Within)
+	}
+	return nil
 }
 
 func oneOf[T ~string](key string, value T, allowed ...T) error {
@@ -114,7 +141,7 @@ func (r Rules) Judge(families []ifwatch.Family, lost []ifwatch.Interface, candid
 	r.Selector.match(&candidate, &v)
 	v.Checks = append(v.Checks, r.readiest(families, &candidate)...)
 	if len(lost) > 0 {
-		policy := r.Policy.judge(families, lost, candidate)
+		policy := r.replace(families, lost, candidate)
 		v.Replaces = policy.Replaces
 		v.Checks = append(v.Checks, policy.Checks...)
 	}

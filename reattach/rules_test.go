@@ -145,7 +145,7 @@ func TestValidatePolicy(t *testing.T) {
 		{Policy{Kind: PolicySame}, "same: empty"},
 		{Policy{Same: []Attribute{MAC}}, "same: given with policy match"},
 		{Policy{Kind: PolicyNever, Same: []Attribute{MAC}}, "same: given with policy never"},
-		{Policy{Kind: "maybe"}, "policy: unknown value \"maybe\", want one of match, same, never"},
+		{Policy{Kind: "maybe"}, "policy: unknown value \"maybe\", want one of match, same, approve, never"},
 	}
 	for _, tt := range tests {
 		got := ""
