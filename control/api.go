@@ -14,7 +14,10 @@ type Manager interface {
 	Status(ctx context.Context) ([]membership.Status, error)
 	StatusOf(ctx context.Context, name string) (membership.Status, error)
 	Explain(ctx context.Context, name string) (membership.Explanation, error)
-	Interfaces(ctx context.Context) ([]ifwatch.Interface, error)
+	Interfaces(ctx context.Context) ([]membership.InterfaceStatus, error)
+	Approve(ctx context.Context, name string, id ifwatch.ID) error
+	Drain(ctx context.Context, netns, interfaceName string) error
+	Undrain(ctx context.Context, netns, interfaceName string) error
 }
 
 // Subscription is what the server needs of a membership.Subscription: Next
@@ -66,3 +69,16 @@ const (
 	contentLines   = "application/x-ndjson"
 	contentProblem = "application/problem+json" // RFC 9457, section 6.1
 )
+
+// Approval is the body of POST /v1/memberships/NAME/approve, which may be left
+// out.
+type Approval struct {
+	Instance ifwatch.ID `json:"instance"` // zero: the only one that awaits it
+}
+
+// Drained is the answer to POST /v1/interfaces/IF/drain and undrain.
+type Drained struct {
+	Interface string `json:"interface"`
+	Netns     string `json:"netns"` // empty: the daemon's own
+	Drained   bool   `json:"drained"`
+}

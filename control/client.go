@@ -15,7 +15,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/ssmd-project/ssmd/ifwatch"
 	"github.com/ssmd-project/ssmd/membership"
 )
 
@@ -74,8 +73,8 @@ func (c *Client) Explain(ctx context.Context, name string) (membership.Explanati
 }
 
 // Interfaces returns the interface instances as the daemon sees them.
-func (c *Client) Interfaces(ctx context.Context) ([]ifwatch.Interface, error) {
-	return get[[]ifwatch.Interface](ctx, c, "/v1/interfaces")
+func (c *Client) Interfaces(ctx context.Context) ([]membership.InterfaceStatus, error) {
+	return get[[]membership.InterfaceStatus](ctx, c, "/v1/interfaces")
 }
 
 // Daemon returns what the daemon says of itself.

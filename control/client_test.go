@@ -22,7 +22,7 @@ import (
 
 func TestClientReadsWhatTheManagerSays(t *testing.T) {
 	dots := membership.Status{Name: "..", State: membership.StateWaiting, Attachments: []membership.Attachment{}}
-	m := &fakeManager{statuses: []membership.Status{dots, joined}, interfaces: []ifwatch.Interface{{ID: 1, Index: 1, Name: "lo", VLANID: -1}}}
+	m := &fakeManager{statuses: []membership.Status{dots, joined}, interfaces: []membership.InterfaceStatus{{Interface: ifwatch.Interface{ID: 1, Index: 1, Name: "lo", VLANID: -1}, Drained: true}}}
 	h := serve(t, m, nil)
 	ctx := t.Context()
 

@@ -22,9 +22,10 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // fakeManager answers from its fields.
 type fakeManager struct {
 	statuses   []membership.Status
-	interfaces []ifwatch.Interface
-	err        error // answered by everything, where it is set
-	hang       bool  // answers only when the asker gives up
+	interfaces []membership.InterfaceStatus
+	slow       time.Duration // what a drain takes
+	err        error         // answered by everything, where it is set
+	hang       bool          // answers only when the asker gives up
 }
 
 func (m *fakeManager) wait(ctx context.Context) error {
@@ -56,8 +57,41 @@ func (m *fakeManager) Explain(ctx context.Context, name string) (membership.Expl
 	return membership.Explanation{Status: status}, err
 }
 
-func (m *fakeManager) Interfaces(ctx context.Context) ([]ifwatch.Interface, error) {
+func (m *fakeManager) Interfaces(ctx context.Context) ([]membership.InterfaceStatus, error) {
 	return m.interfaces, m.wait(ctx)
+}
+
+// Approve approves instance 7, or the only one, which that is.
+func (m *fakeManager) Approve(ctx context.Context, name string, id ifwatch.ID) error {
+	if _, err := m.StatusOf(ctx, name); err != nil {
+		return err
+	}
+	if id != 0 && id != 7 {
+		return fmt.Errorf("membership %q: %w: instance %d does not await it", name, membership.ErrNotApproved, id)
+	}
+	return nil
+}
+
+// Drain knows the interfaces of its fields.
+func (m *fakeManager) Drain(ctx context.Context, netns, name string) error {
+	if err := m.wait(ctx); err != nil {
+		return err
+	}
+	for n := range m.interfaces {
+		if m.interfaces[n].Name == name && netns == "" {
+			select {
+			case <-time.After(m.slow):
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+	}
+	return fmt.Errorf("interface %q: %w", name, membership.ErrNoInterface)
+}
+
+func (m *fakeManager) Undrain(ctx context.Context, netns, name string) error {
+	return m.Drain(ctx, netns, name)
 }
 
 // fakeEvents is a subscription that keeps one event, the latest, and counts

@@ -37,6 +37,7 @@ func (s *Server) handler() http.Handler {
 	mux.HandleFunc("GET /v1/events", s.events)
 	mux.Handle("PUT /v1/memberships/{name}", s.answer(s.put))
 	mux.Handle("DELETE /v1/memberships/{name}", s.answer(s.delete))
+	s.handlePolicy(mux)
 	return withProblems(mux)
 }
 

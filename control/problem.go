@@ -10,8 +10,8 @@ import (
 
 // Problem is an error that the daemon answered with: a problem detail
 // (RFC 9457, section 3.1). As an error it reads as its detail. errors.Is finds
-// membership.ErrNotFound and membership.ErrStopped in the problems that stand
-// for them.
+// membership.ErrNotFound, ErrNoInterface, ErrNotApproved and ErrStopped in the
+// problems that stand for them.
 type Problem struct {
 	Type   string `json:"type"` // one of the Type constants
 	Title  string `json:"title"`
@@ -24,6 +24,8 @@ type Problem struct {
 const (
 	TypeBlank        = "about:blank" // nothing more than the HTTP status says
 	TypeNoMembership = "tag:ssmd-project.github.io,2026:no-such-membership"
+	TypeNoInterface  = "tag:ssmd-project.github.io,2026:no-such-interface"
+	TypeNotApproved  = "tag:ssmd-project.github.io,2026:not-approved"
 	TypeStopped      = "tag:ssmd-project.github.io,2026:stopped"
 	TypeBusy         = "tag:ssmd-project.github.io,2026:busy"
 	TypeInvalid      = "tag:ssmd-project.github.io,2026:invalid-membership"
@@ -41,6 +43,8 @@ func (p *Problem) Error() string {
 // Is makes errors.Is find the manager's errors across the socket.
 func (p *Problem) Is(target error) bool {
 	return p.Type == TypeNoMembership && target == membership.ErrNotFound ||
+		p.Type == TypeNoInterface && target == membership.ErrNoInterface ||
+		p.Type == TypeNotApproved && target == membership.ErrNotApproved ||
 		p.Type == TypeStopped && target == membership.ErrStopped
 }
 
@@ -61,6 +65,12 @@ func problemOf(err error) *Problem {
 	switch {
 	case errors.Is(err, membership.ErrNotFound):
 		return &Problem{Type: TypeNoMembership, Title: "No such membership", Status: http.StatusNotFound, Detail: err.Error()}
+	case errors.Is(err, membership.ErrNoInterface):
+		return &Problem{Type: TypeNoInterface, Title: "No such interface", Status: http.StatusNotFound, Detail: err.Error()}
+	case errors.Is(err, membership.ErrNotApproved):
+		return &Problem{Type: TypeNotApproved, Title: "Not approved", Status: http.StatusConflict, Detail: err.Error()}
+	case errors.Is(err, errBadRequest):
+		return blank(http.StatusBadRequest, err.Error())
 	case errors.Is(err, membership.ErrStopped):
 		return &Problem{Type: TypeStopped, Title: "The daemon is ending", Status: http.StatusServiceUnavailable, Detail: "the daemon is ending"}
 	case errors.Is(err, errSlowManager):

@@ -48,7 +48,7 @@ func ask(t *testing.T, socket, method, path string) (*http.Response, string) {
 func TestAnswers(t *testing.T) {
 	h := serve(t, &fakeManager{
 		statuses:   []membership.Status{joined, {Name: "..", State: membership.StateWaiting, Channels: 1}},
-		interfaces: []ifwatch.Interface{{ID: 1, Index: 1, Name: "lo"}},
+		interfaces: []membership.InterfaceStatus{{Interface: ifwatch.Interface{ID: 1, Index: 1, Name: "lo"}}},
 	}, nil)
 	status := `{"name":"feed-a","state":"joined","reason":"eth0 <ok>","channels":3,"joined":2,"since":"1970-01-01T00:16:40.000005Z","attachments":[],"previous":null,` +
 		`"counters":{"attaches":0,"detaches":0,"reattaches":0,"reannounces":0,"repairs":0,"errors":0},"last_reattach_seconds":null}`
@@ -56,7 +56,7 @@ func TestAnswers(t *testing.T) {
 		"/v1/memberships/feed-a":         status,
 		"/v1/memberships/feed-a/explain": `{"status":` + status + `,"channels":null,"interfaces":null}`,
 		"/v1/status": `{"version":"v1.2.3","pid":42,"started":"1970-01-01T00:16:40Z","config_file":"a.yaml",` +
-			`"memberships":{"degraded":0,"detached":0,"ended":0,"held":0,"joined":1,"waiting":1},"channels":{"wanted":4,"joined":2}}`,
+			`"memberships":{"degraded":0,"detached":0,"ended":0,"held":0,"joined":1,"settling":0,"waiting":1},"channels":{"wanted":4,"joined":2}}`,
 	}
 	for path, want := range tests {
 		response, body := ask(t, h.socket, "GET", path)

@@ -155,7 +155,7 @@ func (s *stage) caughtUp() {
 	ok(s.t, s.Near.Set("lo", testnet.Alias(alias)))
 	ok(s.t, testnet.Eventually(s.ctx, func() error {
 		all, err := s.manager.Interfaces(s.ctx)
-		if err == nil && !slices.ContainsFunc(all, func(i ifwatch.Interface) bool { return i.Alias == alias }) {
+		if err == nil && !slices.ContainsFunc(all, func(i membership.InterfaceStatus) bool { return i.Alias == alias }) {
 			err = errors.New("the manager lags behind")
 		}
 		return err

@@ -90,6 +90,7 @@ func (k *keeper) remove(m *member, now time.Time) {
 	}
 	k.quit(m)
 	delete(k.members, m.wish.name)
+	delete(k.timed, m)
 }
 
 // enter puts a member under the rule of its wish.
@@ -162,9 +163,16 @@ func (k *keeper) change(m *member, w *wish, now time.Time) {
 		}
 	}
 	if otherSocket || otherSelector {
-		m.lost = nil // it begins anew: nothing takes the place of something else
+		// It begins anew: nothing takes the place of something else.
+		m.lost, m.reattached, m.approved = nil, nil, nil
 	}
 	k.quit(m)
+	if m.wish.ruleKey != w.ruleKey {
+		m.settling = nil // what settles was accepted by other rules
+	}
+	if m.ended != "" {
+		m.lostAt = now // it has the whole window again
+	}
 	m.wish, m.ended = w, ""
 	k.enter(m)
 	k.settleOne(m, now)

@@ -40,6 +40,8 @@ const (
 	CauseAddress     Cause = "address"      // reports go out from another address
 	CauseEvery       Cause = "every"        // its time had come
 	CauseSocket      Cause = "socket"       // the caller's socket is closed or of no use
+	CauseDrain       Cause = "drain"        // the instance was drained
+	CauseTime        Cause = "time"         // time has passed: settle, within or limit
 )
 
 // Event is one thing that happened, in the form of the control API.

@@ -79,16 +79,17 @@ func (k *keeper) leaveEnded(now time.Time) bool {
 	return found
 }
 
-// tick does what has become due: refused joins are tried again, and what is to
-// be announced every so often is.
+// tick does what has become due: members are judged whose time has come, refused
+// joins tried again, and what is to be announced every so often is.
 func (k *keeper) tick(now time.Time) {
+	k.judgeDue(now)
 	k.announcePeriodic(now)
 	k.flush(now)
 }
 
 // nextWake returns when something will be due next, zero for never.
 func (k *keeper) nextWake() time.Time {
-	next := k.nextEvery()
+	next := earlier(k.nextDue(), k.nextEvery())
 	for _, i := range k.instances {
 		for _, p := range i.pools {
 			next = earlier(next, p.retry)

@@ -28,6 +28,7 @@ type keeper struct {
 	instances  map[ifwatch.ID]*instance
 	parking    *parkingLot
 
+	timed      map[*member]struct{}     // to be judged again at a time
 	announcing map[*attachment]struct{} // to be announced anew
 	periodic   map[*member]struct{}     // members to be announced every so often
 	everyDue   time.Time                // when the next of these is, zero: to be found out
@@ -46,6 +47,10 @@ type instance struct {
 	attachments map[*attachment]struct{}
 	probes      map[ifwatch.Family]lifeProbe     // where some rule is near
 	spares      map[ifwatch.Family]holdingSocket // opened ahead while it is down
+
+	drained bool      // to be left alone until it is gone or undrained
+	leaving bool      // a drain left channels in this step
+	quiet   time.Time // when the reports of the last drain are out
 }
 
 // poolKey tells the pools of one instance apart: one for the manager's own
@@ -71,7 +76,13 @@ type member struct {
 	attachments []*attachment
 	lost        []ifwatch.Interface // not replaced yet, the latest last
 	previous    *ifwatch.Interface  // lost last
+	lostAt      time.Time           // when the last of these was lost
 	ended       string              // why it has ended, empty while it has not
+
+	settling   map[ifwatch.ID]time.Time // chosen since then, and not attached yet
+	reattached []time.Time              // as many as the limit needs, oldest first
+	approved   []ifwatch.ID             // may take a lost one's place
+	due        time.Time                // to be judged again, zero for not by the time
 
 	idle       State  // of a member without attachments, as judged last
 	idleReason string // and why
@@ -117,6 +128,7 @@ func newKeeper(k kernel, expire func(ifwatch.ID), publish func(Event)) *keeper {
 		parking:    newParkingLot(),
 		affected:   make(map[*rule]struct{}),
 
+		timed:      make(map[*member]struct{}),
 		announcing: make(map[*attachment]struct{}),
 		periodic:   make(map[*member]struct{}),
 	}

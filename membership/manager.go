@@ -138,7 +138,10 @@ func (m *Manager) loop(ctx context.Context) {
 				request()
 			}
 		case <-timer.C:
-			step = func() { m.keeper.tick(time.Now()) }
+			step = func() {
+				m.observePending() // nothing is joined by what is known no longer
+				m.keeper.tick(time.Now())
+			}
 		case <-m.rearm:
 			step = func() {}
 		}
@@ -294,7 +297,7 @@ func (m *Manager) StatusOf(ctx context.Context, name string) (Status, error) {
 func (m *Manager) Explain(ctx context.Context, name string) (Explanation, error) {
 	var explanation Explanation
 	found := false
-	err := m.do(ctx, func() { explanation, found = m.keeper.explain(name) })
+	err := m.do(ctx, func() { explanation, found = m.keeper.explain(name, time.Now()) })
 	return explanation, orNotFound(err, found, name)
 }
 
@@ -307,8 +310,8 @@ func orNotFound(err error, found bool, name string) error {
 
 // Interfaces returns the interface instances as the manager sees them, by
 // index.
-func (m *Manager) Interfaces(ctx context.Context) ([]ifwatch.Interface, error) {
-	var all []ifwatch.Interface
+func (m *Manager) Interfaces(ctx context.Context) ([]InterfaceStatus, error) {
+	var all []InterfaceStatus
 	err := m.do(ctx, func() { all = m.keeper.interfaces() })
 	return all, err
 }

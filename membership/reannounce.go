@@ -238,11 +238,3 @@ func (k *keeper) nextEvery() time.Time {
 }
 
 func (a *attachment) nextEvery() time.Time { return a.announcedAt.Add(a.member.wish.reannounce.Every) }
-
-// earlier returns the earlier of two times; zero is never.
-func earlier(a, b time.Time) time.Time {
-	if a.IsZero() || !b.IsZero() && b.Before(a) {
-		return b
-	}
-	return a
-}

@@ -212,7 +212,7 @@ func (a *attachment) joined(c Channel) bool {
 	return p != nil && p.entries[c].order != 0
 }
 
-func (k *keeper) explain(name string) (Explanation, bool) {
+func (k *keeper) explain(name string, now time.Time) (Explanation, bool) {
 	status, found := k.statusOf(name)
 	if !found {
 		return Explanation{}, false
@@ -221,7 +221,8 @@ func (k *keeper) explain(name string) (Explanation, bool) {
 	x := Explanation{Status: status, Channels: m.channelStatus(), Interfaces: []InterfaceExplanation{}}
 	d := decision{}
 	if m.ended == "" {
-		d = k.decideAmong(m, slices.Sorted(maps.Keys(k.instances)))
+		d = k.decideAmong(m, slices.Sorted(maps.Keys(k.instances)), now)
+		m.showSettling(d)
 	}
 	for _, c := range d.candidates {
 		x.Interfaces = append(x.Interfaces, InterfaceExplanation{
@@ -249,11 +250,11 @@ func (m *member) channelStatus() []ChannelStatus {
 	return all
 }
 
-func (k *keeper) interfaces() []ifwatch.Interface {
-	all := make([]ifwatch.Interface, 0, len(k.instances))
+func (k *keeper) interfaces() []InterfaceStatus {
+	all := make([]InterfaceStatus, 0, len(k.instances))
 	for _, i := range k.instances {
-		all = append(all, i.now)
+		all = append(all, InterfaceStatus{Interface: i.now, Drained: i.drained})
 	}
-	slices.SortFunc(all, func(a, b ifwatch.Interface) int { return cmp.Compare(a.Index, b.Index) })
+	slices.SortFunc(all, func(a, b InterfaceStatus) int { return cmp.Compare(a.Index, b.Index) })
 	return all
 }

@@ -37,10 +37,11 @@ func (k *keeper) settle(r *rule, now time.Time) {
 	}
 	decided := make(map[history]decision)
 	for m := range r.members {
+		k.endWindow(m, now)
 		h, alike := m.history()
 		d, known := decided[h]
 		if !alike || !known || !slices.EqualFunc(d.lost, m.lost, ifwatch.Interface.Equal) {
-			d = k.decide(m)
+			d = k.decide(m, now)
 			if alike {
 				decided[h] = d
 			}
@@ -50,13 +51,16 @@ func (k *keeper) settle(r *rule, now time.Time) {
 }
 
 // settleOne is settle for a single member.
-func (k *keeper) settleOne(m *member, now time.Time) { k.carryOut(m, k.decide(m), now) }
+func (k *keeper) settleOne(m *member, now time.Time) {
+	k.endWindow(m, now)
+	k.carryOut(m, k.decide(m, now), now)
+}
 
 // history returns the member's history, and false where it has too much of it
 // to be like another's.
 func (m *member) history() (history, bool) {
 	var h history
-	if len(m.attachments) > 1 || len(m.lost) > 1 || m.ended != "" {
+	if len(m.attachments) > 1 || len(m.lost) > 1 || len(m.reattached) > 0 || len(m.approved) > 0 || m.ended != "" {
 		return h, false
 	}
 	for _, a := range m.attachments {
@@ -69,7 +73,7 @@ func (m *member) history() (history, bool) {
 }
 
 // decide is pure but for reading the instances.
-func (k *keeper) decide(m *member) decision {
+func (k *keeper) decide(m *member, now time.Time) decision {
 	if m.ended != "" {
 		return decision{}
 	}
@@ -82,15 +86,20 @@ func (k *keeper) decide(m *member) decision {
 	}
 	slices.Sort(ids)
 	ids = slices.Compact(ids)
-	return k.decideAmong(m, ids)
+	return k.decideAmong(m, ids, now)
 }
 
-func (k *keeper) decideAmong(m *member, ids []ifwatch.ID) decision {
+func (k *keeper) decideAmong(m *member, ids []ifwatch.ID, now time.Time) decision {
 	d := decision{lost: m.lost}
+	reattached := slices.Clip(m.reattached)
 	for _, id := range ids {
 		c := reattach.Candidate{Interface: k.instances[id].now, Attached: m.attachedTo(id) != nil}
 		if !c.Attached {
-			c.Verdict = m.rule.rules.Judge(m.rule.families, m.lost, c.Interface)
+			v := m.rule.rules.Judge(m.rule.families, m.lost, c.Interface)
+			c.Verdict = m.rule.rules.Hold(v, id, k.circumstances(m, id, reattached, now))
+			if m.rule.rules.Attach == reattach.AttachAll && c.Verdict.Result() == reattach.Accept && c.Verdict.Replaces != 0 {
+				reattached = append(reattached, now) // each takes one of what the limit allows
+			}
 		}
 		d.candidates = append(d.candidates, c)
 	}
@@ -114,8 +123,9 @@ func (k *keeper) carryOut(m *member, d decision, now time.Time) {
 			k.leave(a, CauseMismatch, "no longer matches: "+m.rule.rules.Selector.Match(a.instance.now).Reason(), now)
 		}
 	}
+	k.noteSettling(m, d, now)
 	for _, c := range d.candidates {
-		if !slices.Contains(d.chosen, c.Interface.ID) {
+		if !slices.Contains(d.chosen, c.Interface.ID) || m.unsettled(c.Interface.ID, now) {
 			continue
 		}
 		a := m.attachedTo(c.Interface.ID)
@@ -129,6 +139,7 @@ func (k *keeper) carryOut(m *member, d decision, now time.Time) {
 		a.seen = c.Interface
 		k.wishReady(a)
 	}
+	k.schedule(m, d, now)
 	if len(m.attachments) > 0 {
 		if m.state == StateDegraded {
 			k.touch(m)
@@ -151,6 +162,10 @@ func (k *keeper) attach(m *member, c reattach.Candidate, now time.Time) *attachm
 	}
 	if i.read.Before(k.began) { // something else let it be accepted
 		a.began = k.began
+	}
+	delete(m.settling, i.now.ID)
+	if c.Verdict.Replaces != 0 {
+		m.reattached = m.rule.rules.Limit.Recent(append(m.reattached, now))
 	}
 	for n, l := range m.lost {
 		if l.ID == c.Verdict.Replaces {
@@ -245,7 +260,7 @@ func (k *keeper) detached(a *attachment, healthy ifwatch.Interface, cause Cause,
 	delete(a.instance.attachments, a)
 	m.rule.detach(id)
 	m.previous = &healthy
-	m.lost = append(m.lost, healthy)
+	m.lost, m.lostAt = append(m.lost, healthy), now
 	if m.rule.rules.Attach == reattach.AttachOne {
 		m.lost = m.lost[len(m.lost)-1:]
 	}
@@ -265,6 +280,9 @@ func (k *keeper) judgedIdle(m *member, d decision) (State, string) {
 	}
 	if m.ended != "" {
 		return StateEnded, m.ended
+	}
+	if len(m.settling) > 0 {
+		return StateSettling, m.settlingReason(d)
 	}
 	reason := reasonFor(d.candidates)
 	if slices.ContainsFunc(d.candidates, func(c reattach.Candidate) bool { return c.Verdict.Result() == reattach.Held }) {

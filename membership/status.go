@@ -10,34 +10,37 @@ import (
 
 // State is where a membership stands.
 //
-//	          verdict accept            kernel took all channels
-//	waiting ----------------> (joining) -----------------------> joined <--> degraded
-//	                              ^                                 |
-//	                              | verdict accept                  | removal, protocol death,
-//	                              |                                 | no longer matches
-//	                              +----------- detached <-----------+
+//	          verdict accept         kernel took all channels
+//	waiting ----------------> settling* --------------------> joined <--> degraded
+//	                              ^                              |
+//	                              | verdict accept               | removal, protocol death,
+//	                              |                              | drain, no longer matches
+//	                              +----------- detached <--------+
 //	                              |                |
-//	                              +---- held <-----+---> ended (policy never,
-//	                                                     socket of no use)
+//	                              +---- held <-----+---> ended (policy never, no time
+//	                                                     left, socket of no use)
 //
-// From waiting too several accepted interfaces lead to held, and from each state
-// a caller's socket that is of no use to ended. A membership is judged again
+// *) Without a time to settle it is joined at once. From settling a verdict that
+// is no longer accept leads back. From waiting too several accepted interfaces
+// or a drained one lead to held, and from each state a caller's socket that is
+// of no use to ended. A membership is judged again
 // whenever an interface changes; only ended lasts until the wish is changed.
 type State string
 
 // The states.
 const (
 	StateWaiting  State = "waiting"  // never attached, and no instance is accepted now
+	StateSettling State = "settling" // an instance is accepted, and joined if that holds for the time to settle
 	StateJoined   State = "joined"   // the kernel holds every channel
 	StateDegraded State = "degraded" // attached, but some channels are not joined
 	StateDetached State = "detached" // its instance is gone, and no other is accepted now
-	StateHeld     State = "held"     // accepted, but a decision is missing, as among several
-	StateEnded    State = "ended"    // the policy lets nothing take the lost instance's place, or the caller's socket is of no use
+	StateHeld     State = "held"     // accepted, but something is missing: a decision among several, an approval, an undrain, time within the limit
+	StateEnded    State = "ended"    // nothing takes the lost instance's place any more, by the policy or the time, or the caller's socket is of no use
 )
 
 // States returns all states.
 func States() []State {
-	return []State{StateWaiting, StateJoined, StateDegraded, StateDetached, StateHeld, StateEnded}
+	return []State{StateWaiting, StateSettling, StateJoined, StateDegraded, StateDetached, StateHeld, StateEnded}
 }
 
 // Status is a membership as it stands, in the form of the control API.
@@ -106,4 +109,10 @@ type InterfaceExplanation struct {
 	Instance  ifwatch.ID       `json:"instance"`
 	Attached  bool             `json:"attached"`
 	Verdict   reattach.Verdict `json:"verdict"`
+}
+
+// InterfaceStatus is an interface instance with what the manager does with it.
+type InterfaceStatus struct {
+	ifwatch.Interface
+	Drained bool `json:"drained"` // left, and left alone, until undrained or gone
 }

@@ -41,7 +41,7 @@ func TestStoryPolicyNever(t *testing.T) {
 	s.create(2, mac1)
 	s.deliver()
 	s.wantEvents()
-	if x, _ := s.keeper.explain("a"); len(x.Channels) != 1 || x.Channels[0].Joined {
+	if x, _ := s.keeper.explain("a", s.now); len(x.Channels) != 1 || x.Channels[0].Joined {
 		t.Errorf("explained: %+v", x)
 	}
 	s.put(feed("a", "eth2", one)) // begins anew

@@ -112,7 +112,7 @@ func TestStoryRefusal(t *testing.T) {
 	s.put(feed("a", "eth1", one, two))
 	s.wantEvents("attached a eth1 request", "error a eth1 kernel", "state a eth1 degraded kernel")
 	s.wantState("a", StateDegraded, "eth1 (instance 1): 1 of 2 channels not joined: 10.0.0.1@232.0.0.2: no buffer space available on an empty socket (ENOBUFS), limits: fake=3")
-	x, _ := s.keeper.explain("a")
+	x, _ := s.keeper.explain("a", s.now)
 	want := []ChannelStatus{
 		{Channel: one, Interface: "eth1", Instance: 1, Joined: true},
 		{Channel: two, Interface: "eth1", Instance: 1, Error: "no buffer space available on an empty socket"},

@@ -145,10 +145,10 @@ func TestStoryExplain(t *testing.T) {
 	s := joined(t, feed("a", "eth1", one))
 	s.create(2, mac1)
 	s.deliver()
-	if _, found := s.keeper.explain("b"); found {
+	if _, found := s.keeper.explain("b", s.now); found {
 		t.Error("explained what is not there")
 	}
-	x, _ := s.keeper.explain("a")
+	x, _ := s.keeper.explain("a", s.now)
 	var got []string
 	for _, i := range x.Interfaces {
 		got = append(got, fmt.Sprint(i.Interface, " ", i.Attached, " ", i.Verdict.Result(), ": ", i.Verdict.Reason()))

@@ -66,7 +66,7 @@ func newWish(m Membership) *wish {
 	r := w.rules
 	type fields reattach.Selector // without its String, which is no key
 	w.selectorKey = fmt.Sprintf("%q", fields(r.Selector))
-	w.ruleKey = w.selectorKey + "\n" + fmt.Sprint(r.Policy, r.Require, r.Attach, r.Ambiguous, r.OnChange, w.families)
+	w.ruleKey = w.selectorKey + "\n" + fmt.Sprint(r.Policy, r.Require, r.Attach, r.Ambiguous, r.OnChange, r.Settle, r.Within, r.Limit, w.families) + "\n" + r.When.String()
 	return w
 }
 

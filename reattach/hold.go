@@ -60,7 +60,7 @@ type Circumstances struct {
 func (r Rules) Hold(v Verdict, candidate ifwatch.ID, c Circumstances) Verdict {
 	v.Checks = slices.Clip(v.Checks) // copies of the verdict stay as they are
 	if c.Drained {
-		v.add(Check{Rule: "drain", Wanted: "an interface that is not drained", Found: "drained", Result: Held})
+		v.add(Check{Rule: DrainRule, Wanted: "an interface that is not drained", Found: "drained", Result: Held})
 	}
 	if v.Replaces != 0 && r.Limit.Count > 0 {
 		v.add(r.Limit.check(c.Reattached, c.Now))
@@ -76,11 +76,15 @@ func (r Rules) Hold(v Verdict, candidate ifwatch.ID, c Circumstances) Verdict {
 	return v
 }
 
-// ApprovalRule is the Rule of the check for an approval.
-const ApprovalRule = "approval"
+// The rules of the checks that Hold adds.
+const (
+	DrainRule    = "drain"
+	LimitRule    = "limit"
+	ApprovalRule = "approval"
+)
 
 func (l Limit) check(past []time.Time, now time.Time) Check {
-	c := Check{Rule: "limit", Wanted: fmt.Sprintf("at most %d reattachments in %s", l.Count, l.Per), Result: Accept}
+	c := Check{Rule: LimitRule, Wanted: fmt.Sprintf("at most %d reattachments in %s", l.Count, l.Per), Result: Accept}
 	free := l.Free(past)
 	if now.Before(free) {
 		c.Found, c.Result = "as many already, until "+Moment(free), Held
@@ -93,10 +97,10 @@ func (l Limit) check(past []time.Time, now time.Time) Check {
 // Moment returns a time as it stands in reasons.
 func Moment(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
 
-// AwaitsApproval reports whether the verdict is held, and would be accepted, or
-// held for other reasons, with an approval.
-func (v Verdict) AwaitsApproval() bool {
+// HeldBy reports whether the verdict is held, and one of its checks of a rule
+// holds it.
+func (v Verdict) HeldBy(rule string) bool {
 	return v.Result() == Held && slices.ContainsFunc(v.Checks, func(c Check) bool {
-		return c.Rule == ApprovalRule && c.Result == Held
+		return c.Rule == rule && c.Result == Held
 	})
 }

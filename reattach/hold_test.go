@@ -51,8 +51,8 @@ func TestHold(t *testing.T) {
 		if diff := cmp.Diff(before, judged); diff != "" {
 			t.Errorf("%s: the verdict itself changed: %s", tt.name, diff)
 		}
-		if want := strings.Contains(tt.reason, "approval: "); got.AwaitsApproval() != want {
-			t.Errorf("%s: awaits approval: %t, want %t", tt.name, got.AwaitsApproval(), want)
+		if want := strings.Contains(tt.reason, "approval: "); got.HeldBy(ApprovalRule) != want {
+			t.Errorf("%s: awaits approval: %t, want %t", tt.name, got.HeldBy(ApprovalRule), want)
 		}
 	}
 }

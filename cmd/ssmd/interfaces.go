@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/ssmd-project/ssmd/ifwatch"
+	"github.com/ssmd-project/ssmd/membership"
 )
 
 func newInterfacesCommand() *cobra.Command {
@@ -35,7 +35,7 @@ func newInterfacesCommand() *cobra.Command {
 }
 
 // printInterfaces writes a table, a line an interface instance.
-func printInterfaces(w io.Writer, interfaces []ifwatch.Interface) error {
+func printInterfaces(w io.Writer, interfaces []membership.InterfaceStatus) error {
 	t := newTable(w, "IFINDEX", "NAME", "INSTANCE", "KIND", "FLAGS", "MTU", "MAC", "ADDRESSES", "ALIAS")
 	for _, i := range interfaces {
 		t.row(strconv.Itoa(i.Index), i.Name, strconv.FormatUint(uint64(i.ID), 10), i.Kind, flags(i), strconv.Itoa(i.MTU), i.MAC, addresses(i), i.Alias)
@@ -43,12 +43,13 @@ func printInterfaces(w io.Writer, interfaces []ifwatch.Interface) error {
 	return t.flush()
 }
 
-// flags names what an interface has of what a join may need.
-func flags(i ifwatch.Interface) string {
+// flags names what an interface has of what a join may need, and what stands
+// in its way.
+func flags(i membership.InterfaceStatus) string {
 	all := []struct {
 		name string
 		on   bool
-	}{{"up", i.Up}, {"carrier", i.Carrier}, {"multicast", i.Multicast}, {"no-ipv4", !i.IPv4.Alive}, {"no-ipv6", !i.IPv6.Alive}}
+	}{{"up", i.Up}, {"carrier", i.Carrier}, {"multicast", i.Multicast}, {"no-ipv4", !i.IPv4.Alive}, {"no-ipv6", !i.IPv6.Alive}, {"drained", i.Drained}}
 	var names []string
 	for _, flag := range all {
 		if flag.on {
@@ -58,7 +59,7 @@ func flags(i ifwatch.Interface) string {
 	return strings.Join(names, ",")
 }
 
-func addresses(i ifwatch.Interface) string {
+func addresses(i membership.InterfaceStatus) string {
 	texts := make([]string, len(i.Addresses))
 	for n, a := range i.Addresses {
 		texts[n] = a.Prefix.String()

@@ -152,14 +152,14 @@ func channel(text string) membership.Channel {
 
 func TestPrintInterfaces(t *testing.T) {
 	alive := ifwatch.Protocol{Alive: true}
-	interfaces := []ifwatch.Interface{
-		{ID: 1, Index: 1, Name: "lo", Kind: "physical", MTU: 65536, Up: true, Carrier: true, IPv4: alive, IPv6: alive},
-		{ID: 7, Index: 12, Name: "eth\x9b0", Kind: "veth", MTU: 1000, Multicast: true, MAC: "02:00:00:00:00:01", Alias: "to\tpeer", IPv4: alive,
-			Addresses: []ifwatch.Address{{Prefix: netip.MustParsePrefix("10.1.0.2/24")}, {Prefix: netip.MustParsePrefix("2001:db8::2/64"), Tentative: true}}},
+	interfaces := []membership.InterfaceStatus{
+		{Interface: ifwatch.Interface{ID: 1, Index: 1, Name: "lo", Kind: "physical", MTU: 65536, Up: true, Carrier: true, IPv4: alive, IPv6: alive}},
+		{Drained: true, Interface: ifwatch.Interface{ID: 7, Index: 12, Name: "eth\x9b0", Kind: "veth", MTU: 1000, Multicast: true, MAC: "02:00:00:00:00:01", Alias: "to\tpeer", IPv4: alive,
+			Addresses: []ifwatch.Address{{Prefix: netip.MustParsePrefix("10.1.0.2/24")}, {Prefix: netip.MustParsePrefix("2001:db8::2/64"), Tentative: true}}}},
 	}
-	compare(t, `IFINDEX  NAME      INSTANCE  KIND      FLAGS              MTU    MAC                ADDRESSES                              ALIAS
-1        lo        1         physical  up,carrier         65536  -                  -                                      -
-12       eth\x9b0  7         veth      multicast,no-ipv6  1000   02:00:00:00:00:01  10.1.0.2/24,2001:db8::2/64(tentative)  to\tpeer
+	compare(t, `IFINDEX  NAME      INSTANCE  KIND      FLAGS                      MTU    MAC                ADDRESSES                              ALIAS
+1        lo        1         physical  up,carrier                 65536  -                  -                                      -
+12       eth\x9b0  7         veth      multicast,no-ipv6,drained  1000   02:00:00:00:00:01  10.1.0.2/24,2001:db8::2/64(tentative)  to\tpeer
 `, printed(t, func(w io.Writer) error { return printInterfaces(w, interfaces) }))
 }
 

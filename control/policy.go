@@ -1,0 +1,111 @@
+package control
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/ssmd-project/ssmd/ifwatch"
+	"github.com/ssmd-project/ssmd/membership"
+)
+
+// errBadRequest is wrapped by the errors of requests that cannot be read.
+var errBadRequest = errors.New("the request cannot be read")
+
+// longestApproval bounds the body of an approval, in bytes.
+const longestApproval = 4 << 10
+
+// handlePolicy adds what decides about a membership besides its file.
+func (s *Server) handlePolicy(mux *http.ServeMux) {
+	m := s.options.Manager
+	mux.Handle("POST /v1/memberships/{name}/approve", s.command(func(ctx context.Context, r *http.Request) (any, error) {
+		approval, err := readApproval(r.Body)
+		if err != nil {
+			return nil, err
+		}
+		name := r.PathValue("name")
+		if err := m.Approve(ctx, name, approval.Instance); err != nil {
+			return nil, err
+		}
+		return m.StatusOf(ctx, name)
+	}))
+	mux.Handle("POST /v1/interfaces/{interface}/drain", s.command(func(ctx context.Context, r *http.Request) (any, error) {
+		name := r.PathValue("interface")
+		return Drained{Interface: name, Drained: true}, m.Drain(ctx, "", name)
+	}))
+	mux.Handle("POST /v1/interfaces/{interface}/undrain", s.command(func(ctx context.Context, r *http.Request) (any, error) {
+		name := r.PathValue("interface")
+		return Drained{Interface: name}, m.Undrain(ctx, "", name)
+	}))
+}
+
+// command is answer for what may take longer than a request may take to
+// arrive: whoever waits for the answer sends nothing more, and would be taken
+// for gone.
+func (s *Server) command(do func(context.Context, *http.Request) (any, error)) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(io.LimitReader(r.Body, longestApproval+1))
+		if err == nil {
+			err = http.NewResponseController(w).SetReadDeadline(time.Time{})
+		}
+		if err != nil {
+			writeProblem(w, problemOf(fmt.Errorf("%w: %w", errBadRequest, err)))
+			return
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		s.answer(do).ServeHTTP(w, r)
+	})
+}
+
+func readApproval(body io.Reader) (Approval, error) {
+	var a Approval
+	text, err := io.ReadAll(body)
+	if err != nil || len(text) == 0 {
+		return a, err
+	}
+	if len(text) > longestApproval {
+		return a, fmt.Errorf(`%w: it is long, want {"instance": 7} or nothing`, errBadRequest)
+	}
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&a); err != nil {
+		return a, fmt.Errorf(`%w: %w, want {"instance": 7} or nothing`, errBadRequest, err)
+	}
+	return a, nil
+}
+
+// Approve lets an instance take the place of a lost one in a membership of the
+// policy approve, and returns how the membership stands then. Zero stands for
+// the only instance that awaits it. The error is membership.ErrNotFound to
+// errors.Is where there is no membership of that name, and
+// membership.ErrNotApproved where nothing, or something else, awaits it.
+func (c *Client) Approve(ctx context.Context, name string, id ifwatch.ID) (membership.Status, error) {
+	body, err := json.Marshal(Approval{Instance: id})
+	if err != nil {
+		return membership.Status{}, err
+	}
+	return call[membership.Status](ctx, c, http.MethodPost, membershipPath(name)+"/approve", bytes.NewReader(body))
+}
+
+// Drain has every membership leave an interface, and returns when the reports
+// of that are out. The error is membership.ErrNoInterface to errors.Is where
+// there is none of that name.
+func (c *Client) Drain(ctx context.Context, interfaceName string) (Drained, error) {
+	return call[Drained](ctx, c, http.MethodPost, interfacePath(interfaceName)+"/drain", nil)
+}
+
+// Undrain ends what Drain began. For the error see Drain.
+func (c *Client) Undrain(ctx context.Context, interfaceName string) (Drained, error) {
+	return call[Drained](ctx, c, http.MethodPost, interfacePath(interfaceName)+"/undrain", nil)
+}
+
+func interfacePath(name string) string {
+	return "/v1/interfaces/" + strings.ReplaceAll(url.PathEscape(name), ".", "%2E")
+}

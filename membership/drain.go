@@ -1,0 +1,219 @@
+package membership
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ssmd-project/ssmd/ifwatch"
+	"github.com/ssmd-project/ssmd/reattach"
+)
+
+// ErrNoInterface is wrapped by errors that name an unknown interface.
+var ErrNoInterface = errors.New("no such interface")
+
+// ErrNotApproved is wrapped by the error of an approval that does not say what
+// to approve, or for which nothing waits.
+var ErrNotApproved = errors.New("not approved")
+
+// reportTime is how long the kernel takes to send what a leave leads to: one
+// report at once, and another within a second, RFC 9776, section 8.11, and
+// RFC 9777, section 9.11.
+const reportTime = 1100 * time.Millisecond
+
+// Drain leaves an interface instance ahead of its planned removal: every
+// membership that is attached there leaves, newest first, and none is attached
+// again until Undrain, or until the instance is gone; a later one of the same
+// name is not drained. Drain returns once the kernel had the time to send the
+// reports of the leaves, each twice: about 1.1 seconds, or at once where nothing
+// was joined. Where ctx ends before, the interface is drained and the error
+// says that the reports may not be out.
+//
+// netns is the namespace of the interface; empty, the manager's own, is the
+// only one so far. The error wraps ErrNoInterface where there is no interface
+// of that name.
+func (m *Manager) Drain(ctx context.Context, netns, interfaceName string) error {
+	if err := checkNetns(netns); err != nil {
+		return err
+	}
+	var quiet time.Time
+	var drainErr error
+	err := m.do(ctx, func() {
+		var i *instance
+		if i, drainErr = m.keeper.drain(interfaceName, time.Now()); drainErr == nil {
+			quiet = i.quietFrom(time.Now())
+		}
+	})
+	if err := cmp.Or(err, drainErr); err != nil {
+		return err
+	}
+	return m.waitUntil(ctx, quiet, "interface "+interfaceName+" is drained, and its last reports may not be out yet")
+}
+
+// waitUntil waits without holding up the owner of the manager's state.
+func (m *Manager) waitUntil(ctx context.Context, t time.Time, otherwise string) error {
+	wait := time.Until(t)
+	if wait <= 0 {
+		return nil
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-m.stopped:
+		return fmt.Errorf("%s: %w", otherwise, ErrStopped)
+	case <-ctx.Done():
+		return fmt.Errorf("%s: %w", otherwise, ctx.Err())
+	}
+}
+
+// Undrain ends what Drain began: the interface is judged as any other. It is no
+// error where it was not drained. For netns and the error see Drain.
+func (m *Manager) Undrain(ctx context.Context, netns, interfaceName string) error {
+	if err := checkNetns(netns); err != nil {
+		return err
+	}
+	var undrainErr error
+	err := m.do(ctx, func() { undrainErr = m.keeper.undrain(interfaceName, time.Now()) })
+	return cmp.Or(err, undrainErr)
+}
+
+func checkNetns(netns string) error {
+	if netns != "" {
+		return fmt.Errorf("namespace %q: not supported yet, want none: the manager's own", netns)
+	}
+	return nil
+}
+
+// Approve lets an instance take the place of a lost one in a membership of the
+// policy approve. The instance is one that awaits it, as the status says; zero
+// stands for the only one that does. The approval ends with the instance's
+// life. The error wraps ErrNotFound where there is no membership of that name,
+// and ErrNotApproved where the instance awaits no approval, or, with zero, none
+// or several do. To approve again what is approved changes nothing.
+func (m *Manager) Approve(ctx context.Context, name string, id ifwatch.ID) error {
+	var approveErr error
+	err := m.do(ctx, func() { approveErr = m.keeper.approve(name, id, time.Now()) })
+	return cmp.Or(err, approveErr)
+}
+
+func (k *keeper) drain(name string, now time.Time) (*instance, error) {
+	i := k.instanceNamed(name)
+	if i == nil {
+		return nil, fmt.Errorf("interface %q: %w", name, ErrNoInterface)
+	}
+	if i.drained {
+		return i, nil
+	}
+	k.beginRequest(now)
+	i.drained = true
+	// Those who lose their place here may get another: after the leaves.
+	for _, a := range slices.SortedFunc(maps.Keys(i.attachments), newestFirst) {
+		joined, _, _, _ := a.count()
+		i.leaving = i.leaving || joined > 0
+		k.leave(a, CauseDrain, i.now.String()+" is drained", now)
+	}
+	k.flushPools(now)
+	k.judgeNear(i, now)
+	k.endRequest(now)
+	return i, nil
+}
+
+func newestFirst(a, b *attachment) int {
+	return cmp.Or(b.since.Compare(a.since), strings.Compare(a.member.wish.name, b.member.wish.name))
+}
+
+// quietFrom returns from when on the reports of a drain are out, whose leaves
+// were made by now.
+func (i *instance) quietFrom(now time.Time) time.Time {
+	if i.leaving {
+		i.leaving, i.quiet = false, now.Add(reportTime)
+	}
+	return i.quiet
+}
+
+func (k *keeper) undrain(name string, now time.Time) error {
+	i := k.instanceNamed(name)
+	if i == nil {
+		return fmt.Errorf("interface %q: %w", name, ErrNoInterface)
+	}
+	if !i.drained {
+		return nil
+	}
+	k.beginRequest(now)
+	i.drained = false
+	k.judgeNear(i, now)
+	k.endRequest(now)
+	return nil
+}
+
+// judgeNear judges the members that want an instance, or were affected by what
+// happened to it.
+func (k *keeper) judgeNear(i *instance, now time.Time) {
+	for _, r := range k.rules {
+		if r.near[i.now.ID] {
+			k.affected[r] = struct{}{}
+		}
+	}
+	for r := range k.affected {
+		k.settle(r, now)
+	}
+}
+
+func (k *keeper) approve(name string, id ifwatch.ID, now time.Time) error {
+	m := k.members[name]
+	if m == nil {
+		return orNotFound(nil, false, name)
+	}
+	m.approved = slices.DeleteFunc(m.approved, func(id ifwatch.ID) bool { return k.instances[id] == nil })
+	if slices.Contains(m.approved, id) {
+		return nil
+	}
+	awaiting := k.awaiting(m, now)
+	if id == 0 && len(awaiting) == 1 {
+		id = awaiting[0].ID
+	}
+	if !slices.ContainsFunc(awaiting, func(i ifwatch.Interface) bool { return i.ID == id }) {
+		return fmt.Errorf("membership %q: %w", name, k.notAwaited(m, id, awaiting))
+	}
+	k.beginRequest(now)
+	m.approved = append(m.approved, id)
+	k.settleOne(m, now)
+	k.touch(m)
+	k.endRequest(now)
+	return nil
+}
+
+// awaiting returns the instances that await a member's approval.
+func (k *keeper) awaiting(m *member, now time.Time) []ifwatch.Interface {
+	k.endWindow(m, now)
+	var all []ifwatch.Interface
+	for _, c := range k.decide(m, now).candidates {
+		if c.Verdict.HeldBy(reattach.ApprovalRule) {
+			all = append(all, c.Interface)
+		}
+	}
+	return all
+}
+
+// notAwaited says why an approval is refused, and what could be approved.
+func (k *keeper) notAwaited(m *member, id ifwatch.ID, awaiting []ifwatch.Interface) error {
+	names := make([]string, len(awaiting))
+	for n, i := range awaiting {
+		names[n] = i.String()
+	}
+	list := strings.Join(names, ", ")
+	switch {
+	case id == 0 && len(awaiting) > 1:
+		return fmt.Errorf("%w: several instances await it, want one of %s", ErrNotApproved, list)
+	case len(awaiting) > 0:
+		return fmt.Errorf("%w: instance %d does not await it, want %s", ErrNotApproved, id, list)
+	}
+	return fmt.Errorf("%w: nothing awaits it, the membership is %s: %s", ErrNotApproved, m.state, m.reason)
+}
