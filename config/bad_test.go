@@ -17,7 +17,7 @@ memberships:
     groups: [232.1.1.1, 239.1.1.1, 232.1.3.9-232.1.3.1]
     sources: [10.1.0.1, 224.0.0.1]
     interface: {nmae: eth0}
-    reattach: {same: [mac], settle: 1s}
+    reattach: {same: [mac], settle: 1}
   - name: feed-a
     channels: 10.1.0.1@ff3e::1
 `
@@ -30,7 +30,7 @@ ssmd.yaml:6:36: memberships[0](feed-a).groups[2]: range 232.1.3.9-232.1.3.1 runs
 ssmd.yaml:7:25: memberships[0](feed-a).sources[1]: source 224.0.0.1 is not a unicast address
 ssmd.yaml:8:17: memberships[0](feed-a).interface.nmae: unknown key, did you mean "name"?
 ssmd.yaml:9:16: memberships[0](feed-a).reattach.same: given with policy match, want policy: same
-ssmd.yaml:9:29: memberships[0](feed-a).reattach.settle: not supported yet
+ssmd.yaml:9:37: memberships[0](feed-a).reattach.settle: "1" is no time, want a time with its unit, for example 200ms, 10s or 1h30m
 ssmd.yaml:10:5: memberships[1](feed-a).interface: missing, want for example eth0, here or under defaults
 ssmd.yaml:10:11: memberships[1](feed-a).name: "feed-a" is the name of another membership, on line 5, want names that differ
 ssmd.yaml:11:15: memberships[1](feed-a).channels: channel 10.1.0.1@ff3e::1: source and group of different families, want both IPv4 or both IPv6`
@@ -80,7 +80,22 @@ var badMembership = []struct{ name, keys, want string }{
 	{"enumeration", channelLine + interfaceLine + "attach: al", `5:13: attach: unknown value "al", want one or all, did you mean "all"?`},
 	{"requirement", channelLine + interfaceLine + "require: [up, up]", `5:19: require[1]: up is given twice, want it once`},
 	{"truth", channelLine + interfaceLine + "allow_any_range: yes", `5:22: allow_any_range: "yes" is a string, want true or false, without quotes`},
-	{"approve", channelLine + interfaceLine + "reattach: {policy: approve}", `5:24: reattach.policy: approve: not supported yet, want match, same or never`},
+	{"policy", channelLine + interfaceLine + "reattach: {policy: approved}", `5:24: reattach.policy: unknown value "approved", want match, same, approve or never, did you mean "approve"?`},
+	{"settle negative", channelLine + interfaceLine + "reattach: {settle: -1s}", `5:24: reattach.settle: "-1s" is negative, want 0 or more`},
+	{"settle is a list", channelLine + interfaceLine + "reattach: {settle: [1s]}", `5:24: reattach.settle: a list, want a time with its unit, for example 200ms, 10s or 1h30m`},
+	{"within without unit", channelLine + interfaceLine + "reattach: {within: 1.5}", `5:24: reattach.within: "1.5" is no time, want a time with its unit, for example 200ms, 10s or 1h30m`},
+	{"settles too late", channelLine + interfaceLine + "reattach: {within: 1m, settle: 60s}", `5:36: reattach.settle: 1m0s, want less than within, 1m0s: nothing would settle in time`},
+	{"limit without count", channelLine + interfaceLine + "reattach: {limit: {per: 1m}}", `5:23: reattach.limit.count: missing, want for example 5, or 0 for no limit`},
+	{"limit without per", channelLine + interfaceLine + "reattach: {limit: {count: 5}}", `5:23: reattach.limit.per: missing, want for example 1m`},
+	{"limit per nothing", channelLine + interfaceLine + "reattach: {limit: {count: 5, per: 0}}", `5:39: reattach.limit.per: 0, want more, for example 1m`},
+	{"limit of words", channelLine + interfaceLine + "reattach: {limit: {count: five, per: 1m}}", `5:31: reattach.limit.count: "five" is a string, want a number from 1 to 1000, or 0 for no limit`},
+	{"limit too high", channelLine + interfaceLine + "reattach: {limit: {count: 1001, per: 1m}}", `5:31: reattach.limit.count: 1001 is a number to YAML, want a number from 1 to 1000, or 0 for no limit`},
+	{"limit is a number", channelLine + interfaceLine + "reattach: {limit: 5}", `5:23: reattach.limit: 5 is a number to YAML, want a mapping, for example {count: 5, per: 1m}`},
+	{"limit key", channelLine + interfaceLine + "reattach: {limit: {cout: 5, count: 5, per: 1m}}", `5:24: reattach.limit.cout: unknown key, did you mean "count"?`},
+	{"when, at its column", channelLine + interfaceLine + "reattach:\n      when: candidate.mtu >= previous.mut", `6:43: reattach.when: column 27 of the expression: no attribute mut, want one of name,...`},
+	{"when, quoted", channelLine + interfaceLine + "reattach: {when: 'candidate.mtu'}", `5:22: reattach.when: expected bool, but got int, want a comparison, for example candidate.mtu >= previous.mtu`},
+	{"when is true", channelLine + interfaceLine + "reattach: {when: true}", `5:22: reattach.when: true is a truth value to YAML, want an expression, for example candidate.mtu >= previous.mtu: quote it, "true"`},
+	{"when loops", channelLine + interfaceLine + "reattach: {when: '1 in 1..1000000000'}", `5:22: reattach.when: column 7 of the expression: .. is not supported, want a comparison`},
 	{"same without attributes", channelLine + interfaceLine + "reattach: {policy: same}", `5:15: reattach.same: missing with policy same, want at least one attribute, for example mac`},
 	{"same of nothing", channelLine + interfaceLine + "reattach: {policy: same, same: []}", `5:36: reattach.same: an empty list, want at least one attribute, for example mac`},
 	{"same of no attribute", channelLine + interfaceLine + "reattach: {policy: same, same: macs}", `5:36: reattach.same: unknown value "macs", want name, kind, link_type, mac, permanent_mac, device, parent, master, vlan_id, link_group, alias or subnet, did you mean "mac"?`},

@@ -52,6 +52,14 @@ type (
 	effectiveReattach struct {
 		Policy reattach.PolicyKind  `yaml:"policy"`
 		Same   []reattach.Attribute `yaml:"same,flow,omitempty"`
+		Settle string               `yaml:"settle"`
+		Within string               `yaml:"within"`
+		Limit  effectiveLimit       `yaml:"limit,flow"`
+		When   string               `yaml:"when"`
+	}
+	effectiveLimit struct {
+		Count int    `yaml:"count"`
+		Per   string `yaml:"per"`
 	}
 )
 
@@ -88,13 +96,22 @@ func effectiveOf(m membership.Membership) effectiveMembership {
 		Attach:    rules.Attach,
 		Ambiguous: rules.Ambiguous,
 		Require:   rules.Require,
-		Reattach:  effectiveReattach{Policy: rules.Policy.Kind, Same: rules.Policy.Same},
+		Reattach:  effectiveReattachOf(rules),
 		OnChange:  rules.OnChange,
 	}
 	for i, c := range m.Channels {
 		e.Channels[i] = c.String()
 	}
 	return e
+}
+
+func effectiveReattachOf(r reattach.Rules) effectiveReattach {
+	return effectiveReattach{
+		Policy: r.Policy.Kind, Same: r.Policy.Same,
+		Settle: r.Settle.String(), Within: r.Within.String(),
+		Limit: effectiveLimit{Count: r.Limit.Count, Per: r.Limit.Per.String()},
+		When:  r.When.String(),
+	}
 }
 
 func effectiveInterfaceOf(s reattach.Selector) effectiveInterface {

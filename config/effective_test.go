@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
@@ -42,7 +43,7 @@ memberships:
       attach: one
       ambiguous: hold
       require: [up]
-      reattach: {policy: same, same: [mac]}
+      reattach: {policy: same, same: [mac], settle: 0s, within: 0s, limit: {count: 0, per: 0s}, when: ""}
       on_change: keep
 `
 	if diff := cmp.Diff(want, string(got)); diff != "" {
@@ -119,8 +120,26 @@ func drawMembership(t *rapid.T, name string, word *rapid.Generator[string]) memb
 		m.Rules.Policy.Kind = reattach.PolicySame
 		m.Rules.Policy.Same = rapid.SliceOfNDistinct(rapid.SampledFrom(reattach.Attributes()), 1, 3, rapid.ID[reattach.Attribute]).Draw(t, "attributes")
 	}
+	drawRest(t, &m.Rules)
 	m.Rules = m.Rules.Normalize()
 	return m
+}
+
+func drawRest(t *rapid.T, r *reattach.Rules) {
+	if r.Policy.Kind == "" && rapid.Bool().Draw(t, "approve") {
+		r.Policy.Kind = reattach.PolicyApprove
+	}
+	r.Settle = time.Duration(rapid.IntRange(0, 1<<40).Draw(t, "settle"))
+	if rapid.Bool().Draw(t, "within") {
+		r.Within = r.Settle + time.Duration(rapid.IntRange(1, 1<<40).Draw(t, "more"))
+	}
+	if count := rapid.IntRange(0, reattach.MaxLimit).Draw(t, "count"); count > 0 {
+		r.Limit = reattach.Limit{Count: count, Per: time.Duration(rapid.IntRange(1, 1<<40).Draw(t, "per"))}
+	}
+	text := rapid.SampledFrom([]string{"", "true", "candidate.mtu >= previous.mtu", `candidate.name != "a: b # {c}" && !('x' in candidate.subnet)`}).Draw(t, "when")
+	if when, err := reattach.ParseWhen(text); err == nil {
+		r.When = when
+	}
 }
 
 func FuzzParse(f *testing.F) {

@@ -43,7 +43,7 @@ func defaultKeys() keys {
 }
 
 func reattachKeys() keys {
-	return keys{known: []string{"policy", "same"}}.later("settle", "within", "limit", "when")
+	return keys{known: []string{"policy", "same", "settle", "within", "limit", "when"}}
 }
 
 // defaults reads the rules that memberships inherit.
@@ -188,6 +188,7 @@ func (r *reader) reattach(n *yaml.Node, at *place, w *wish) {
 		w.badPolicy = true
 		return
 	}
+	r.reattachRest(f, at, w)
 	policy := &w.Rules.Policy
 	if v, ok := f["policy"]; ok {
 		policy.Kind = r.policyKind(v.value, at.at("policy"))
@@ -217,11 +218,7 @@ func (r *reader) reattach(n *yaml.Node, at *place, w *wish) {
 
 // policyKind returns nothing where it is refused.
 func (r *reader) policyKind(n *yaml.Node, at *place) reattach.PolicyKind {
-	if d := deref(n); d.Kind == yaml.ScalarNode && d.Value == "approve" {
-		r.fail(d, at, "approve: not supported yet, want match, same or never")
-		return ""
-	}
-	kind, _ := choice(r, n, at, reattach.PolicyMatch, reattach.PolicySame, reattach.PolicyNever)
+	kind, _ := choice(r, n, at, reattach.PolicyMatch, reattach.PolicySame, reattach.PolicyApprove, reattach.PolicyNever)
 	return kind
 }
 

@@ -27,6 +27,7 @@ type reader struct {
 	visits   int    // keys and elements that may still be looked at
 	channels uint64 // of all memberships
 	patterns int    // of all memberships' selectors, inherited ones too
+	whens    map[string]compiled
 
 	membershipKeys, defaultKeys, reattachKeys, interfaceKeys keys
 }
@@ -36,6 +37,7 @@ func newReader(file string, size int) *reader {
 		file: file,
 		// A node is at least a byte, but for the empty values of keys.
 		visits:         2*size + aliasVisits,
+		whens:          make(map[string]compiled),
 		membershipKeys: membershipKeys(),
 		defaultKeys:    defaultKeys(),
 		reattachKeys:   reattachKeys(),
