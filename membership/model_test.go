@@ -28,6 +28,14 @@ var modelChannels = func() []Channel {
 	return channels
 }()
 
+var modelWhen = func() *reattach.When {
+	when, err := reattach.ParseWhen("candidate.mac == previous.mac || candidate.name == 'eth2'")
+	if err != nil {
+		panic(err)
+	}
+	return when
+}()
+
 // modelNames are the memberships of the model; two join on the caller's socket.
 var modelNames = []string{"a", "b", "c", "own", "own2"}
 
@@ -41,8 +49,12 @@ func drawMembership(t *rapid.T, w *world, name string) Membership {
 			Ambiguous: rapid.SampledFrom([]reattach.Ambiguous{reattach.AmbiguousHold, reattach.AmbiguousOldest, reattach.AmbiguousNewest}).Draw(t, "ambiguous"),
 			OnChange:  rapid.SampledFrom([]reattach.OnChange{reattach.OnChangeKeep, reattach.OnChangeLeave}).Draw(t, "on change"),
 			Policy: rapid.SampledFrom([]reattach.Policy{
-				{}, {Kind: reattach.PolicySame, Same: []reattach.Attribute{reattach.MAC}}, {Kind: reattach.PolicyNever},
+				{}, {Kind: reattach.PolicySame, Same: []reattach.Attribute{reattach.MAC}}, {Kind: reattach.PolicyNever}, {Kind: reattach.PolicyApprove},
 			}).Draw(t, "policy"),
+			Settle: rapid.SampledFrom([]time.Duration{0, 0, time.Second}).Draw(t, "settle"),
+			Within: rapid.SampledFrom([]time.Duration{0, 0, 5 * time.Second, time.Hour}).Draw(t, "within"),
+			Limit:  rapid.SampledFrom([]reattach.Limit{{}, {}, {Count: 1, Per: 3 * time.Second}, {Count: 2, Per: time.Minute}}).Draw(t, "limit"),
+			When:   rapid.SampledFrom([]*reattach.When{nil, nil, modelWhen}).Draw(t, "when"),
 		},
 	}
 	if strings.HasPrefix(name, "own") {
@@ -58,6 +70,7 @@ func drawMembership(t *rapid.T, w *world, name string) Membership {
 type model struct {
 	*world
 	meddled map[*fakeSocket]bool // on which the caller joined, left or closed
+	timing  *timing
 }
 
 func (w *model) index(t *rapid.T) int { return rapid.IntRange(1, 3).Draw(t, "index") }
@@ -144,7 +157,18 @@ func (w *model) wishes() map[string]func(*rapid.T) {
 		"refuse or not": func(t *rapid.T) {
 			w.kernel.refuse = rapid.SampledFrom([]error{nil, unix.ENOMEM, unix.EPERM}).Draw(t, "error")
 		},
-		"retry": func(*rapid.T) { w.later(time.Second) },
+		"retry":        func(*rapid.T) { w.later(time.Second) },
+		"a bit later":  func(*rapid.T) { w.later(300 * time.Millisecond) },
+		"what is next": func(*rapid.T) { w.wake() },
+		"drain or not": func(t *rapid.T) {
+			if i, exists := w.existing(t); exists {
+				w.drainOrNot(w.truth[i].Name)
+			}
+		},
+		"approve": func(t *rapid.T) {
+			name, id := rapid.SampledFrom(modelNames).Draw(t, "name"), ifwatch.ID(rapid.IntRange(0, 9).Draw(t, "instance"))
+			_ = w.keeper.approve(name, id, w.now) // nothing may await it
+		},
 		"caller leaves": func(t *rapid.T) {
 			s := w.caller.socket
 			w.meddled[s] = true
@@ -181,13 +205,14 @@ func (w *model) wishes() map[string]func(*rapid.T) {
 // either takes everything away or shuts down in the midst of it.
 func TestKeeperAgainstModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		w := &model{newWorld(), make(map[*fakeSocket]bool)}
+		w := &model{newWorld(), make(map[*fakeSocket]bool), newTiming()}
+		w.after = w.observeTiming
 		actions := w.interfaces()
 		for name, action := range w.wishes() {
 			actions[name] = action
 		}
 		check := func(t *rapid.T) {
-			if err := errors.Join(w.robbed(), w.leaked()); err != nil {
+			if err := errors.Join(w.robbed(), w.leaked(), w.drainedJoined(), w.untimely()); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -23,6 +23,7 @@ type world struct {
 	lastID ifwatch.ID
 	events []Event
 	caller *fakeConn
+	after  func() // is called after each step of the keeper
 }
 
 func newWorld() *world {
@@ -35,6 +36,7 @@ func newWorld() *world {
 	}
 	w.keeper = newKeeper(w.kernel, w.expire, func(e Event) { w.events = append(w.events, e) })
 	w.caller = newFakeConn(w.kernel)
+	w.after = func() {}
 	return w
 }
 
@@ -157,6 +159,7 @@ func (w *world) take() ifwatch.Changes {
 func (w *world) deliver() {
 	if !w.losing {
 		w.keeper.observe(w.take(), w.now)
+		w.after()
 	}
 }
 
@@ -172,12 +175,14 @@ func (w *world) resync() {
 	w.keeper.checkLives(w.now)
 	changes.Changes = append(changes.Changes, w.take().Changes...)
 	w.keeper.observe(changes, w.now)
+	w.after()
 }
 
 // later lets time pass, and what is due by then happen.
 func (w *world) later(d time.Duration) {
 	w.now = w.now.Add(d)
 	w.keeper.tick(w.now)
+	w.after()
 }
 
 // rest lets everything that is due happen.
