@@ -52,7 +52,7 @@ func Compare(old, new Config) Difference {
 }
 
 func equal(a, b membership.Membership) bool {
-	return a.AnyRange == b.AnyRange && equalRules(a.Rules.Normalize(), b.Rules.Normalize()) &&
+	return a.AnyRange == b.AnyRange && equalRules(a.Rules.Normalize(), b.Rules.Normalize()) && a.Reannounce.Equal(b.Reannounce) &&
 		slices.Equal(canonical(a.Channels), canonical(b.Channels))
 }
 

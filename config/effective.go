@@ -1,6 +1,8 @@
 package config
 
 import (
+	"slices"
+
 	"go.yaml.in/yaml/v3"
 
 	"github.com/ssmd-project/ssmd/membership"
@@ -34,6 +36,8 @@ type (
 		Require   []reattach.Requirement `yaml:"require,flow"`
 		Reattach  effectiveReattach      `yaml:"reattach,flow"`
 		OnChange  reattach.OnChange      `yaml:"on_change"`
+
+		Reannounce effectiveReannounce `yaml:"reannounce,flow"`
 	}
 	effectiveInterface struct {
 		Name         []string `yaml:"name,flow,omitempty"`
@@ -56,6 +60,12 @@ type (
 		Within string               `yaml:"within"`
 		Limit  effectiveLimit       `yaml:"limit,flow"`
 		When   string               `yaml:"when"`
+	}
+	effectiveReannounce struct {
+		Carrier     bool   `yaml:"carrier"`
+		NotifyPeers bool   `yaml:"notify_peers"`
+		Address     bool   `yaml:"address"`
+		Every       string `yaml:"every"`
 	}
 	effectiveLimit struct {
 		Count int    `yaml:"count"`
@@ -98,6 +108,8 @@ func effectiveOf(m membership.Membership) effectiveMembership {
 		Require:   rules.Require,
 		Reattach:  effectiveReattachOf(rules),
 		OnChange:  rules.OnChange,
+
+		Reannounce: effectiveReannounceOf(m.Reannounce.Normalize()),
 	}
 	for i, c := range m.Channels {
 		e.Channels[i] = c.String()
@@ -111,6 +123,15 @@ func effectiveReattachOf(r reattach.Rules) effectiveReattach {
 		Settle: r.Settle.String(), Within: r.Within.String(),
 		Limit: effectiveLimit{Count: r.Limit.Count, Per: r.Limit.Per.String()},
 		When:  r.When.String(),
+	}
+}
+
+func effectiveReannounceOf(r membership.Reannounce) effectiveReannounce {
+	return effectiveReannounce{
+		Carrier:     slices.Contains(r.On, membership.OnCarrier),
+		NotifyPeers: slices.Contains(r.On, membership.OnNotifyPeers),
+		Address:     slices.Contains(r.On, membership.OnAddress),
+		Every:       r.Every.String(),
 	}
 }
 

@@ -45,6 +45,7 @@ memberships:
       require: [up]
       reattach: {policy: same, same: [mac], settle: 0s, within: 0s, limit: {count: 0, per: 0s}, when: ""}
       on_change: keep
+      reannounce: {carrier: true, notify_peers: true, address: true, every: 0s}
 `
 	if diff := cmp.Diff(want, string(got)); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)

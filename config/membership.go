@@ -21,8 +21,8 @@ type wish struct {
 func ownKeys() []string { return []string{"name", "channels", "groups", "sources"} }
 
 func sharedKeys() keys {
-	k := keys{known: []string{"allow_any_range", "interface", "attach", "ambiguous", "require", "reattach", "on_change"}}.
-		later("netns", "reannounce", "monitor", "on_stall").
+	k := keys{known: []string{"allow_any_range", "interface", "attach", "ambiguous", "require", "reattach", "on_change", "reannounce"}}.
+		later("netns", "monitor", "on_stall").
 		refuse("not a key of memberships, want it under reattach", "policy", "same")
 	for _, attribute := range interfaceKeys().known {
 		if attribute != "name" {
@@ -127,7 +127,7 @@ func (r *reader) membership(n *yaml.Node, at *place, base wish) membership.Membe
 	}
 	r.countPatterns(n, at, w.patterns)
 	w.Channels = r.allChannels(n, f, at, w.AnyRange)
-	w.Rules = w.Rules.Normalize()
+	w.Rules, w.Reannounce = w.Rules.Normalize(), w.Reannounce.Normalize()
 	return w.Membership
 }
 
@@ -175,6 +175,9 @@ func (r *reader) shared(f fields, at *place, w *wish) {
 	}
 	if v, ok := f["reattach"]; ok && !isNull(v.value) {
 		r.reattach(v.value, at.at("reattach"), w)
+	}
+	if v, ok := f["reannounce"]; ok && !isNull(v.value) {
+		w.Reannounce = r.reannounce(v.value, at.at("reannounce"), w.Reannounce)
 	}
 	if v, ok := f["on_change"]; ok {
 		rules.OnChange, _ = choice(r, v.value, at.at("on_change"), reattach.OnChangeKeep, reattach.OnChangeLeave)

@@ -14,6 +14,7 @@ type Manager interface {
 	Status(ctx context.Context) ([]membership.Status, error)
 	StatusOf(ctx context.Context, name string) (membership.Status, error)
 	Explain(ctx context.Context, name string) (membership.Explanation, error)
+	Reannounce(ctx context.Context, name string) error
 	Interfaces(ctx context.Context) ([]membership.InterfaceStatus, error)
 	Approve(ctx context.Context, name string, id ifwatch.ID) error
 	Drain(ctx context.Context, netns, interfaceName string) error

@@ -72,6 +72,15 @@ func (m *fakeManager) Approve(ctx context.Context, name string, id ifwatch.ID) e
 	return nil
 }
 
+// Reannounce is put off while the manager is slow.
+func (m *fakeManager) Reannounce(ctx context.Context, name string) error {
+	if m.slow > 0 {
+		return fmt.Errorf("membership %q: %w: eth0 is down", name, membership.ErrPutOff)
+	}
+	_, err := m.StatusOf(ctx, name)
+	return err
+}
+
 // Drain knows the interfaces of its fields.
 func (m *fakeManager) Drain(ctx context.Context, netns, name string) error {
 	if err := m.wait(ctx); err != nil {

@@ -36,6 +36,13 @@ func (s *Server) handlePolicy(mux *http.ServeMux) {
 		}
 		return m.StatusOf(ctx, name)
 	}))
+	mux.Handle("POST /v1/memberships/{name}/reannounce", s.command(func(ctx context.Context, r *http.Request) (any, error) {
+		name := r.PathValue("name")
+		if err := m.Reannounce(ctx, name); err != nil {
+			return nil, err
+		}
+		return m.StatusOf(ctx, name)
+	}))
 	mux.Handle("POST /v1/interfaces/{interface}/drain", s.command(func(ctx context.Context, r *http.Request) (any, error) {
 		name := r.PathValue("interface")
 		return Drained{Interface: name, Drained: true}, m.Drain(ctx, "", name)
@@ -108,4 +115,12 @@ func (c *Client) Undrain(ctx context.Context, interfaceName string) (Drained, er
 
 func interfacePath(name string) string {
 	return "/v1/interfaces/" + strings.ReplaceAll(url.PathEscape(name), ".", "%2E")
+}
+
+// Reannounce tells the network of a membership anew, and returns how it stands.
+// The error is membership.ErrNotFound to errors.Is where there is none of that
+// name, and membership.ErrPutOff where it follows once an interface has its
+// carrier.
+func (c *Client) Reannounce(ctx context.Context, name string) (membership.Status, error) {
+	return call[membership.Status](ctx, c, http.MethodPost, membershipPath(name)+"/reannounce", nil)
 }

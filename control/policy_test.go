@@ -47,6 +47,21 @@ func TestApproveAndDrain(t *testing.T) {
 	}
 }
 
+func TestReannounce(t *testing.T) {
+	m := managerWithEth0()
+	h := serve(t, m, nil)
+	if status, err := h.client.Reannounce(t.Context(), "feed-a"); err != nil || status.Name != "feed-a" {
+		t.Errorf("%+v, %v", status, err)
+	}
+	if _, err := h.client.Reannounce(t.Context(), "x"); !errors.Is(err, membership.ErrNotFound) {
+		t.Errorf("of what is not there: %v", err)
+	}
+	m.slow = 1
+	if _, err := h.client.Reannounce(t.Context(), "feed-a"); !errors.Is(err, membership.ErrPutOff) {
+		t.Errorf("while it has to wait: %v", err)
+	}
+}
+
 // Whoever waits for a drain is not taken for gone when the time for a request
 // to arrive is over.
 func TestDrainMayTakeLongerThanARequest(t *testing.T) {

@@ -26,6 +26,7 @@ const (
 	TypeNoMembership = "tag:ssmd-project.github.io,2026:no-such-membership"
 	TypeNoInterface  = "tag:ssmd-project.github.io,2026:no-such-interface"
 	TypeNotApproved  = "tag:ssmd-project.github.io,2026:not-approved"
+	TypePutOff       = "tag:ssmd-project.github.io,2026:put-off"
 	TypeStopped      = "tag:ssmd-project.github.io,2026:stopped"
 	TypeBusy         = "tag:ssmd-project.github.io,2026:busy"
 	TypeInvalid      = "tag:ssmd-project.github.io,2026:invalid-membership"
@@ -45,6 +46,7 @@ func (p *Problem) Is(target error) bool {
 	return p.Type == TypeNoMembership && target == membership.ErrNotFound ||
 		p.Type == TypeNoInterface && target == membership.ErrNoInterface ||
 		p.Type == TypeNotApproved && target == membership.ErrNotApproved ||
+		p.Type == TypePutOff && target == membership.ErrPutOff ||
 		p.Type == TypeStopped && target == membership.ErrStopped
 }
 
@@ -69,6 +71,8 @@ func problemOf(err error) *Problem {
 		return &Problem{Type: TypeNoInterface, Title: "No such interface", Status: http.StatusNotFound, Detail: err.Error()}
 	case errors.Is(err, membership.ErrNotApproved):
 		return &Problem{Type: TypeNotApproved, Title: "Not approved", Status: http.StatusConflict, Detail: err.Error()}
+	case errors.Is(err, membership.ErrPutOff):
+		return &Problem{Type: TypePutOff, Title: "Put off", Status: http.StatusConflict, Detail: err.Error()}
 	case errors.Is(err, errBadRequest):
 		return blank(http.StatusBadRequest, err.Error())
 	case errors.Is(err, membership.ErrStopped):

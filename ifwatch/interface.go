@@ -33,6 +33,7 @@ type Interface struct {
 	MTU       int       `json:"mtu"`
 	Up        bool      `json:"up"`        // administratively up, IFF_UP
 	Carrier   bool      `json:"carrier"`   // IFF_LOWER_UP
+	Running   bool      `json:"running"`   // operationally up, IFF_RUNNING: the kernel is done with setting it up
 	Multicast bool      `json:"multicast"` // IFF_MULTICAST
 	Addresses []Address `json:"addresses"`
 	Returns   Returns   `json:"returns"`
@@ -145,7 +146,7 @@ func (i Interface) Equal(o Interface) bool {
 		i.MAC == o.MAC && i.PermMAC == o.PermMAC && i.Device == o.Device &&
 		i.Parent == o.Parent && i.Master == o.Master &&
 		i.VLANID == o.VLANID && i.LinkGroup == o.LinkGroup && i.Alias == o.Alias && i.MTU == o.MTU &&
-		i.Up == o.Up && i.Carrier == o.Carrier && i.Multicast == o.Multicast &&
+		i.Up == o.Up && i.Carrier == o.Carrier && i.Running == o.Running && i.Multicast == o.Multicast &&
 		slices.Equal(i.Addresses, o.Addresses) && i.Returns == o.Returns && i.IPv4 == o.IPv4 && i.IPv6 == o.IPv6
 }
 

@@ -83,6 +83,10 @@ func (b *mailbox) removed(healthy Interface, read time.Time) {
 
 func (b *mailbox) empty() bool { return len(b.pending) == 0 && !b.resynced }
 
+// count returns how many changes there are, one where only lost events are to be
+// told of.
+func (b *mailbox) count() int { return max(len(b.pending), 1) }
+
 func (b *mailbox) take() Changes {
 	if b.empty() {
 		return Changes{}

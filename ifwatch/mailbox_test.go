@@ -192,7 +192,10 @@ func TestEager(t *testing.T) {
 	t.Parallel()
 	var w *Watcher
 	takes, called := true, 0
-	w = New(Options{Eager: func() {
+	w = New(Options{Eager: func(pending int) {
+		if pending != 1 {
+			t.Errorf("%d changes pending, want 1", pending)
+		}
 		called++
 		if takes {
 			w.Take()

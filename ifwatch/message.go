@@ -87,6 +87,7 @@ func decodeLink(header nl.IfInfomsg, data []byte) (any, error) {
 		VLANID:    -1,
 		Up:        header.Flags&unix.IFF_UP != 0,
 		Carrier:   header.Flags&unix.IFF_LOWER_UP != 0,
+		Running:   header.Flags&unix.IFF_RUNNING != 0,
 		Multicast: header.Flags&unix.IFF_MULTICAST != 0,
 	}}
 	var bus, device string

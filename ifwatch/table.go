@@ -299,7 +299,7 @@ func remember(was, now Interface, departed []departedAddress) Interface {
 		if now.Parent == "" {
 			healthy.Parent = was.Parent
 		}
-		healthy.Up, healthy.Carrier = was.Up, was.Carrier
+		healthy.Up, healthy.Carrier, healthy.Running = was.Up, was.Carrier, was.Running
 	}
 	return healthy
 }

@@ -19,11 +19,11 @@ type Options struct {
 	ReceiveBuffer int
 
 	// Eager, where it is not nil, is called by the goroutine that reads
-	// from the kernel whenever there is something to Take, before Changed
-	// says so. It may Take; Changed speaks of what it leaves. No events are
-	// read before it returns, so it must not take long. It saves a consumer
-	// the switch to another goroutine.
-	Eager func()
+	// from the kernel when it read something to Take, before Changed says
+	// so; pending is how many changes there are. It may Take; Changed speaks
+	// of what it leaves. No events are read before it returns, so it must
+	// not take long. It saves a consumer the switch to another goroutine.
+	Eager func(pending int)
 
 	// Within runs a function on a thread in the network namespace to watch.
 	// Nil means the one that the caller of Run is in.
@@ -103,12 +103,16 @@ func (w *Watcher) Counters() Counters {
 // tell lets the consumer know where there is something to take.
 func (w *Watcher) tell() {
 	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.options.Eager != nil && w.takeable() {
-		w.mu.Unlock()
-		w.options.Eager()
-		w.mu.Lock()
+	pending := 0
+	if w.takeable() {
+		pending = w.mailbox.count()
 	}
+	w.mu.Unlock()
+	if w.options.Eager != nil && pending > 0 {
+		w.options.Eager(pending)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.notify()
 }
 
@@ -200,7 +204,7 @@ func (w *Watcher) follow(ctx context.Context, s *socket) error {
 	}
 }
 
-// mostTogether bounds how many messages are read before the consumer is told.
+// mostTogether bounds how many times is read before the consumer is told.
 // A change mostly comes in several: as an interface comes up, its address is
 // told before its flags, and nobody should decide anything in between.
 const mostTogether = 64

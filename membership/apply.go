@@ -39,7 +39,10 @@ func (k *keeper) apply(wishes []*wish, now time.Time) {
 	}
 	k.publish(Event{Time: now, Type: EventReloaded, Cause: CauseRequest,
 		Reason: fmt.Sprintf("%d memberships: %d added, %d changed, %d removed", len(wishes), added, changed, removed)})
-	clear(k.remembered) // of what is not in the whole set
+	if len(k.remembered) > 0 { // of what is not in the whole set
+		clear(k.remembered)
+		k.noteMemory()
+	}
 	k.endRequest(now)
 }
 

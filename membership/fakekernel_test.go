@@ -24,6 +24,7 @@ type fakeKernel struct {
 	refuse     error                // every join, while set
 	refuseOnly *Channel             // if set, no other
 	refuseOpen error                // every socket, while set
+	joining    func()               // called before each join, where it is set
 	hidden     bool                 // nothing is there to probe
 	gap        time.Duration        // of every rejoin
 }

@@ -37,6 +37,9 @@ func (s *fakeSocket) life(index int, group netip.Addr) *fakeLife {
 }
 
 func (s *fakeSocket) join(index int, c Channel) error {
+	if s.kernel.joining != nil {
+		s.kernel.joining()
+	}
 	k, life := s.kernel, s.life(index, c.Group)
 	key := fakeEntryKey{index, c.Group}
 	e := s.entries[key]

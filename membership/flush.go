@@ -24,8 +24,8 @@ func (k *keeper) flushPools(now time.Time) {
 		for key, p := range i.pools {
 			k.flushPool(i, key, p, now)
 		}
-		if i.now.Up {
-			i.closeSpares() // of what was not accepted
+		if len(i.spares) > 0 && (i.now.Up || !k.isNear(i)) {
+			i.closeSpares() // of what was not accepted, or is not wanted any more
 		}
 	}
 }
@@ -33,8 +33,8 @@ func (k *keeper) flushPools(now time.Time) {
 // flushPool touches nothing where the life that the pool is for has ended and
 // the watcher is yet to say so: the index may belong to another by now.
 func (k *keeper) flushPool(i *instance, key poolKey, p *pool, now time.Time) {
-	if !p.due(now) || key.family == ifwatch.IPv6 && !i.now.Up {
-		return // a change while it is down makes IPv6 deaf, also for others
+	if !p.due(now) || !i.mayChange(key.family) {
+		return
 	}
 	if k.over(i, key.family) {
 		p.postpone(now)
@@ -58,6 +58,10 @@ func (k *keeper) flushPool(i *instance, key poolKey, p *pool, now time.Time) {
 		}
 	}
 }
+
+// mayChange reports whether anything may be joined or left for a family: while
+// the interface is down a change makes IPv6 deaf, also for others.
+func (i *instance) mayChange(f ifwatch.Family) bool { return f == ifwatch.IPv4 || i.now.Up }
 
 // socketClosed is why a membership whose caller closed its socket has ended.
 const socketClosed = "the caller closed its socket"
@@ -91,8 +95,10 @@ func (k *keeper) tick(now time.Time) {
 func (k *keeper) nextWake() time.Time {
 	next := earlier(k.nextDue(), k.nextEvery())
 	for _, i := range k.instances {
-		for _, p := range i.pools {
-			next = earlier(next, p.retry)
+		for key, p := range i.pools {
+			if i.mayChange(key.family) {
+				next = earlier(next, p.retry)
+			}
 		}
 	}
 	return next

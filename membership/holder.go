@@ -127,6 +127,8 @@ func (o *ownSockets) indexGroups() {
 }
 
 func (o *ownSockets) join(c Channel) (*sourceSet, error) {
+	looked := o.looked
+	o.looked = false
 	first := o.setsOf(c.Group)
 	o.round++
 	for set := first; set != nil; set = set.next {
@@ -158,7 +160,7 @@ func (o *ownSockets) join(c Channel) (*sourceSet, error) {
 		}
 		o.fill(s)
 	}
-	return o.joinOnNew(c, first)
+	return o.joinOnNew(c, first, looked)
 }
 
 // fill notes that a socket takes no further group.
@@ -167,17 +169,17 @@ func (o *ownSockets) fill(s *filledSocket) {
 	o.roomy = deleteLast(o.roomy, s)
 }
 
-// joinOnNew joins on a socket that is opened for it.
-func (o *ownSockets) joinOnNew(c Channel, others *sourceSet) (*sourceSet, error) {
+// joinOnNew joins on a socket that is opened for it. It was just looked at
+// whether the life has ended, or is now.
+func (o *ownSockets) joinOnNew(c Channel, others *sourceSet, looked bool) (*sourceSet, error) {
 	s, err := o.open()
 	if err != nil {
 		return nil, err
 	}
-	if !o.looked && o.ended() {
+	if !looked && o.ended() {
 		o.discard(s)
 		return nil, errEnded
 	}
-	o.looked = false
 	set, err := o.joinGroup(s, c, others)
 	if err != nil {
 		o.discard(s)

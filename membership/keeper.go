@@ -75,6 +75,7 @@ type member struct {
 	rule        *rule
 	attachments []*attachment
 	lost        []ifwatch.Interface // not replaced yet, the latest last
+	resumed     []ifwatch.ID        // of these, those on which it was when an earlier manager ended
 	previous    *ifwatch.Interface  // lost last
 	lostAt      time.Time           // when the last of these was lost
 	ended       string              // why it has ended, empty while it has not
@@ -229,7 +230,7 @@ func (k *keeper) approach(r *rule, i *instance) bool {
 	r.near[i.now.ID] = true
 	for _, f := range r.families {
 		k.probe(i, f)
-		if !i.now.Up && i.pools[poolKey{family: f}] == nil {
+		if !i.now.Up && i.now.Protocol(f).Alive && i.pools[poolKey{family: f}] == nil {
 			k.openSpare(i, f)
 		}
 	}
@@ -239,12 +240,33 @@ func (k *keeper) approach(r *rule, i *instance) bool {
 // openSpare opens the first socket of a pool ahead. A failure is met again,
 // and told of, when the pool needs it.
 func (k *keeper) openSpare(i *instance, f ifwatch.Family) {
-	if i.spares[f] != nil {
+	if i.spares[f] != nil || k.spares() >= mostSpares {
 		return
 	}
 	if spare, err := k.kernel.open(f); err == nil {
 		i.spares[f] = spare
 	}
+}
+
+// mostSpares bounds the descriptors that wait: others may need them more.
+const mostSpares = 8
+
+func (k *keeper) spares() int {
+	n := 0
+	for _, i := range k.instances {
+		n += len(i.spares)
+	}
+	return n
+}
+
+// isNear reports whether any rule's selector does not reject the instance.
+func (k *keeper) isNear(i *instance) bool {
+	for _, r := range k.rules {
+		if r.near[i.now.ID] {
+			return true
+		}
+	}
+	return false
 }
 
 // takeSpare returns the socket that was opened ahead, nil where none was.

@@ -15,7 +15,8 @@ import (
 
 // Options configure a Manager. The zero value works.
 type Options struct {
-	// Watch configures the watching of interfaces.
+	// Watch configures the watching of interfaces. Eager in it is the
+	// manager's own.
 	Watch ifwatch.Options
 
 	// Memory is what an earlier manager remembered. A membership goes on
@@ -66,7 +67,7 @@ func New(o Options) *Manager {
 		within = func(f func() error) error { return f() }
 	}
 	var m *Manager
-	o.Watch.Eager = func() { m.observeEagerly() }
+	o.Watch.Eager = func(changes int) { m.observeEagerly(changes) }
 	m = newManager(newLinux(within), ifwatch.New(o.Watch))
 	m.remember(o.Memory)
 	return m
@@ -155,23 +156,28 @@ func (m *Manager) loop(ctx context.Context) {
 	}
 }
 
-// mostEager bounds the channels, and so the time, for which the goroutine that
-// reads from the kernel is held up: some milliseconds.
-const mostEager = 256
+// These bound for how long the goroutine that reads from the kernel is held up:
+// joins, and verdicts, of one step.
+const (
+	mostEagerJoins    = 256
+	mostEagerVerdicts = 256
+)
 
 // observeEagerly is observe in the goroutine that reads from the kernel, where
 // the owner waits and there is little to do: to wake the owner's goroutine
 // takes as long as all of the work on one channel.
-func (m *Manager) observeEagerly() {
+func (m *Manager) observeEagerly(changes int) {
 	if !m.owner.TryLock() {
 		return
 	}
 	defer m.owner.Unlock()
-	if m.keeper.channels > mostEager {
+	k := m.keeper
+	if k.channels*changes > mostEagerJoins || len(k.members)*(len(k.instances)+changes) > mostEagerVerdicts {
 		return
 	}
+	before := k.nextWake()
 	m.observe()
-	if !m.keeper.nextWake().IsZero() {
+	if next := k.nextWake(); !next.IsZero() && !next.Equal(before) {
 		select {
 		case m.rearm <- struct{}{}:
 		default:
@@ -273,7 +279,7 @@ func (m *Manager) Reannounce(ctx context.Context, name string) error {
 	if err := orNotFound(err, found, name); err != nil || len(putOff) == 0 {
 		return err
 	}
-	return fmt.Errorf("membership %q: %w: %s is down or has no carrier", name, ErrPutOff, putOff[0])
+	return fmt.Errorf("membership %q: %w until reports go out: %s is down, has no carrier, or is not ready yet", name, ErrPutOff, putOff[0])
 }
 
 // Status returns the status of every membership, sorted by name.

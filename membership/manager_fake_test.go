@@ -103,7 +103,7 @@ func (m *managed) own(f func()) {
 // eth1 is an interface at index 1 that is up.
 func eth1(id ifwatch.ID) ifwatch.Interface {
 	return ifwatch.Interface{
-		ID: id, Index: 1, Name: "eth1", VLANID: -1, MTU: 1500, Up: true, Carrier: true, Multicast: true,
+		ID: id, Index: 1, Name: "eth1", VLANID: -1, MTU: 1500, Up: true, Carrier: true, Running: true, Multicast: true,
 		IPv4: ifwatch.Protocol{Alive: true}, IPv6: ifwatch.Protocol{Alive: true},
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ssmd-project/ssmd/ifwatch"
+	"github.com/ssmd-project/ssmd/reattach"
 )
 
 func TestManagerApplyAndStatus(t *testing.T) {
@@ -260,7 +261,7 @@ func (m *managed) sayEagerly(changes ...ifwatch.Change) {
 	m.watcher.mu.Lock()
 	m.watcher.changes.Changes = append(m.watcher.changes.Changes, changes...)
 	m.watcher.mu.Unlock()
-	m.observeEagerly()
+	m.observeEagerly(len(changes))
 }
 
 // Before the manager knows the interfaces, and with many channels, the reading
@@ -281,7 +282,7 @@ func TestManagerEager(t *testing.T) {
 		if n := len(m.kernel.joins); n != 2 {
 			t.Errorf("%d joins when the reading goroutine went on, want 2", n)
 		}
-		m.ok(m.Put(t.Context(), feed("many", "eth2", manyChannels(1, mostEager)...)))
+		m.ok(m.Put(t.Context(), feed("many", "eth2", manyChannels(1, mostEagerJoins)...)))
 		m.sayEagerly(ifwatch.Change{Index: 1, Removed: &is, Read: time.Now()})
 		if left := len(m.watcher.Take().Changes); left != 1 {
 			t.Errorf("%d changes left to the owner, want 1", left)
@@ -291,6 +292,32 @@ func TestManagerEager(t *testing.T) {
 		if m.keeper.channels != 0 {
 			t.Errorf("%d channels counted, want none", m.keeper.channels)
 		}
+	})
+}
+
+// Few channels on many interfaces are many joins.
+func TestManagerEagerBound(t *testing.T) {
+	manage(t, func(t *testing.T, m *managed) {
+		m.begin(1)
+		f := feed("a", "veth*", manyChannels(1, 10)...)
+		f.Rules.Attach = reattach.AttachAll
+		m.ok(m.Put(t.Context(), f))
+		synctest.Wait()
+		var changes []ifwatch.Change
+		m.own(func() {
+			for n := range 64 {
+				i := eth1(ifwatch.ID(100 + n))
+				i.Index, i.Name = 100+n, fmt.Sprint("veth", n)
+				m.kernel.begin(i.Index, i.Name)
+				changes = append(changes, ifwatch.Change{Index: i.Index, Now: &i, Read: time.Now()})
+			}
+		})
+		synctest.Wait()
+		m.sayEagerly(changes...)
+		if n := len(m.kernel.joins); n != 0 {
+			t.Errorf("%d joins in the reading goroutine", n)
+		}
+		m.watcher.Take()
 	})
 }
 

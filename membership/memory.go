@@ -87,7 +87,7 @@ func (k *keeper) lifeOf(i ifwatch.Interface, place string) Life {
 }
 
 // recall gives a new member what is remembered of it. What it was attached to
-// is lost where it is gone; where it lives, nothing happened to it.
+// is lost; but where it lives, to attach there is no reattachment.
 func (k *keeper) recall(m *member) {
 	r, known := k.remembered[m.wish.name]
 	if !known {
@@ -111,10 +111,11 @@ func (k *keeper) recall(m *member) {
 	}
 	for _, l := range r.Attached {
 		i, lives := k.recognise(l, place)
+		m.lost = append(m.lost, i)
 		if lives {
+			m.resumed = append(m.resumed, i.ID)
 			continue
 		}
-		m.lost = append(m.lost, i)
 		m.previous = &i
 	}
 	m.lost = m.lost[max(0, len(m.lost)-longestLost):]
@@ -165,7 +166,7 @@ func (m *Manager) Memory(ctx context.Context) (Memory, error) {
 	var memory Memory
 	err := m.do(ctx, func() { memory = m.keeper.memory() })
 	if err == ErrStopped {
-		return m.lastMemory, nil
+		return Memory{maps.Clone(m.lastMemory.Memberships)}, nil
 	}
 	return memory, err
 }

@@ -152,3 +152,47 @@ func TestLifeIsAt(t *testing.T) {
 		}
 	}
 }
+
+// An interface that lives, but is not accepted for now, is not forgotten.
+func TestMemoryOfALifeThatIsDown(t *testing.T) {
+	down := func(s *story) func() {
+		return func() { s.alter(1, func(i *ifwatch.Interface) { i.Up = false }) }
+	}
+	s := joined(t, sameMAC("a"))
+	s.restart(down(s))
+	s.put(sameMAC("a"))
+	s.remove(1)
+	s.create(1, mac2)
+	s.deliver()
+	if status := s.status(t, "a"); status.State == StateJoined {
+		t.Errorf("joined on a stranger: %+v", status)
+	}
+
+	s = joined(t, sameMAC("a"))
+	s.restart(down(s))
+	s.put(sameMAC("a"))
+	s.restart(func() { s.recreate(1, mac2) })
+	s.put(sameMAC("a"))
+	if status := s.status(t, "a"); status.State == StateJoined {
+		t.Errorf("joined on a stranger after two restarts: %+v", status)
+	}
+}
+
+// Every change of the memory is told of.
+func TestMemoryIsNoted(t *testing.T) {
+	s := joined(t, sameMAC("a"))
+	notes := 0
+	note := func() { notes++ }
+	s.keeper.noteMemory = note
+	s.alter(1, func(i *ifwatch.Interface) { i.MAC = mac2 })
+	s.deliver()
+	if notes == 0 {
+		t.Error("not told of another MAC address")
+	}
+	s.restart(s.nothing)
+	s.keeper.noteMemory, notes = note, 0
+	s.apply()
+	if notes == 0 {
+		t.Error("not told of what was forgotten")
+	}
+}

@@ -40,12 +40,12 @@ func (r Reannounce) Normalize() Reannounce {
 	if r.On == nil {
 		r.On = Triggers()
 	}
-	r.On = slices.Compact(slices.Sorted(slices.Values(r.On)))
+	r.On = append([]Trigger{}, slices.Compact(slices.Sorted(slices.Values(r.On)))...)
 	return r
 }
 
-// shortestEvery keeps reports from becoming a flood.
-const shortestEvery = time.Second
+// ShortestEvery keeps reports from becoming a flood.
+const ShortestEvery = time.Second
 
 func (r Reannounce) validate() error {
 	for _, t := range r.On {
@@ -53,13 +53,15 @@ func (r Reannounce) validate() error {
 			return fmt.Errorf("reannounce: unknown trigger %q, want carrier, notify_peers or address", string(t))
 		}
 	}
-	if r.Every != 0 && r.Every < shortestEvery {
-		return fmt.Errorf("reannounce: every %s, want at least %s, or 0 for never", r.Every, shortestEvery)
+	if r.Every != 0 && r.Every < ShortestEvery {
+		return fmt.Errorf("reannounce: every %s, want at least %s, or 0 for never", r.Every, ShortestEvery)
 	}
 	return nil
 }
 
-func (r Reannounce) equal(o Reannounce) bool {
+// Equal reports whether two say the same.
+func (r Reannounce) Equal(o Reannounce) bool {
+	r, o = r.Normalize(), o.Normalize()
 	return r.Every == o.Every && slices.Equal(r.On, o.On)
 }
 
@@ -126,9 +128,11 @@ func (k *keeper) askAnnounce(a *attachment, f ifwatch.Family, cause Cause) {
 	k.announcing[a] = struct{}{}
 }
 
-// canReport reports whether a report would go out. While an interface is down a
-// join makes IPv6 deaf.
-func canReport(i ifwatch.Interface) bool { return i.Up && i.Carrier }
+// canReport reports whether a report of a family would go out. Before an
+// interface is running the kernel would tell IPv6's network of a leave.
+func canReport(f ifwatch.Family, i ifwatch.Interface) bool {
+	return i.Up && i.Carrier && (i.Running || f == ifwatch.IPv4)
+}
 
 // announceAsked hands the pools what is to be announced now.
 func (k *keeper) announceAsked() {
@@ -137,11 +141,8 @@ func (k *keeper) announceAsked() {
 			delete(k.announcing, a)
 			continue
 		}
-		if !canReport(a.instance.now) {
-			continue
-		}
 		for f := range a.announce {
-			if p := a.pools[f]; p != nil {
+			if p := a.pools[f]; p != nil && canReport(f, a.instance.now) {
 				p.announce(a.member.wish.byFamily[f])
 			}
 		}
@@ -153,27 +154,28 @@ func (a *attachment) alive() bool { return slices.Contains(a.member.attachments,
 // reportAnnounced tells of what the pools announced.
 func (k *keeper) reportAnnounced(now time.Time) {
 	for a := range k.announcing {
-		if !a.alive() || !canReport(a.instance.now) {
+		if !a.alive() {
 			continue
 		}
 		var cause Cause
-		late, pending := 0, false
+		late := 0
 		for f, c := range a.announce {
-			if p := a.pools[f]; p != nil {
-				cause = c
-				late += p.late
-				pending = pending || len(p.announcing) > 0
+			p := a.pools[f]
+			switch {
+			case p == nil: // joined later, and announced thereby
+			case canReport(f, a.instance.now) && len(p.announcing) == 0:
+				cause, late = c, late+p.late
+			default:
+				continue
 			}
+			delete(a.announce, f)
 		}
-		if pending {
-			continue
+		if len(a.announce) == 0 {
+			delete(k.announcing, a)
 		}
-		delete(k.announcing, a)
-		a.announce = nil
-		if cause == "" {
-			continue
+		if cause != "" {
+			k.announced(a, cause, late, now)
 		}
-		k.announced(a, cause, late, now)
 	}
 }
 
@@ -196,9 +198,9 @@ func (k *keeper) reannounce(m *member, now time.Time) (putOff []ifwatch.Interfac
 	for _, a := range m.attachments {
 		for f := range a.pools {
 			k.askAnnounce(a, f, CauseRequest)
-		}
-		if !canReport(a.instance.now) {
-			putOff = append(putOff, a.instance.now)
+			if !canReport(f, a.instance.now) {
+				putOff = append(putOff, a.instance.now)
+			}
 		}
 	}
 	k.endRequest(now)

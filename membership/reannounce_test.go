@@ -170,6 +170,27 @@ func TestStoryReannounceByRequestAndTime(t *testing.T) {
 	s.sound()
 }
 
+// What waits for the interface to be up waits asleep.
+func TestStoryRefusedAndDownSleeps(t *testing.T) {
+	s := newStory(t)
+	s.create(1, mac1)
+	s.deliver()
+	s.kernel.refuse = unix.EINVAL
+	s.put(feed("a", "eth1", six))
+	s.alter(1, func(i *ifwatch.Interface) { i.Up = false })
+	s.deliver()
+	if next := s.keeper.nextWake(); !next.IsZero() {
+		t.Errorf("wakes at %v", next)
+	}
+	s.kernel.refuse = nil
+	s.alter(1, func(i *ifwatch.Interface) { i.Up = true })
+	s.deliver()
+	s.later(time.Minute)
+	if !s.hears(1, six) {
+		t.Error("not joined once it is up")
+	}
+}
+
 // While an interface is down IPv6 is neither joined nor left on it: both make
 // every IPv6 membership on it deaf. IPv4 is.
 func TestStoryNoChangeOfIPv6WhileDown(t *testing.T) {

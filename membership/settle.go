@@ -60,7 +60,7 @@ func (k *keeper) settleOne(m *member, now time.Time) {
 // to be like another's.
 func (m *member) history() (history, bool) {
 	var h history
-	if len(m.attachments) > 1 || len(m.lost) > 1 || len(m.reattached) > 0 || len(m.approved) > 0 || m.ended != "" {
+	if len(m.attachments) > 1 || len(m.lost) > 1 || len(m.reattached) > 0 || len(m.approved) > 0 || len(m.resumed) > 0 || m.ended != "" {
 		return h, false
 	}
 	for _, a := range m.attachments {
@@ -96,6 +96,9 @@ func (k *keeper) decideAmong(m *member, ids []ifwatch.ID, now time.Time) decisio
 		c := reattach.Candidate{Interface: k.instances[id].now, Attached: m.attachedTo(id) != nil}
 		if !c.Attached {
 			v := m.rule.rules.Judge(m.rule.families, m.lost, c.Interface)
+			if slices.Contains(m.resumed, id) {
+				v.Replaces = 0 // it was there all the time
+			}
 			c.Verdict = m.rule.rules.Hold(v, id, k.circumstances(m, id, reattached, now))
 			if m.rule.rules.Attach == reattach.AttachAll && c.Verdict.Result() == reattach.Accept && c.Verdict.Replaces != 0 {
 				reattached = append(reattached, now) // each takes one of what the limit allows
@@ -136,6 +139,9 @@ func (k *keeper) carryOut(m *member, d decision, now time.Time) {
 			a.verdict = c.Verdict
 			k.touch(m)
 		}
+		if !a.seen.Equal(c.Interface) {
+			k.noteMemory() // it is the instance as it is to be compared with
+		}
 		a.seen = c.Interface
 		k.wishReady(a)
 	}
@@ -167,13 +173,13 @@ func (k *keeper) attach(m *member, c reattach.Candidate, now time.Time) *attachm
 	if c.Verdict.Replaces != 0 {
 		m.reattached = m.rule.rules.Limit.Recent(append(m.reattached, now))
 	}
-	for n, l := range m.lost {
+	m.lost = slices.DeleteFunc(slices.Clone(m.lost), func(l ifwatch.Interface) bool {
 		if l.ID == c.Verdict.Replaces {
 			a.replaces = l
-			m.lost = slices.Delete(slices.Clone(m.lost), n, n+1)
-			break
 		}
-	}
+		return l.ID == c.Verdict.Replaces || l.ID == i.now.ID
+	})
+	m.resumed = slices.DeleteFunc(m.resumed, func(id ifwatch.ID) bool { return id == i.now.ID })
 	if m.rule.rules.Attach == reattach.AttachOne {
 		m.lost = nil
 	}

@@ -218,7 +218,7 @@ func TestStorySpareSocket(t *testing.T) {
 		"accepted": {func(s *story) { s.alter(1, func(i *ifwatch.Interface) { i.Up = true }) }, 1},
 		"rejected": {func(s *story) { s.alter(1, func(i *ifwatch.Interface) { i.Up, i.Name = true, "other" }) }, 0},
 		"removed":  {func(s *story) { s.remove(1) }, 0},
-		"renamed":  {func(s *story) { s.rename(1, "eth2") }, 1},
+		"renamed":  {func(s *story) { s.rename(1, "eth2") }, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newStory(t)
@@ -237,5 +237,45 @@ func TestStorySpareSocket(t *testing.T) {
 			}
 			s.sound()
 		})
+	}
+}
+
+// Sockets that wait take no descriptors from those that are needed, and none
+// waits for what nobody wants.
+func TestStorySpareSocketsAreFew(t *testing.T) {
+	s := newStory(t)
+	for n := range 3 * mostSpares {
+		s.create(n+1, mac1)
+		s.alter(n+1, func(i *ifwatch.Interface) { i.Up = false })
+	}
+	s.deliver()
+	s.put(feed("a", "eth*", one))
+	if n := len(s.kernel.open_); n != mostSpares {
+		t.Errorf("%d sockets open, want %d", n, mostSpares)
+	}
+	s.keeper.delete("a", s.now)
+	if n := len(s.kernel.open_); n != 0 {
+		t.Errorf("%d sockets open without a membership", n)
+	}
+}
+
+// The life may end between two joins: each new socket is preceded by a look.
+func TestStoryEachNewSocketIsPrecededByALook(t *testing.T) {
+	s := newStory(t)
+	s.kernel.maxSources, s.kernel.maxGroups = 20, 1
+	s.create(1, mac1)
+	s.deliver()
+	many, other := manyChannels(10, 1), manyChannels(1, 2)[1]
+	s.put(feed("a", "eth1", many[0]))
+	joins := 0
+	s.kernel.joining = func() {
+		if joins++; joins == 2 {
+			s.kernel.end(1)
+			s.kernel.begin(1, "eth1")
+		}
+	}
+	s.put(feed("a", "eth1", append(many[:5:5], other)...))
+	if s.hears(1, other) {
+		t.Error("a new socket was joined in the next life")
 	}
 }

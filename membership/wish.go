@@ -77,7 +77,7 @@ func (w *wish) aliveOn(i ifwatch.Interface) bool {
 
 // equal reports whether a wish asks for the same as another.
 func (w *wish) equal(o *wish) bool {
-	return w.name == o.name && w.socket == o.socket && w.ruleKey == o.ruleKey && w.reannounce.equal(o.reannounce) && slices.Equal(w.channels, o.channels)
+	return w.name == o.name && w.socket == o.socket && w.ruleKey == o.ruleKey && w.reannounce.Equal(o.reannounce) && slices.Equal(w.channels, o.channels)
 }
 
 // without returns the channels that others lacks. Both are sorted.

@@ -47,7 +47,7 @@ func (w *world) create(index int, mac string) {
 	w.kernel.begin(index, ethernet(index))
 	w.truth[index] = ifwatch.Interface{
 		Index: index, Name: ethernet(index), Kind: "veth", MAC: mac, VLANID: -1, MTU: 1500,
-		Up: true, Carrier: true, Multicast: true,
+		Up: true, Carrier: true, Running: true, Multicast: true,
 		IPv4: ifwatch.Protocol{Alive: true}, IPv6: ifwatch.Protocol{Alive: true},
 	}
 	w.event(index)

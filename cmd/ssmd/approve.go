@@ -1,9 +1,6 @@
 package main
 
 import (
-	"fmt"
-	"io"
-
 	"github.com/spf13/cobra"
 
 	"github.com/ssmd-project/ssmd/ifwatch"
@@ -29,13 +26,7 @@ func newApproveCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return output(c, func(w io.Writer) error {
-				if asJSON {
-					return printJSON(w, status)
-				}
-				_, err := fmt.Fprintf(w, "%s: %s: %s\n", printable(status.Name), status.State, printable(status.Reason))
-				return err
-			})
+			return printChanged(c, status, asJSON)
 		},
 	})
 	c.Flags().Uint64Var(&instance, "instance", 0, "the `ID` of the instance (default: the only one that awaits approval)")

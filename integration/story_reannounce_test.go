@@ -1,0 +1,168 @@
+package integration
+
+import (
+	"fmt"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/vishvananda/netlink"
+
+	"github.com/ssmd-project/ssmd/internal/testnet"
+	"github.com/ssmd-project/ssmd/membership"
+)
+
+// announcedAfter does something that makes the network forget, and wants the
+// channel announced for this cause, and never left.
+func (s *stage) announcedAfter(cause membership.Cause, do func()) {
+	s.t.Helper()
+	s.unpruned(func() {
+		from := len(s.capture.Reports())
+		s.undisturbed(func() {
+			do()
+			s.events.wait(s.t, membership.EventReannounced, cause)
+		})
+		s.reports(from, testnet.AllowNewSources)
+	})
+	s.wantUsers(1)
+}
+
+// otherReporter gives eth0 another address from which reports go out. Of IPv6
+// that is the link-local one, and the kernel itself tells of the first.
+func (s *stage) otherReporter() {
+	s.t.Helper()
+	if s.name == "v4" {
+		ok(s.t, s.Near.Set("eth0", testnet.NoAddresses, testnet.Address("10.1.0.3/24")))
+		return
+	}
+	link, err := s.Near.Netlink.LinkByName("eth0")
+	ok(s.t, err)
+	ok(s.t, s.Near.Set("eth0", testnet.Address("fe80::76/64")))
+	s.caughtUp()
+	before, err := s.Near.Netlink.AddrList(link, netlink.FAMILY_V6)
+	ok(s.t, err)
+	ok(s.t, s.Near.Set("eth0", testnet.Address("fe80::77/64")))
+	for _, a := range before {
+		if a.IP.IsLinkLocalUnicast() {
+			ok(s.t, s.Near.Netlink.AddrDel(link, &a))
+		}
+	}
+}
+
+func TestStoryReannounced(t *testing.T) {
+	bothFamilies(t, func(t *testing.T, f family) {
+		for cause, do := range map[membership.Cause]func(*stage){
+			membership.CauseCarrier: func(s *stage) {
+				ok(s.t, s.Far.Set("far0", testnet.Down))
+				ok(s.t, s.Far.Set("far0", testnet.Up))
+			},
+			membership.CauseUp: func(s *stage) {
+				ok(s.t, s.Near.Set("eth0", testnet.Down))
+				ok(s.t, s.Near.Set("eth0", testnet.Up))
+			},
+			membership.CauseAddress: func(s *stage) {
+				s.otherReporter()
+			},
+			membership.CauseRequest: func(s *stage) {
+				eventually(s.t, func() error { return s.manager.Reannounce(s.ctx, "feed") }) // once it is running
+			},
+			membership.CauseEvery: func(*stage) {},
+		} {
+			t.Run(string(cause), func(t *testing.T) {
+				t.Parallel()
+				feed := f.feed()
+				if cause == membership.CauseEvery {
+					feed.Reannounce.Every = membership.ShortestEvery
+				}
+				s := joinedStage(t, f, feed)
+				s.announcedAfter(cause, func() { do(s) })
+			})
+		}
+	})
+}
+
+// Who wants no announcement gets none.
+func TestStoryNotReannounced(t *testing.T) {
+	bothFamilies(t, func(t *testing.T, f family) {
+		feed := f.feed()
+		feed.Reannounce.On = []membership.Trigger{}
+		s := joinedStage(t, f, feed)
+		s.quietly(func() {
+			s.undisturbed(func() {
+				ok(t, s.Far.Set("far0", testnet.Down))
+				ok(t, s.Far.Set("far0", testnet.Up))
+			})
+		})
+		if n := s.status("feed").Counters.Reannounces; n != 0 {
+			t.Errorf("announced %d times", n)
+		}
+	})
+}
+
+// Another process leaves, or joins, another group while the interface is down:
+// afterwards IPv6 would be deaf on it.
+func TestStoryHearsAgainAfterUp(t *testing.T) {
+	bothFamilies(t, func(t *testing.T, f family) {
+		for name, change := range map[string]func(*stage, process){
+			"leave": func(_ *stage, neighbour process) { neighbour.end() },
+			"join":  func(s *stage, _ process) { ok(s.t, s.socket().join(s.index(), s.spare(2))) },
+		} {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				s := joinedStage(t, f, f.feed())
+				receiver, clock := s.fed(), s.clock()
+				neighbour := newProcess(t, s.Near, s.index(), f.spare(1))
+				s.hears(receiver)
+				for range 3 {
+					ok(t, s.Near.SetSysctl("net/ipv6/conf/eth0/mldv2_unsolicited_report_interval", "10")) // ms
+					ok(t, s.Near.Set("eth0", testnet.Down))
+					change(s, neighbour)
+					ok(t, clock.WaitNew(s.ctx, reportsGo))
+					ok(t, s.Near.Set("eth0", testnet.Up))
+					s.events.wait(t, membership.EventReannounced, membership.CauseUp)
+					s.hears(receiver)
+					change = func(s *stage, _ process) { ok(t, s.socket().join(s.index(), s.spare(3))) }
+				}
+				s.wantUsers(1)
+			})
+		}
+	})
+}
+
+// Hundreds of announcements under a stream of a thousand datagrams a second:
+// never is the channel left. The kernel drops what arrives between the leave
+// and the join, some 6 us: every announcement may cost a datagram once in a
+// hundred times, and a stalled machine makes it more.
+func TestStoryReannouncedHundreds(t *testing.T) {
+	bothFamilies(t, func(t *testing.T, f family) {
+		const times, mostLost = 300, 30
+		s := joinedStage(t, f, f.feed())
+		to := netip.AddrPortFrom(f.channel.group, port+1)
+		background(t, testnet.NewSender(s.Far, testnet.SenderConfig{To: []netip.AddrPort{to}, Every: time.Millisecond}).Run)
+		receiver := newReceiver(t, s.Near, testnet.ReceiverConfig{Listen: to})
+		ok(t, receiver.WaitNew(s.ctx, 100))
+		lost := receiver.Stats().Lost
+		s.unpruned(func() {
+			s.undisturbed(func() {
+				for range times {
+					ok(t, s.manager.Reannounce(s.ctx, "feed"))
+					ok(t, receiver.WaitNew(s.ctx, 3))
+				}
+			})
+		})
+		if n := s.status("feed").Counters.Reannounces; n != times {
+			t.Errorf("announced %d times, want %d", n, times)
+		}
+		lost = receiver.Stats().Lost - lost
+		t.Logf("%d datagrams lost", lost)
+		for _, e := range s.events.all(membership.EventReannounced) {
+			if e.Reason != "eth0 (instance "+fmt.Sprint(e.Instance)+"): announced anew" {
+				t.Logf("heard of %+v", e)
+			}
+		}
+		if lost > mostLost {
+			t.Errorf("%d datagrams lost in %d announcements", lost, times)
+		}
+		s.wantUsers(1)
+	})
+}
