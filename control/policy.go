@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"time"
 
 	"github.com/ssmd-project/ssmd/ifwatch"
 	"github.com/ssmd-project/ssmd/membership"
@@ -25,7 +24,7 @@ const longestApproval = 4 << 10
 // handlePolicy adds what decides about a membership besides its file.
 func (s *Server) handlePolicy(mux *http.ServeMux) {
 	m := s.options.Manager
-	mux.Handle("POST /v1/memberships/{name}/approve", s.command(func(ctx context.Context, r *http.Request) (any, error) {
+	mux.Handle("POST /v1/memberships/{name}/approve", s.answer(func(ctx context.Context, r *http.Request) (any, error) {
 		approval, err := readApproval(r.Body)
 		if err != nil {
 			return nil, err
@@ -36,46 +35,31 @@ func (s *Server) handlePolicy(mux *http.ServeMux) {
 		}
 		return m.StatusOf(ctx, name)
 	}))
-	mux.Handle("POST /v1/memberships/{name}/reannounce", s.command(func(ctx context.Context, r *http.Request) (any, error) {
+	mux.Handle("POST /v1/memberships/{name}/reannounce", s.answer(func(ctx context.Context, r *http.Request) (any, error) {
 		name := r.PathValue("name")
 		if err := m.Reannounce(ctx, name); err != nil {
 			return nil, err
 		}
 		return m.StatusOf(ctx, name)
 	}))
-	mux.Handle("POST /v1/interfaces/{interface}/drain", s.command(func(ctx context.Context, r *http.Request) (any, error) {
+	mux.Handle("POST /v1/interfaces/{interface}/drain", s.answer(func(ctx context.Context, r *http.Request) (any, error) {
 		name := r.PathValue("interface")
 		return Drained{Interface: name, Drained: true}, m.Drain(ctx, "", name)
 	}))
-	mux.Handle("POST /v1/interfaces/{interface}/undrain", s.command(func(ctx context.Context, r *http.Request) (any, error) {
+	mux.Handle("POST /v1/interfaces/{interface}/undrain", s.answer(func(ctx context.Context, r *http.Request) (any, error) {
 		name := r.PathValue("interface")
 		return Drained{Interface: name}, m.Undrain(ctx, "", name)
 	}))
 }
 
-// command is answer for what may take longer than a request may take to
-// arrive: whoever waits for the answer sends nothing more, and would be taken
-// for gone.
-func (s *Server) command(do func(context.Context, *http.Request) (any, error)) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, err := io.ReadAll(io.LimitReader(r.Body, longestApproval+1))
-		if err == nil {
-			err = http.NewResponseController(w).SetReadDeadline(time.Time{})
-		}
-		if err != nil {
-			writeProblem(w, problemOf(fmt.Errorf("%w: %w", errBadRequest, err)))
-			return
-		}
-		r.Body = io.NopCloser(bytes.NewReader(body))
-		s.answer(do).ServeHTTP(w, r)
-	})
-}
-
 func readApproval(body io.Reader) (Approval, error) {
 	var a Approval
-	text, err := io.ReadAll(body)
-	if err != nil || len(text) == 0 {
-		return a, err
+	text, err := io.ReadAll(io.LimitReader(body, longestApproval+1))
+	switch {
+	case err != nil:
+		return a, fmt.Errorf("%w: %w", errBadRequest, err)
+	case len(text) == 0:
+		return a, nil
 	}
 	if len(text) > longestApproval {
 		return a, fmt.Errorf(`%w: it is long, want {"instance": 7} or nothing`, errBadRequest)
