@@ -48,6 +48,9 @@ func Compare(old, new Config) Difference {
 			d.Settings = append(d.Settings, s.path())
 		}
 	}
+	if old.Audit != new.Audit {
+		d.Settings = append(d.Settings, "audit")
+	}
 	return d
 }
 

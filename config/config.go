@@ -3,6 +3,7 @@ package config
 import (
 	"io/fs"
 	"log/slog"
+	"time"
 
 	"github.com/ssmd-project/ssmd/internal/socketpath"
 	"github.com/ssmd-project/ssmd/membership"
@@ -16,6 +17,7 @@ const (
 	defaultFormat = "text"
 	defaultMode   = fs.FileMode(0o660)
 
+	defaultAudit    = 30 * time.Second
 	defaultStateDir = "/var/lib/ssmd"
 )
 
@@ -30,6 +32,10 @@ type Config struct {
 	// Log and Control, and StateDir, are the daemon's own settings.
 	Log     Log
 	Control Control
+
+	// Audit is the time between comparisons with the kernel's groups; zero:
+	// only where something hints at a loss.
+	Audit time.Duration
 
 	// StateDir is where the daemon keeps what must survive a restart. Empty:
 	// nothing does.
@@ -58,6 +64,7 @@ func defaults() Config {
 	return Config{
 		Log:      Log{Level: defaultLevel, Format: defaultFormat},
 		Control:  Control{Socket: DefaultSocket, Mode: defaultMode},
+		Audit:    defaultAudit,
 		StateDir: defaultStateDir,
 	}
 }

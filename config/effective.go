@@ -15,6 +15,7 @@ type (
 		Log         effectiveLog          `yaml:"log"`
 		Control     effectiveControl      `yaml:"control"`
 		StateDir    string                `yaml:"state_dir"`
+		Audit       string                `yaml:"audit"`
 		Memberships []effectiveMembership `yaml:"memberships"`
 	}
 	effectiveLog struct {
@@ -88,6 +89,7 @@ func (c Config) YAML() ([]byte, error) {
 			Socket: texts["control.socket"], Mode: texts["control.mode"], Group: texts["control.group"],
 		},
 		StateDir:    texts["state_dir"],
+		Audit:       c.Audit.String(),
 		Memberships: make([]effectiveMembership, len(c.Memberships)),
 	}
 	for i, m := range c.Memberships {

@@ -32,6 +32,7 @@ control:
     mode: "0660"
     group: ""
 state_dir: /var/lib/ssmd
+audit: 30s
 memberships:
     - name: "1"
       channels:
@@ -88,6 +89,7 @@ func drawConfig(t *rapid.T) Config {
 		StateDir: rapid.SampledFrom([]string{"", "/state", "/a b: #c"}).Draw(t, "state"),
 	}
 	word := rapid.StringOfN(rapid.RuneFrom([]rune(`ab1: #'"-{}&*!|>%@,~ é[]`)), 1, 8, -1)
+	c.Audit = rapid.SampledFrom([]time.Duration{0, time.Second, 90 * time.Second}).Draw(t, "audit")
 	c.Control.Group = word.Draw(t, "group")
 	names := rapid.SliceOfNDistinct(rapid.StringMatching(`[a-zA-Z0-9_-][a-zA-Z0-9._-]{0,3}`), 0, 4, rapid.ID[string]).Draw(t, "names")
 	for _, name := range names {

@@ -91,7 +91,7 @@ func TestLoadOverlays(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := Config{File: path, Log: Log{Level: slog.LevelDebug, Format: "text"}, Control: Control{Socket: "x", Mode: 0o600, Group: "ssm"}, StateDir: "/v"}
+	want := Config{File: path, Log: Log{Level: slog.LevelDebug, Format: "text"}, Control: Control{Socket: "x", Mode: 0o600, Group: "ssm"}, StateDir: "/v", Audit: defaultAudit}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
@@ -199,7 +199,7 @@ func TestLoadWithoutFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := Config{Log: Log{Format: "json"}, Control: Control{Socket: DefaultSocket, Mode: 0o660}}
+	want := Config{Log: Log{Format: "json"}, Control: Control{Socket: DefaultSocket, Mode: 0o660}, Audit: defaultAudit}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}

@@ -42,8 +42,8 @@ func isNull(n *yaml.Node) bool {
 
 func (r *reader) top(root *yaml.Node, c *Config) {
 	var at *place
-	k := keys{known: []string{"log", "control", "state_dir", "defaults", "memberships"}}.
-		later("http", "audit", "pace", "include")
+	k := keys{known: []string{"log", "control", "state_dir", "audit", "defaults", "memberships"}}.
+		later("http", "pace", "include")
 	f, ok := r.mapping(root, at, k, `a mapping, as "memberships:"`)
 	if !ok {
 		return
@@ -54,6 +54,9 @@ func (r *reader) top(root *yaml.Node, c *Config) {
 		}
 	}
 	r.settings("", f, at, c)
+	if a, ok := f["audit"]; ok && !isNull(a.value) {
+		r.audit(a.value, at.at("audit"), c)
+	}
 	var base wish
 	if d, ok := f["defaults"]; ok && !isNull(d.value) {
 		base = r.defaults(d.value, at.at("defaults"))

@@ -67,6 +67,7 @@ func TestParse(t *testing.T) {
 		Control: Control{Socket: DefaultSocket, Mode: 0o660},
 
 		StateDir: "/var/lib/ssmd",
+		Audit:    defaultAudit,
 		Memberships: []membership.Membership{{
 			Name: "feed-a",
 			Channels: channels("10.1.0.1@232.1.1.1",
@@ -221,7 +222,7 @@ func TestParseSettings(t *testing.T) {
 			t.Errorf("mode %s: %v", mode, err)
 			continue
 		}
-		want := Config{File: "f", Log: Log{Level: slog.LevelDebug, Format: "json"}, Control: Control{Socket: "a.sock", Mode: 0o660, Group: "ssm"}, StateDir: "/state"}
+		want := Config{File: "f", Log: Log{Level: slog.LevelDebug, Format: "json"}, Control: Control{Socket: "a.sock", Mode: 0o660, Group: "ssm"}, StateDir: "/state", Audit: defaultAudit}
 		if diff := cmp.Diff(want, c, exact); diff != "" {
 			t.Errorf("mode %s: -want +got:\n%s", mode, diff)
 		}

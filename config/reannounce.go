@@ -2,6 +2,7 @@ package config
 
 import (
 	"slices"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 
@@ -50,4 +51,18 @@ func (r *reader) reannounce(n *yaml.Node, at *place, inherited membership.Reanno
 		}
 	}
 	return result.Normalize()
+}
+
+// shortestAudit keeps audits from becoming all that the daemon does.
+const shortestAudit = time.Second
+
+func (r *reader) audit(n *yaml.Node, at *place, c *Config) {
+	every, ok := r.duration(n, at)
+	switch {
+	case !ok:
+	case every > 0 && every < shortestAudit:
+		r.fail(deref(n), at, "%s, want at least %s, or 0 for only where something hints at a loss", every, shortestAudit)
+	default:
+		c.Audit = every
+	}
 }

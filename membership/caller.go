@@ -64,7 +64,7 @@ func (c *callerSocket) join(channel Channel) (*sourceSet, error) {
 	if c.ended() {
 		return nil, errEnded
 	}
-	if stale, found := c.lot.takeEntry(place{c.index, c.family}, c.socket.cookie(), channel.Group); found && !c.free(stale) {
+	if stale, found := c.lot.takeEntry(place{c.index, c.family}, c.socket.cookie(), channel.Group); found && !c.freeStale(stale) {
 		return nil, errStaleEntry
 	}
 	if err := c.socket.join(c.index, channel); err != nil {
@@ -94,6 +94,18 @@ func (c *callerSocket) rejoin(channel Channel, _ *sourceSet) (time.Duration, err
 
 func (c *callerSocket) warmUp() { c.kernel.warmUp(c.family) }
 
+func (c *callerSocket) free(_ *sourceSet, channels []Channel) bool {
+	group := channels[0].Group
+	ballast := newOwnSockets(c.kernel, c.family, c.index, c.lot, func() bool { return false })
+	freed := joinAll(ballast, channels)
+	if freed {
+		_ = c.socket.leaveGroup(c.index, group)
+		c.joined = slices.DeleteFunc(c.joined, func(j Channel) bool { return j.Group == group })
+	}
+	ballast.abandon() // never to leave in this life of the index
+	return freed
+}
+
 func (c *callerSocket) release() {
 	for len(c.joined) > 0 {
 		_ = c.leave(c.joined[len(c.joined)-1], nil) // the socket may be closed by now
@@ -106,16 +118,16 @@ func (c *callerSocket) release() {
 func (c *callerSocket) abandon() {
 	groups, channels := c.byGroup()
 	for _, group := range groups {
-		c.free(staleEntry{c.socket.cookie(), group, channels[group]})
+		c.freeStale(staleEntry{c.socket.cookie(), group, channels[group]})
 	}
 	c.joined = nil
 }
 
-// free frees an entry of a dead life, and reports whether it could. Where the
+// freeStale frees an entry of a dead life, and reports whether it could. Where the
 // index is occupied again, ballast joins its channels there first: leaving then
 // takes the ballast's membership and nobody else's. Without the ballast, rather
 // a stale entry than a theft.
-func (c *callerSocket) free(stale staleEntry) bool {
+func (c *callerSocket) freeStale(stale staleEntry) bool {
 	leave := func() { _ = c.socket.leaveGroup(c.index, stale.group) } // refused where the caller left it
 	ballast := newOwnSockets(c.kernel, c.family, c.index, c.lot, func() bool { return false })
 	freed := !c.socket.occupied(c.index) || joinAll(ballast, stale.channels)

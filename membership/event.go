@@ -19,6 +19,7 @@ const (
 	EventResynced    EventType = "resynced"    // events of interfaces were lost and the interfaces compared anew
 	EventReloaded    EventType = "reloaded"    // a new set of memberships was applied
 	EventReannounced EventType = "reannounced" // the network was told of a membership anew
+	EventRepaired    EventType = "repaired"    // what the kernel had lost was joined again
 	EventMissed      EventType = "missed"      // this reader was too slow: Missed events were dropped before this one
 )
 
@@ -39,6 +40,7 @@ const (
 	CauseNotifyPeers Cause = "notify_peers" // the kernel said that its peers are to be told
 	CauseAddress     Cause = "address"      // reports go out from another address
 	CauseEvery       Cause = "every"        // its time had come
+	CauseAudit       Cause = "audit"        // a comparison with the groups that the kernel lists
 	CauseSocket      Cause = "socket"       // the caller's socket is closed or of no use
 	CauseDrain       Cause = "drain"        // the instance was drained
 	CauseTime        Cause = "time"         // time has passed: settle, within or limit

@@ -26,6 +26,7 @@ type fakeKernel struct {
 	refuseOpen error                // every socket, while set
 	joining    func()               // called before each join, where it is set
 	hidden     bool                 // nothing is there to probe
+	queriers   map[int]string       // old ones
 	gap        time.Duration        // of every rejoin
 }
 
@@ -191,3 +192,19 @@ func (k *fakeKernel) life(index int, f ifwatch.Family) *fakeLife {
 func (k *fakeKernel) place() string { return "here" }
 
 func (k *fakeKernel) warmUp(ifwatch.Family) {}
+
+// rob is what another process does that closes a stale socket of a former life
+// which had the group: a user goes, with its sources.
+func (l *fakeLife) rob(c Channel) { l.drop(c.Group, []netip.Addr{c.Source}, true) }
+
+func (k *fakeKernel) groups(f ifwatch.Family) (ifwatch.Groups, error) {
+	groups := ifwatch.Groups{Users: make(map[ifwatch.GroupKey]int), OldQueriers: k.queriers}
+	for index, i := range k.ifaces {
+		if life := i.lives[f]; life != nil {
+			for group, g := range life.groups {
+				groups.Users[ifwatch.GroupKey{Index: index, Group: group}] = g.users
+			}
+		}
+	}
+	return groups, nil
+}

@@ -16,6 +16,7 @@ func (k *keeper) flush(now time.Time) {
 		k.flushPools(now)
 	}
 	k.reportAnnounced(now)
+	k.auditDue(now)
 	k.report(now)
 }
 
@@ -93,7 +94,7 @@ func (k *keeper) tick(now time.Time) {
 
 // nextWake returns when something will be due next, zero for never.
 func (k *keeper) nextWake() time.Time {
-	next := earlier(k.nextDue(), k.nextEvery())
+	next := earlier(k.nextAudit, earlier(k.nextDue(), k.nextEvery()))
 	for _, i := range k.instances {
 		for key, p := range i.pools {
 			if i.mayChange(key.family) {
@@ -102,6 +103,13 @@ func (k *keeper) nextWake() time.Time {
 		}
 	}
 	return next
+}
+
+// touchAll has every member on an instance reported on.
+func (k *keeper) touchAll(i *instance) {
+	for a := range i.attachments {
+		k.touch(a.member)
+	}
 }
 
 func (k *keeper) touch(m *member) {

@@ -23,6 +23,10 @@ type holder interface {
 	rejoin(Channel, *sourceSet) (time.Duration, error)
 	// warmUp makes the next rejoin quick.
 	warmUp()
+	// free gets rid of what the socket believes to have of a group that the
+	// kernel has lost, with these channels, so that it can be joined again.
+	// It takes no membership from anyone, and reports whether it could.
+	free(set *sourceSet, channels []Channel) bool
 	// expect says how many channels will be joined next, on an instance that
 	// was just seen to live.
 	expect(int)
@@ -269,9 +273,13 @@ func (o *ownSockets) left(set *sourceSet) {
 	set.sources--
 	set.socket.sources--
 	set.full = false
-	if set.sources > 0 {
-		return
+	if set.sources == 0 {
+		o.emptied(set)
 	}
+}
+
+// emptied notes that a set has no source left.
+func (o *ownSockets) emptied(set *sourceSet) {
 	o.remove(set)
 	set.socket.groups--
 	switch s := set.socket; {
@@ -281,6 +289,21 @@ func (o *ownSockets) left(set *sourceSet) {
 		s.full = false
 		o.roomy = append(o.roomy, s)
 	}
+}
+
+// free puts ballast in the place of what is lost: others may be members of the
+// group, and leaving takes a user, whoever brought it.
+func (o *ownSockets) free(set *sourceSet, channels []Channel) bool {
+	ballast := newOwnSockets(o.kernel, o.family, o.index, o.lot, func() bool { return false })
+	freed := joinAll(ballast, channels)
+	if freed {
+		_ = set.socket.leaveGroup(o.index, set.group) // it may have been lost on the socket too
+		set.socket.sources -= set.sources
+		set.sources = 0
+		o.emptied(set)
+	}
+	ballast.abandon() // never to leave in this life of the index
+	return freed
 }
 
 // remove takes an empty set from those of its group.

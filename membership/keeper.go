@@ -33,6 +33,11 @@ type keeper struct {
 	periodic   map[*member]struct{}     // members to be announced every so often
 	everyDue   time.Time                // when the next of these is, zero: to be found out
 
+	auditEvery time.Duration // zero: only where something hints at a loss
+	nextAudit  time.Time
+	lastAudit  time.Time
+	suspicious bool // something hints at a loss
+
 	affected map[*rule]struct{} // to be judged before the end of the step
 	touched  []*member          // to be reported on at the end of the step
 	cause    Cause              // what the step is about
@@ -47,6 +52,7 @@ type instance struct {
 	attachments map[*attachment]struct{}
 	probes      map[ifwatch.Family]lifeProbe     // where some rule is near
 	spares      map[ifwatch.Family]holdingSocket // opened ahead while it is down
+	querier     string                           // the version of IGMP that is spoken there, if older than 3
 
 	drained bool      // to be left alone until it is gone or undrained
 	leaving bool      // a drain left channels in this step
@@ -138,6 +144,7 @@ func newKeeper(k kernel, expire func(ifwatch.ID), publish func(Event)) *keeper {
 // observe takes changes of interfaces.
 func (k *keeper) observe(changes ifwatch.Changes, now time.Time) {
 	if changes.Resynced {
+		k.suspicious = true // a dump cannot show all that happened
 		k.publish(Event{Time: now, Type: EventResynced, Cause: CauseKernel, Reason: "events of interfaces were lost; all interfaces compared anew"})
 	}
 	k.cause, k.began = CauseAppeared, now
@@ -210,6 +217,9 @@ func (k *keeper) instanceChanged(iface ifwatch.Interface, read, now time.Time) {
 		k.renewProbes(i)
 	}
 	k.notice(i, was)
+	if was.Multicast != iface.Multicast {
+		k.touchAll(i)
+	}
 	for _, r := range k.rules {
 		if r.near[iface.ID] || r.attached[iface.ID] > 0 {
 			k.affected[r] = struct{}{}

@@ -25,6 +25,8 @@ type kernel interface {
 	// limits names the kernel's limits, with their values, that may be behind
 	// a refusal; empty where none is.
 	limits(err error, f ifwatch.Family) string
+	// groups lists the groups of a family.
+	groups(ifwatch.Family) (ifwatch.Groups, error)
 	// warmUp makes the next rejoin quick.
 	warmUp(ifwatch.Family)
 	// place names the namespace, different for each that ever was on any

@@ -1,6 +1,7 @@
 package membership
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,6 +19,11 @@ type Options struct {
 	// Watch configures the watching of interfaces. Eager in it is the
 	// manager's own.
 	Watch ifwatch.Options
+
+	// Audit is the time between comparisons of what is joined with the
+	// groups that the kernel lists; what it has lost is joined again. Zero
+	// means 30 s. Less than zero means only where something hints at a loss.
+	Audit time.Duration
 
 	// Memory is what an earlier manager remembered. A membership goes on
 	// from there when it is added.
@@ -43,6 +49,8 @@ type Manager struct {
 	stopped  chan struct{}
 	hub      *hub
 	began    atomic.Bool
+	hints    func(ctx context.Context, lost func()) error // of groups that the kernel lost; nil for none
+	hinted   chan struct{}
 
 	owner  sync.Mutex // of the keeper; from New on it is held for loop
 	keeper *keeper
@@ -69,6 +77,8 @@ func New(o Options) *Manager {
 	var m *Manager
 	o.Watch.Eager = func(changes int) { m.observeEagerly(changes) }
 	m = newManager(newLinux(within), ifwatch.New(o.Watch))
+	m.hints = func(ctx context.Context, lost func()) error { return ifwatch.WatchLosses(ctx, o.Watch, lost) }
+	m.keeper.auditEvery = max(0, cmp.Or(o.Audit, defaultAudit))
 	m.remember(o.Memory)
 	return m
 }
@@ -79,6 +89,7 @@ func newManager(k kernel, w watcher) *Manager {
 		watcher:  w,
 		requests: make(chan func()),
 		stopped:  make(chan struct{}),
+		hinted:   make(chan struct{}, 1),
 		hub:      h,
 		keeper:   newKeeper(k, w.Expire, h.publish),
 		rearm:    make(chan struct{}, 1),
@@ -106,6 +117,9 @@ func (m *Manager) Run(ctx context.Context) error {
 	defer close(m.stopped)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return m.watcher.Run(ctx) })
+	if m.hints != nil {
+		group.Go(func() error { return m.hints(ctx, m.hint) })
+	}
 	group.Go(func() error {
 		m.loop(ctx)
 		return nil
@@ -143,6 +157,8 @@ func (m *Manager) loop(ctx context.Context) {
 				m.observePending() // nothing is joined by what is known no longer
 				m.keeper.tick(time.Now())
 			}
+		case <-m.hinted:
+			step = func() { m.keeper.suspect(time.Now()) }
 		case <-m.rearm:
 			step = func() {}
 		}
@@ -153,6 +169,14 @@ func (m *Manager) loop(ctx context.Context) {
 			return
 		}
 		step()
+	}
+}
+
+// hint has the groups compared soon.
+func (m *Manager) hint() {
+	select {
+	case m.hinted <- struct{}{}:
+	default:
 	}
 }
 

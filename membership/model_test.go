@@ -139,6 +139,22 @@ func (w *model) foreign(t *rapid.T) {
 	}
 }
 
+// steal takes a whole group, of which no other process is a member, from the
+// manager's sockets. Where another is, a theft cannot always be seen.
+func (w *model) steal(t *rapid.T) {
+	c := rapid.SampledFrom(modelChannels).Draw(t, "channel")
+	life := w.kernel.life(w.index(t), c.Family())
+	if life == nil {
+		return
+	}
+	for other := range life.foreign {
+		if other.Group == c.Group {
+			return
+		}
+	}
+	delete(life.groups, c.Group)
+}
+
 func (w *model) wishes() map[string]func(*rapid.T) {
 	return map[string]func(*rapid.T){
 		"put": func(t *rapid.T) {
@@ -156,6 +172,12 @@ func (w *model) wishes() map[string]func(*rapid.T) {
 		},
 		"refuse or not": func(t *rapid.T) {
 			w.kernel.refuse = rapid.SampledFrom([]error{nil, unix.ENOMEM, unix.EPERM}).Draw(t, "error")
+		},
+		"theft": func(t *rapid.T) { w.steal(t) },
+		"reannounce": func(t *rapid.T) {
+			if m := w.keeper.members[rapid.SampledFrom(modelNames).Draw(t, "name")]; m != nil {
+				w.keeper.reannounce(m, w.now)
+			}
 		},
 		"retry":        func(*rapid.T) { w.later(time.Second) },
 		"a bit later":  func(*rapid.T) { w.later(300 * time.Millisecond) },
@@ -207,6 +229,7 @@ func TestKeeperAgainstModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := &model{newWorld(), make(map[*fakeSocket]bool), newTiming()}
 		w.after = w.observeTiming
+		w.keeper.auditEvery = time.Minute
 		actions := w.interfaces()
 		for name, action := range w.wishes() {
 			actions[name] = action

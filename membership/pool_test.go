@@ -32,6 +32,13 @@ func (h *fakeHolder) rejoin(c Channel, _ *sourceSet) (time.Duration, error) {
 	return 0, h.refuse[c]
 }
 
+func (h *fakeHolder) free(_ *sourceSet, channels []Channel) bool {
+	for _, c := range channels {
+		_ = h.leave(c, nil)
+	}
+	return true
+}
+
 func (h *fakeHolder) warmUp() { h.did = append(h.did, "warm up") }
 
 func (h *fakeHolder) expect(int) {}

@@ -109,8 +109,10 @@ func (k *keeper) stateOf(m *member) (State, string) {
 		joined, refused, first, err := a.count()
 		i := a.instance.now
 		switch {
+		case joined == len(m.wish.channels) && !i.Multicast:
+			degraded = append(degraded, i.String()+": its MULTICAST flag is off: the kernel takes every join, and the interface may receive nothing")
 		case joined == len(m.wish.channels):
-			complete = append(complete, i.String()+" "+a.verdict.Reason())
+			complete = append(complete, i.String()+" "+a.verdict.Reason()+a.remark())
 		case refused > 0:
 			degraded = append(degraded, fmt.Sprintf("%s: %d of %d channels not joined: %s: %s",
 				i, len(m.wish.channels)-joined, len(m.wish.channels), first, k.explainErrno(err, first.Family())))
@@ -122,6 +124,15 @@ func (k *keeper) stateOf(m *member) (State, string) {
 		return StateDegraded, joinReasons(degraded)
 	}
 	return StateJoined, joinReasons(complete)
+}
+
+// remark says what is not as it should be though everything is joined.
+func (a *attachment) remark() string {
+	querier := a.instance.querier
+	if querier == "" || a.pools[ifwatch.IPv4] == nil {
+		return ""
+	}
+	return "; a querier of IGMP" + strings.ToLower(querier) + " was heard: reports name no source, and the network may send every one"
 }
 
 // unready says why the channels of a family are not even tried.

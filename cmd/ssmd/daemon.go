@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -13,6 +14,9 @@ import (
 	"github.com/ssmd-project/ssmd/control"
 	"github.com/ssmd-project/ssmd/membership"
 )
+
+// onlyHints is what the manager takes for the file's zero.
+const onlyHints time.Duration = -1
 
 // daemon is what the parts are wired into.
 type daemon struct {
@@ -27,7 +31,7 @@ type daemon struct {
 // manager ends first: readers of events hear of every leave.
 func (d daemon) run(ctx context.Context) error {
 	defer d.listener.Close() // Serve closed it, unless it did not begin
-	manager := membership.New(membership.Options{Memory: d.state.load()})
+	manager := membership.New(membership.Options{Memory: d.state.load(), Audit: cmp.Or(d.config.Audit, onlyHints)})
 	editor := newEditor(manager, d.state, d.config)
 	server := control.NewServer(control.ServerOptions{
 		Manager:   manager,

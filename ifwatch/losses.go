@@ -1,0 +1,124 @@
+package ifwatch
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"os"
+	"syscall"
+
+	"golang.org/x/net/bpf"
+	"golang.org/x/sys/unix"
+)
+
+// The groups of rtnetlink that tell of multicast groups, and the message that
+// tells of one that an interface has left. Kernels before 6.14 send none.
+const (
+	groupIPv4Multicast = 37 // RTNLGRP_IPV4_MCADDR
+	groupIPv6Multicast = 38 // RTNLGRP_IPV6_MCADDR
+	delMulticast       = unix.RTM_DELMULTICAST
+)
+
+// WatchLosses calls lost whenever an interface may have left a multicast group
+// on which no socket was left, until ctx is cancelled. Several such events may
+// make one call. It returns nil, also where the kernel tells of none.
+func WatchLosses(ctx context.Context, o Options, lost func()) error {
+	file, err := openLosses(o)
+	if err != nil {
+		return nil // hints only: whoever compares regularly finds out later
+	}
+	defer file.Close()
+	defer context.AfterFunc(ctx, func() { _ = file.Close() })()
+	conn, err := file.SyscallConn()
+	if err != nil {
+		return nil
+	}
+	for ctx.Err() == nil {
+		if err := waitForMessages(conn); err != nil {
+			return nil
+		}
+		lost()
+	}
+	return nil
+}
+
+// waitForMessages waits for one at least and takes all. An overrun is one too.
+func waitForMessages(conn syscall.RawConn) error {
+	buffer := make([]byte, 4096)
+	found := false
+	var readErr error
+	err := conn.Read(func(fd uintptr) bool {
+		for {
+			_, _, readErr = unix.Recvfrom(int(fd), buffer, unix.MSG_DONTWAIT|unix.MSG_TRUNC)
+			switch {
+			case readErr == nil, errors.Is(readErr, unix.ENOBUFS):
+				found = true
+			case errors.Is(readErr, unix.EINTR):
+			case errors.Is(readErr, unix.EAGAIN):
+				readErr = nil
+				return found
+			default:
+				return true
+			}
+		}
+	})
+	return errors.Join(err, readErr)
+}
+
+func openLosses(o Options) (*os.File, error) {
+	within := o.Within
+	if within == nil {
+		within = func(f func() error) error { return f() }
+	}
+	fd := -1
+	err := within(func() (err error) {
+		fd, err = unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.NETLINK_ROUTE)
+		return err
+	})
+	if err == nil {
+		err = subscribeToLosses(fd)
+	}
+	if err != nil {
+		if fd >= 0 {
+			_ = unix.Close(fd)
+		}
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), "rtnetlink"), nil
+}
+
+// subscribeToLosses lets only RTM_DELMULTICAST through: whoever joins much
+// wakes nobody.
+func subscribeToLosses(fd int) error {
+	filter, err := lossFilter()
+	if err != nil {
+		return err
+	}
+	return errors.Join(
+		unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, filter),
+		unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}),
+		unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_ADD_MEMBERSHIP, groupIPv4Multicast),
+		unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_ADD_MEMBERSHIP, groupIPv6Multicast),
+	)
+}
+
+// lossFilter looks at nlmsg_type, which is in the machine's byte order, while
+// filters load in the network's.
+func lossFilter() (*unix.SockFprog, error) {
+	var kind [2]byte
+	binary.NativeEndian.PutUint16(kind[:], delMulticast)
+	raw, err := bpf.Assemble([]bpf.Instruction{
+		bpf.LoadAbsolute{Off: 4, Size: 2},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: uint32(binary.BigEndian.Uint16(kind[:])), SkipFalse: 1},
+		bpf.RetConstant{Val: 1 << 16},
+		bpf.RetConstant{Val: 0},
+	})
+	if err != nil {
+		return nil, err
+	}
+	program := make([]unix.SockFilter, len(raw))
+	for i, r := range raw {
+		program[i] = unix.SockFilter{Code: r.Op, Jt: r.Jt, Jf: r.Jf, K: r.K}
+	}
+	return &unix.SockFprog{Len: uint16(len(program)), Filter: &program[0]}, nil
+}

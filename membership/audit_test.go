@@ -1,0 +1,105 @@
+package membership
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/ssmd-project/ssmd/ifwatch"
+)
+
+// joinedWorld has eth1 with a joined feed of these channels, and nothing told.
+func joinedWorld(channels ...Channel) *world {
+	w := newWorld()
+	w.keeper.auditEvery = time.Minute
+	w.create(1, mac1)
+	w.put(feed("a", "eth1", channels...))
+	w.deliver()
+	w.heard()
+	w.kernelDid()
+	return w
+}
+
+func (w *world) wantHeard(t *testing.T, want ...string) {
+	t.Helper()
+	if diff := cmp.Diff(want, w.heard()); diff != "" {
+		t.Errorf("events (-want +got):\n%s", diff)
+	}
+}
+
+func TestAuditRepairsATheft(t *testing.T) {
+	w := joinedWorld(one, two)
+	w.kernel.life(1, ifwatch.IPv4).rob(one)
+	w.later(59 * time.Second)
+	w.wantHeard(t)
+	w.later(time.Second)
+	w.wantHeard(t, "repaired a eth1 audit")
+	if !w.hears(1, one) || w.status(t, "a").Counters.Repairs != 1 {
+		t.Errorf("not repaired: %+v", w.status(t, "a"))
+	}
+	w.kernelDid()
+	w.later(time.Hour)
+	if did := w.kernelDid(); did != "0 joins, 0 leaves" {
+		t.Errorf("an audit without a theft made %s", did)
+	}
+}
+
+// Another process is a member of the same group: what it has is not taken.
+func TestRepairIsNoTheft(t *testing.T) {
+	w := joinedWorld(manyChannels(3, 1)...) // on two sockets
+	life := w.kernel.life(1, ifwatch.IPv4)
+	c := manyChannels(3, 1)[2]
+	life.rob(c)
+	life.foreignJoin(Channel{one.Source, c.Group})
+	life.rob(c)
+	w.later(time.Minute)
+	if err := w.robbed(); err != nil {
+		t.Error(err)
+	}
+	for _, c := range manyChannels(3, 1) {
+		if !w.hears(1, c) {
+			t.Errorf("%s is not heard", c)
+		}
+	}
+}
+
+func TestLostEventsLeadToAnAudit(t *testing.T) {
+	w := joinedWorld(one)
+	w.keeper.auditEvery = 0
+	w.keeper.nextAudit = time.Time{}
+	w.kernel.life(1, ifwatch.IPv4).rob(one)
+	w.resync()
+	w.wantHeard(t, "resynced kernel", "repaired a eth1 audit")
+	if next := w.keeper.nextWake(); !next.IsZero() {
+		t.Errorf("wakes at %s", next)
+	}
+}
+
+func TestMulticastOffIsDegraded(t *testing.T) {
+	w := joinedWorld(one)
+	w.alter(1, func(i *ifwatch.Interface) { i.Multicast = false })
+	w.deliver()
+	if s := w.status(t, "a"); s.State != StateDegraded {
+		t.Errorf("%+v", s)
+	}
+	w.alter(1, func(i *ifwatch.Interface) { i.Multicast = true })
+	w.deliver()
+	if s := w.status(t, "a"); s.State != StateJoined {
+		t.Errorf("%+v", s)
+	}
+}
+
+func TestOldQuerierIsTold(t *testing.T) {
+	w := joinedWorld(one)
+	w.kernel.queriers = map[int]string{1: "V2"}
+	w.later(time.Minute)
+	if s := w.status(t, "a"); s.State != StateJoined || s.Reason != "eth1 (instance 1) matches name=eth1; a querier of IGMPv2 was heard: reports name no source, and the network may send every one" {
+		t.Errorf("%+v", s)
+	}
+	w.kernel.queriers = nil
+	w.later(time.Minute)
+	if s := w.status(t, "a"); s.Reason != "eth1 (instance 1) matches name=eth1" {
+		t.Errorf("%+v", s)
+	}
+}
