@@ -13,37 +13,64 @@ import (
 // apply makes wishes the whole set. What is wished for as before is not
 // touched: its counts in the pools stay as they are, and only what differs in
 // the sum is joined or left.
-func (k *keeper) apply(wishes []*wish, now time.Time) {
+func (k *keeper) apply(wishes []*wish, now time.Time) { k.applyAfter(wishes, applied{}, now) }
+
+// applied counts what became of memberships.
+type applied struct{ wished, added, changed, removed int }
+
+func (a *applied) add(b applied) {
+	a.wished += b.wished
+	a.added += b.added
+	a.changed += b.changed
+	a.removed += b.removed
+}
+
+// applyAfter is apply, and tells of it together with what was applied elsewhere.
+func (k *keeper) applyAfter(wishes []*wish, elsewhere applied, now time.Time) {
+	sum := k.exchange(wishes, now)
+	sum.add(elsewhere)
+	k.publish(Event{Time: now, Type: EventReloaded, Cause: CauseRequest,
+		Reason: fmt.Sprintf("%d memberships: %d added, %d changed, %d removed", sum.wished, sum.added, sum.changed, sum.removed)})
+	k.endRequest(now)
+}
+
+// applyQuietly is apply where another tells of it.
+func (k *keeper) applyQuietly(wishes []*wish, now time.Time) applied {
+	sum := k.exchange(wishes, now)
+	k.endRequest(now)
+	return sum
+}
+
+// exchange does on paper what apply does.
+func (k *keeper) exchange(wishes []*wish, now time.Time) applied {
+	sum := applied{wished: len(wishes)}
 	wanted := make(map[string]*wish, len(wishes))
 	for _, w := range wishes {
 		wanted[w.name] = w
 	}
 	k.beginRequest(now)
-	var added, changed, removed int
 	for _, name := range slices.Sorted(maps.Keys(k.members)) {
 		if wanted[name] == nil {
 			k.remove(k.members[name], now)
 			k.noteMemory()
-			removed++
+			sum.removed++
 		}
 	}
 	for _, w := range wishes {
 		switch m := k.members[w.name]; {
 		case m == nil:
 			k.add(w, now)
-			added++
+			sum.added++
 		case !m.wish.equal(w):
 			k.change(m, w, now)
-			changed++
+			sum.changed++
 		}
 	}
-	k.publish(Event{Time: now, Type: EventReloaded, Cause: CauseRequest,
-		Reason: fmt.Sprintf("%d memberships: %d added, %d changed, %d removed", len(wishes), added, changed, removed)})
 	if len(k.remembered) > 0 { // of what is not in the whole set
 		clear(k.remembered)
 		k.noteMemory()
 	}
-	k.endRequest(now)
+	return sum
 }
 
 func (k *keeper) put(w *wish, now time.Time) {

@@ -34,18 +34,19 @@ const reportTime = 1100 * time.Millisecond
 // was joined. Where ctx ends before, the interface is drained and the error
 // says that the reports may not be out.
 //
-// netns is the namespace of the interface; empty, the manager's own, is the
-// only one so far. The error wraps ErrNoInterface where there is no interface
+// netns is the namespace of the interface, as memberships name it; empty for the
+// manager's own. The error wraps ErrNoInterface where there is no interface
 // of that name.
 func (m *Manager) Drain(ctx context.Context, netns, interfaceName string) error {
-	if err := checkNetns(netns); err != nil {
+	e, err := m.engineNamed(netns, interfaceName)
+	if err != nil {
 		return err
 	}
 	var quiet time.Time
 	var drainErr error
-	err := m.do(ctx, func() {
+	err = e.do(ctx, func() {
 		var i *instance
-		if i, drainErr = m.keeper.drain(interfaceName, time.Now()); drainErr == nil {
+		if i, drainErr = e.keeper.drain(interfaceName, time.Now()); drainErr == nil {
 			quiet = i.quietFrom(time.Now())
 		}
 	})
@@ -76,19 +77,24 @@ func (m *Manager) waitUntil(ctx context.Context, t time.Time, otherwise string) 
 // Undrain ends what Drain began: the interface is judged as any other. It is no
 // error where it was not drained. For netns and the error see Drain.
 func (m *Manager) Undrain(ctx context.Context, netns, interfaceName string) error {
-	if err := checkNetns(netns); err != nil {
+	e, err := m.engineNamed(netns, interfaceName)
+	if err != nil {
 		return err
 	}
 	var undrainErr error
-	err := m.do(ctx, func() { undrainErr = m.keeper.undrain(interfaceName, time.Now()) })
+	err = e.do(ctx, func() { undrainErr = e.keeper.undrain(interfaceName, time.Now()) })
 	return cmp.Or(err, undrainErr)
 }
 
-func checkNetns(netns string) error {
-	if netns != "" {
-		return fmt.Errorf("namespace %q: not supported yet, want none: the manager's own", netns)
+// engineNamed returns the engine of a namespace in which there are memberships.
+func (m *Manager) engineNamed(netns, interfaceName string) (*engine, error) {
+	if netns == "" {
+		return m.engine, nil
 	}
-	return nil
+	if e := m.others()[ifwatch.NamespacePath(netns)]; e != nil {
+		return e, nil
+	}
+	return nil, fmt.Errorf("interface %q: %w: no membership is in the network namespace %q", interfaceName, ErrNoInterface, netns)
 }
 
 // Approve lets an instance take the place of a lost one in a membership of the
@@ -99,7 +105,8 @@ func checkNetns(netns string) error {
 // or several do. To approve again what is approved changes nothing.
 func (m *Manager) Approve(ctx context.Context, name string, id ifwatch.ID) error {
 	var approveErr error
-	err := m.do(ctx, func() { approveErr = m.keeper.approve(name, id, time.Now()) })
+	e := m.home(name)
+	err := e.do(ctx, func() { approveErr = e.keeper.approve(name, id, time.Now()) })
 	return cmp.Or(err, approveErr)
 }
 

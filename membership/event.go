@@ -31,6 +31,7 @@ const (
 	CauseAppeared    Cause = "appeared"     // an interface instance appeared or changed
 	CauseRemoval     Cause = "removal"      // the interface instance is gone
 	CauseProtocol    Cause = "protocol"     // the protocol died on the instance
+	CauseNamespace   Cause = "namespace"    // the network namespace is gone
 	CauseMismatch    Cause = "mismatch"     // the instance no longer matches, with on_change leave
 	CauseRequest     Cause = "request"      // the wish was added, changed or removed
 	CauseShutdown    Cause = "shutdown"     // the manager ends
@@ -53,6 +54,7 @@ type Event struct {
 	Membership string     `json:"membership,omitempty"`
 	Interface  string     `json:"interface,omitempty"`
 	Instance   ifwatch.ID `json:"instance,omitempty"`
+	Netns      string     `json:"netns,omitempty"` // empty: the manager's own
 	State      State      `json:"state,omitempty"` // of EventState: the new one
 	Cause      Cause      `json:"cause,omitempty"`
 	Reason     string     `json:"reason,omitempty"`

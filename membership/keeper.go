@@ -16,6 +16,8 @@ import (
 type keeper struct {
 	kernel  kernel
 	place   string // the kernel's, asked for once
+	netns   string // the namespace in what is told; empty: the manager's own
+	absent  string // why there is no namespace, empty where there is one
 	expire  func(ifwatch.ID)
 	publish func(Event)
 
@@ -317,4 +319,49 @@ func (k *keeper) protocolDied(i *instance, f ifwatch.Family, now time.Time) {
 			k.detached(a, a.seen, CauseProtocol, f.String()+" died on "+i.now.String(), now)
 		}
 	}
+}
+
+// vanish ends everything on all instances: their namespace lost its name. What
+// would keep it alive is closed, whoever lives there yet.
+func (k *keeper) vanish(reason string, now time.Time) {
+	k.cause, k.began = CauseNamespace, now
+	for _, i := range k.instances {
+		for key, p := range i.pools {
+			k.bury(i, key.family, p)
+		}
+		i.closeProbes()
+		i.closeSpares()
+	}
+	k.parking.closeAll()
+	for id, i := range k.instances {
+		delete(k.instances, id)
+		for r := range k.affectedBy(id) {
+			delete(r.near, id)
+		}
+		for a := range i.attachments {
+			k.detached(a, a.seen, CauseNamespace, reason, now)
+		}
+	}
+	k.setAbsent(reason, now)
+}
+
+// affectedBy returns the rules that an instance concerns.
+func (k *keeper) affectedBy(id ifwatch.ID) map[*rule]struct{} {
+	rules := make(map[*rule]struct{})
+	for _, r := range k.rules {
+		if r.near[id] || r.attached[id] > 0 {
+			rules[r] = struct{}{}
+		}
+	}
+	return rules
+}
+
+// setAbsent says why there is nothing to join on.
+func (k *keeper) setAbsent(reason string, now time.Time) {
+	k.absent = reason
+	for _, r := range k.rules {
+		k.settle(r, now)
+	}
+	clear(k.affected)
+	k.flush(now)
 }

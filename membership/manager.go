@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -44,20 +46,24 @@ var ErrPutOff = errors.New("put off")
 // that change or ask something wait until Run has seen the interfaces, and
 // return ErrStopped once it has returned, or ctx's error.
 type Manager struct {
-	watcher  watcher
-	requests chan func()
-	stopped  chan struct{}
-	hub      *hub
-	began    atomic.Bool
-	hints    func(ctx context.Context, lost func()) error // of groups that the kernel lost; nil for none
-	hinted   chan struct{}
-
-	owner  sync.Mutex // of the keeper; from New on it is held for loop
-	keeper *keeper
-	rearm  chan struct{} // says that a step outside of loop left something to do later
+	*engine // of the namespace that Run is called in
+	options Options
+	hub     *hub
+	began   atomic.Bool
+	hints   func(ctx context.Context, lost func()) error // of groups that the kernel lost; nil for none
 
 	memoryChanged chan struct{}
-	lastMemory    Memory // read once stopped is closed
+
+	changing   sync.Mutex // held over a whole change of what is wished for
+	group      *errgroup.Group
+	running    context.Context // of group
+	ended      bool
+	namespaces *ifwatch.NamespaceWatch // nil while there is no other engine
+	unwatch    context.CancelFunc
+
+	mu      sync.Mutex         // of the maps; never held while anything is waited for
+	engines map[string]*engine // of other namespaces, by their files
+	homes   map[string]*engine // of memberships, by name
 }
 
 // watcher is what the manager needs of an ifwatch.Watcher.
@@ -77,27 +83,26 @@ func New(o Options) *Manager {
 	var m *Manager
 	o.Watch.Eager = func(changes int) { m.observeEagerly(changes) }
 	m = newManager(newLinux(within), ifwatch.New(o.Watch))
+	m.options = o
 	m.hints = func(ctx context.Context, lost func()) error { return ifwatch.WatchLosses(ctx, o.Watch, lost) }
-	m.keeper.auditEvery = max(0, cmp.Or(o.Audit, defaultAudit))
+	m.keeper.auditEvery = o.auditEvery()
 	m.remember(o.Memory)
 	return m
 }
 
+func (o Options) auditEvery() time.Duration { return max(0, cmp.Or(o.Audit, defaultAudit)) }
+
 func newManager(k kernel, w watcher) *Manager {
 	h := newHub()
 	m := &Manager{
-		watcher:  w,
-		requests: make(chan func()),
-		stopped:  make(chan struct{}),
-		hinted:   make(chan struct{}, 1),
-		hub:      h,
-		keeper:   newKeeper(k, w.Expire, h.publish),
-		rearm:    make(chan struct{}, 1),
-
+		engine:        newEngine(newKeeper(k, w.Expire, h.publish)),
+		hub:           h,
 		memoryChanged: make(chan struct{}, 1),
+		engines:       make(map[string]*engine),
+		homes:         make(map[string]*engine),
 	}
+	m.session = &session{watcher: w}
 	m.keeper.noteMemory = m.noteMemory
-	m.owner.Lock()
 	return m
 }
 
@@ -114,177 +119,20 @@ func (m *Manager) Run(ctx context.Context) error {
 		return errors.New("manager: Run called twice")
 	}
 	defer m.hub.end()
-	defer close(m.stopped)
-	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return m.watcher.Run(ctx) })
+	m.group, m.running = errgroup.WithContext(ctx)
+	own := m.session.watcher
+	m.group.Go(func() error { return own.Run(m.running) })
 	if m.hints != nil {
-		group.Go(func() error { return m.hints(ctx, m.hint) })
+		m.group.Go(func() error { return m.hints(m.running, m.hint) })
 	}
-	group.Go(func() error {
-		m.loop(ctx)
+	m.group.Go(func() error {
+		m.loop(m.running)
+		m.changing.Lock() // so that no engine begins once this has ended
+		defer m.changing.Unlock()
+		m.ended = true
 		return nil
 	})
-	return group.Wait()
-}
-
-// loop owns the keeper but while it waits. It serves nobody before the
-// interfaces are known.
-func (m *Manager) loop(ctx context.Context) {
-	select {
-	case <-ctx.Done():
-		return
-	case <-m.watcher.Changed():
-		m.keeper.observe(m.watcher.Take(), time.Now())
-	}
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	for {
-		m.arm(timer)
-		m.owner.Unlock()
-		var step func()
-		select {
-		case <-ctx.Done():
-			step = nil
-		case <-m.watcher.Changed():
-			step = m.observe
-		case request := <-m.requests:
-			step = func() {
-				m.observePending()
-				request()
-			}
-		case <-timer.C:
-			step = func() {
-				m.observePending() // nothing is joined by what is known no longer
-				m.keeper.tick(time.Now())
-			}
-		case <-m.hinted:
-			step = func() { m.keeper.suspect(time.Now()) }
-		case <-m.rearm:
-			step = func() {}
-		}
-		m.owner.Lock()
-		if step == nil {
-			m.lastMemory = m.keeper.memory()
-			m.keeper.shutdown(time.Now())
-			return
-		}
-		step()
-	}
-}
-
-// hint has the groups compared soon.
-func (m *Manager) hint() {
-	select {
-	case m.hinted <- struct{}{}:
-	default:
-	}
-}
-
-// These bound for how long the goroutine that reads from the kernel is held up:
-// joins, and verdicts, of one step.
-const (
-	mostEagerJoins    = 256
-	mostEagerVerdicts = 256
-)
-
-// observeEagerly is observe in the goroutine that reads from the kernel, where
-// the owner waits and there is little to do: to wake the owner's goroutine
-// takes as long as all of the work on one channel.
-func (m *Manager) observeEagerly(changes int) {
-	if !m.owner.TryLock() {
-		return
-	}
-	defer m.owner.Unlock()
-	k := m.keeper
-	if k.channels*changes > mostEagerJoins || len(k.members)*(len(k.instances)+changes) > mostEagerVerdicts {
-		return
-	}
-	before := k.nextWake()
-	m.observe()
-	if next := k.nextWake(); !next.IsZero() && !next.Equal(before) {
-		select {
-		case m.rearm <- struct{}{}:
-		default:
-		}
-	}
-}
-
-// arm sets the timer for what is due next; without any such thing, nothing
-// wakes.
-func (m *Manager) arm(timer *time.Timer) {
-	timer.Stop()
-	if next := m.keeper.nextWake(); !next.IsZero() {
-		timer.Reset(time.Until(next))
-	}
-}
-
-// observe takes what changed. After lost events the lives of the instances
-// that are in use are checked first, since a dump cannot show that one ended
-// and another has its index.
-func (m *Manager) observe() {
-	changes := m.watcher.Take()
-	for resynced := changes.Resynced; resynced; {
-		m.keeper.checkLives(time.Now())
-		expired := m.watcher.Take()
-		changes.Changes = append(changes.Changes, expired.Changes...)
-		resynced = expired.Resynced // lost again meanwhile
-	}
-	m.keeper.observe(changes, time.Now())
-}
-
-// observePending lets a request see the interfaces as they are by now.
-func (m *Manager) observePending() {
-	select {
-	case <-m.watcher.Changed():
-		m.observe()
-	default:
-	}
-}
-
-// do has the owner run a function.
-func (m *Manager) do(ctx context.Context, f func()) error {
-	done := make(chan struct{})
-	request := func() {
-		defer close(done)
-		f()
-	}
-	select {
-	case m.requests <- request:
-	case <-m.stopped:
-		return ErrStopped
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	<-done // whoever took the request serves it before anything else
-	return nil
-}
-
-// Apply makes set the whole set of wished memberships. Only what differs from
-// before is touched. An invalid set changes nothing and returns every error.
-// It returns once the joins and leaves that are possible now were made.
-func (m *Manager) Apply(ctx context.Context, set []Membership) error {
-	wishes, err := checkSet(set)
-	if err != nil {
-		return err
-	}
-	return m.do(ctx, func() { m.keeper.apply(wishes, time.Now()) })
-}
-
-// Put adds one membership, or replaces the one of its name.
-func (m *Manager) Put(ctx context.Context, one Membership) error {
-	wishes, err := checkSet([]Membership{one})
-	if err != nil {
-		return err
-	}
-	return m.do(ctx, func() { m.keeper.put(wishes[0], time.Now()) })
-}
-
-// Delete removes one membership and leaves what nobody else wants. The error
-// wraps ErrNotFound where there is none of that name.
-func (m *Manager) Delete(ctx context.Context, name string) error {
-	found := false
-	err := m.do(ctx, func() { found = m.keeper.delete(name, time.Now()) })
-	return orNotFound(err, found, name)
+	return m.group.Wait()
 }
 
 // Reannounce tells the network of a membership anew, without a gap that it could
@@ -294,10 +142,11 @@ func (m *Manager) Delete(ctx context.Context, name string) error {
 func (m *Manager) Reannounce(ctx context.Context, name string) error {
 	found := false
 	var putOff []ifwatch.Interface
-	err := m.do(ctx, func() {
-		if one := m.keeper.members[name]; one != nil {
+	e := m.home(name)
+	err := e.do(ctx, func() {
+		if one := e.keeper.members[name]; one != nil {
 			found = true
-			putOff = m.keeper.reannounce(one, time.Now())
+			putOff = e.keeper.reannounce(one, time.Now())
 		}
 	})
 	if err := orNotFound(err, found, name); err != nil || len(putOff) == 0 {
@@ -309,8 +158,13 @@ func (m *Manager) Reannounce(ctx context.Context, name string) error {
 // Status returns the status of every membership, sorted by name.
 func (m *Manager) Status(ctx context.Context) ([]Status, error) {
 	var all []Status
-	err := m.do(ctx, func() { all = m.keeper.statusOfAll() })
-	return all, err
+	for _, e := range m.all() {
+		if err := e.do(ctx, func() { all = append(all, e.keeper.statusOfAll()...) }); err != nil {
+			return nil, err
+		}
+	}
+	slices.SortFunc(all, func(a, b Status) int { return strings.Compare(a.Name, b.Name) })
+	return all, nil
 }
 
 // StatusOf returns the status of one membership. The error wraps ErrNotFound
@@ -318,7 +172,8 @@ func (m *Manager) Status(ctx context.Context) ([]Status, error) {
 func (m *Manager) StatusOf(ctx context.Context, name string) (Status, error) {
 	var status Status
 	found := false
-	err := m.do(ctx, func() { status, found = m.keeper.statusOf(name) })
+	e := m.home(name)
+	err := e.do(ctx, func() { status, found = e.keeper.statusOf(name) })
 	return status, orNotFound(err, found, name)
 }
 
@@ -327,9 +182,12 @@ func (m *Manager) StatusOf(ctx context.Context, name string) (Status, error) {
 func (m *Manager) Explain(ctx context.Context, name string) (Explanation, error) {
 	var explanation Explanation
 	found := false
-	err := m.do(ctx, func() { explanation, found = m.keeper.explain(name, time.Now()) })
+	e := m.home(name)
+	err := e.do(ctx, func() { explanation, found = e.keeper.explain(name, time.Now()) })
 	return explanation, orNotFound(err, found, name)
 }
+
+func isNotFound(err error) bool { return errors.Is(err, ErrNotFound) }
 
 func orNotFound(err error, found bool, name string) error {
 	if err == nil && !found {
@@ -339,11 +197,15 @@ func orNotFound(err error, found bool, name string) error {
 }
 
 // Interfaces returns the interface instances as the manager sees them, by
-// index.
+// namespace, the own one first, and index.
 func (m *Manager) Interfaces(ctx context.Context) ([]InterfaceStatus, error) {
 	var all []InterfaceStatus
-	err := m.do(ctx, func() { all = m.keeper.interfaces() })
-	return all, err
+	for _, e := range m.all() {
+		if err := e.do(ctx, func() { all = append(all, e.keeper.interfaces()...) }); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
 }
 
 // Subscribe returns the events from now on. The subscription ends with Close,

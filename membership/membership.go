@@ -30,6 +30,12 @@ type Membership struct {
 	// them over changes them no more.
 	Rules reattach.Rules
 
+	// Namespace is the network namespace of the interface: a name as
+	// ip-netns(8) gives it, or the path of a file that one is mounted on.
+	// Empty means the manager's own. It need not be there yet, and may be
+	// deleted and made again; the manager does not keep it alive.
+	Namespace string
+
 	// Reannounce says when the network is told anew.
 	Reannounce Reannounce
 
@@ -63,6 +69,11 @@ func (m Membership) Validate() error {
 	if err := m.Reannounce.validate(); err != nil {
 		errs = append(errs, err)
 	}
+	if m.Namespace != "" {
+		if err := ifwatch.ValidateNamespace(m.Namespace); err != nil {
+			errs = append(errs, fmt.Errorf("netns: %w", err))
+		}
+	}
 	if err := m.validateSocket(); err != nil {
 		errs = append(errs, err)
 	}
@@ -78,6 +89,8 @@ func (m Membership) validateSocket() error {
 		return fmt.Errorf("socket: a nil %T, want an open socket, or no Socket for the manager's own", m.Socket)
 	case !v.Comparable():
 		return fmt.Errorf("socket: a %T cannot be told from another, want a pointer, as *net.UDPConn is", m.Socket)
+	case m.Namespace != "":
+		return errors.New("netns: given with a caller's socket, which has its own already; want none")
 	case m.Rules.Attach == reattach.AttachAll:
 		return errors.New("attach: all, want one: a caller's socket is joined on one interface at a time")
 	}

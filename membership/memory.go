@@ -73,7 +73,7 @@ func (k *keeper) memory() Memory {
 }
 
 func (k *keeper) placeOf() string {
-	if k.place == "" {
+	if k.place == "" && k.kernel != nil {
 		k.place = k.kernel.place()
 	}
 	return k.place
@@ -163,10 +163,22 @@ func (w *wish) digest() string {
 // Memory returns what a later manager should be given, also after Run has
 // returned: then as it was before the groups were left.
 func (m *Manager) Memory(ctx context.Context) (Memory, error) {
+	whole := Memory{Memberships: make(map[string]Remembered)}
+	for _, e := range m.all() {
+		memory, err := e.memory(ctx)
+		if err != nil {
+			return Memory{}, err
+		}
+		maps.Copy(whole.Memberships, memory.Memberships) // of others last: the own one may have what is not theirs yet
+	}
+	return whole, nil
+}
+
+func (e *engine) memory(ctx context.Context) (Memory, error) {
 	var memory Memory
-	err := m.do(ctx, func() { memory = m.keeper.memory() })
+	err := e.do(ctx, func() { memory = e.keeper.memory() })
 	if err == ErrStopped {
-		return Memory{maps.Clone(m.lastMemory.Memberships)}, nil
+		return e.lastMemory, nil
 	}
 	return memory, err
 }

@@ -82,3 +82,13 @@ func (l *parkingLot) vacateAll() {
 		l.vacate(at)
 	}
 }
+
+// closeAll frees everything, whoever has the indexes by now.
+func (l *parkingLot) closeAll() {
+	for at, parked := range l.stale {
+		for _, s := range slices.Backward(parked) {
+			s.free()
+		}
+		delete(l.stale, at)
+	}
+}

@@ -194,7 +194,7 @@ func (k *keeper) statusOf(name string) (Status, bool) {
 		joined, refused, _, _ := a.count()
 		s.Joined = max(s.Joined, joined)
 		s.Attachments = append(s.Attachments, Attachment{
-			Interface: a.instance.now.Name, Index: a.instance.now.Index, Instance: a.instance.now.ID,
+			Interface: a.instance.now.Name, Index: a.instance.now.Index, Instance: a.instance.now.ID, Netns: k.netns,
 			Joined: joined, Failed: refused, Since: a.since,
 		})
 	}
@@ -264,7 +264,7 @@ func (m *member) channelStatus() []ChannelStatus {
 func (k *keeper) interfaces() []InterfaceStatus {
 	all := make([]InterfaceStatus, 0, len(k.instances))
 	for _, i := range k.instances {
-		all = append(all, InterfaceStatus{Interface: i.now, Drained: i.drained})
+		all = append(all, InterfaceStatus{Interface: i.now, Netns: k.netns, Drained: i.drained})
 	}
 	slices.SortFunc(all, func(a, b InterfaceStatus) int { return cmp.Compare(a.Index, b.Index) })
 	return all

@@ -294,6 +294,9 @@ func (k *keeper) judgedIdle(m *member, d decision) (State, string) {
 	if slices.ContainsFunc(d.candidates, func(c reattach.Candidate) bool { return c.Verdict.Result() == reattach.Held }) {
 		return StateHeld, reason
 	}
+	if k.absent != "" {
+		reason = k.absent
+	}
 	if reason == "" {
 		reason = "no interface matches " + m.rule.rules.Selector.String()
 	}

@@ -114,5 +114,6 @@ type InterfaceExplanation struct {
 // InterfaceStatus is an interface instance with what the manager does with it.
 type InterfaceStatus struct {
 	ifwatch.Interface
-	Drained bool `json:"drained"` // left, and left alone, until undrained or gone
+	Netns   string `json:"netns"`   // empty: the manager's own
+	Drained bool   `json:"drained"` // left, and left alone, until undrained or gone
 }

@@ -211,7 +211,7 @@ func TestManagerDrain(t *testing.T) {
 			t.Errorf("took %s with what has nothing to wait for", took)
 		}
 		for _, err := range []error{m.Drain(ctx, "blue", "eth1"), m.Undrain(ctx, "blue", "eth1")} {
-			if err == nil || err.Error() != `namespace "blue": not supported yet, want none: the manager's own` {
+			if !errors.Is(err, ErrNoInterface) || err.Error() != `interface "eth1": no such interface: no membership is in the network namespace "blue"` {
 				t.Error(err)
 			}
 		}

@@ -21,6 +21,7 @@ type wish struct {
 	socket   syscall.Conn
 
 	reannounce Reannounce
+	namespace  string
 
 	selectorKey string // equal for equal selectors
 	ruleKey     string // equal for equal rules and families
@@ -50,7 +51,7 @@ func checkSet(set []Membership) ([]*wish, error) {
 }
 
 func newWish(m Membership) *wish {
-	w := &wish{name: m.Name, rules: m.Rules.Normalize(), socket: m.Socket, families: m.families(), reannounce: m.Reannounce.Normalize()}
+	w := &wish{name: m.Name, rules: m.Rules.Normalize(), socket: m.Socket, families: m.families(), reannounce: m.Reannounce.Normalize(), namespace: m.Namespace}
 	w.channels = slices.Clone(m.Channels)
 	slices.SortFunc(w.channels, Channel.Compare)
 	w.channels = slices.Compact(w.channels)

@@ -148,3 +148,25 @@ func (n *Namespace) readProc(name string) (content string, err error) {
 	})
 	return content, err
 }
+
+// Mount gives the namespace a file, as ip-netns(8) does in /run/netns. The file
+// must not be there yet.
+func (n *Namespace) Mount(path string) error {
+	f, err := os.OpenFile(path, os.O_RDONLY|os.O_CREATE|os.O_EXCL, 0)
+	if err != nil {
+		return fmt.Errorf("mount namespace: %w", err)
+	}
+	_ = f.Close() // nothing was written
+	if err := unix.Mount(n.Path(), path, "", unix.MS_BIND, ""); err != nil {
+		return fmt.Errorf("mount namespace: %w", err)
+	}
+	return nil
+}
+
+// Unmount takes the file away from whatever namespace has it.
+func Unmount(path string) error {
+	if err := unix.Unmount(path, unix.MNT_DETACH); err != nil {
+		return fmt.Errorf("unmount namespace: %w", err)
+	}
+	return os.Remove(path)
+}

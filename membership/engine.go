@@ -1,0 +1,266 @@
+package membership
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/ssmd-project/ssmd/ifwatch"
+)
+
+// engine keeps the memberships in one network namespace. That of the manager's
+// own is there from the beginning. In another the engine outlives the
+// namespace: what was lost in it is known when there is one of that name again.
+type engine struct {
+	label string // of the namespace in what is told; empty: the manager's own
+	path  string // its file, likewise
+	watch ifwatch.Options
+
+	requests chan func()
+	stopped  chan struct{}
+	hinted   chan struct{}
+	moved    chan struct{} // says that the file may lead elsewhere
+	rearm    chan struct{} // says that a step outside of loop left something to do later
+	stop     context.CancelFunc
+
+	owner   sync.Mutex // of what follows; from the beginning on it is held for loop
+	keeper  *keeper
+	session *session
+
+	lastMemory Memory // read once stopped is closed
+}
+
+// session is what an engine holds while its namespace is there. All that would
+// keep the namespace alive ends with it.
+type session struct {
+	watcher   watcher
+	namespace ifwatch.Namespace
+	cancel    context.CancelFunc
+	running   sync.WaitGroup
+	failed    chan error // of the watcher's beginning
+}
+
+// changed is nil where there is no session.
+func (s *session) changed() <-chan struct{} {
+	if s == nil {
+		return nil
+	}
+	return s.watcher.Changed()
+}
+
+// end returns when nothing of it runs any more.
+func (s *session) end() {
+	if s == nil || s.cancel == nil { // the manager's own ends with Run
+		return
+	}
+	s.cancel()
+	s.running.Wait()
+}
+
+func newEngine(k *keeper) *engine {
+	e := &engine{
+		requests: make(chan func()),
+		stopped:  make(chan struct{}),
+		hinted:   make(chan struct{}, 1),
+		moved:    make(chan struct{}, 1),
+		rearm:    make(chan struct{}, 1),
+		keeper:   k,
+	}
+	e.owner.Lock()
+	return e
+}
+
+// begin reports whether there is anything to do before ctx ends.
+func (e *engine) begin(ctx context.Context) bool {
+	if e.path != "" {
+		e.followNamespace(ctx)
+		return true
+	}
+	select {
+	case <-ctx.Done():
+		return false
+	case <-e.session.changed():
+		e.observe()
+		return true
+	}
+}
+
+// followNamespace ends the session of a namespace that is gone, and begins one
+// where there is a namespace.
+func (e *engine) followNamespace(ctx context.Context) {
+	if e.session != nil && e.session.namespace.Gone() {
+		e.session.end()
+		e.session = nil
+		e.keeper.vanish(fmt.Sprintf("the network namespace %s is gone", e.label), time.Now())
+	}
+	if e.session == nil {
+		e.beginSession(ctx)
+	}
+}
+
+func (e *engine) beginSession(ctx context.Context) {
+	namespace, err := ifwatch.FindNamespace(e.path)
+	if err != nil {
+		e.keeper.setAbsent(fmt.Sprintf("network namespace %s: %v", e.label, err), time.Now())
+		return
+	}
+	watch := e.watch
+	watch.Within, watch.Eager = namespace.Do, e.observeEagerly
+	w := ifwatch.New(watch)
+	s := &session{watcher: w, namespace: namespace, failed: make(chan error, 1)}
+	ctx, s.cancel = context.WithCancel(ctx)
+	s.running.Go(func() { s.failed <- w.Run(ctx) })
+	s.running.Go(func() { _ = ifwatch.WatchLosses(ctx, watch, e.hint) })
+	e.keeper.kernel, e.keeper.expire, e.keeper.place = newLinux(namespace.Do), w.Expire, ""
+	select {
+	case <-ctx.Done():
+	case <-w.Changed():
+		e.session = s
+		e.keeper.absent = ""
+		e.observe()
+		return
+	case err = <-s.failed:
+	}
+	s.end()
+	if err != nil {
+		e.keeper.setAbsent(fmt.Sprintf("network namespace %s: %v", e.label, err), time.Now())
+	}
+}
+
+// loop owns the keeper but while it waits. It serves nobody before the
+// interfaces are known, or that there is no namespace.
+func (e *engine) loop(ctx context.Context) {
+	defer close(e.stopped)
+	if !e.begin(ctx) {
+		return
+	}
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		e.arm(timer)
+		e.owner.Unlock()
+		step := e.next(ctx, timer)
+		e.owner.Lock()
+		if step == nil {
+			e.lastMemory = e.keeper.memory()
+			e.keeper.shutdown(time.Now())
+			e.session.end()
+			return
+		}
+		step()
+	}
+}
+
+// next waits for what is to be done next, nil for the end.
+func (e *engine) next(ctx context.Context, timer *time.Timer) func() {
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-e.session.changed():
+		return e.observe
+	case request := <-e.requests:
+		return func() {
+			e.observePending()
+			request()
+		}
+	case <-timer.C:
+		return func() {
+			e.observePending() // nothing is joined by what is known no longer
+			e.keeper.tick(time.Now())
+		}
+	case <-e.hinted:
+		return func() { e.keeper.suspect(time.Now()) }
+	case <-e.moved:
+		return func() { e.followNamespace(ctx) }
+	case <-e.rearm:
+		return func() {}
+	}
+}
+
+// hint has the groups compared soon.
+func (e *engine) hint() {
+	select {
+	case e.hinted <- struct{}{}:
+	default:
+	}
+}
+
+// These bound for how long the goroutine that reads from the kernel is held up:
+// joins, and verdicts, of one step.
+const (
+	mostEagerJoins    = 256
+	mostEagerVerdicts = 256
+)
+
+// observeEagerly is observe in the goroutine that reads from the kernel, where
+// the owner waits and there is little to do: to wake the owner's goroutine
+// takes as long as all of the work on one channel.
+func (e *engine) observeEagerly(changes int) {
+	if !e.owner.TryLock() {
+		return
+	}
+	defer e.owner.Unlock()
+	k := e.keeper
+	if k.channels*changes > mostEagerJoins || len(k.members)*(len(k.instances)+changes) > mostEagerVerdicts {
+		return
+	}
+	before := k.nextWake()
+	e.observe()
+	if next := k.nextWake(); !next.IsZero() && !next.Equal(before) {
+		select {
+		case e.rearm <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// arm sets the timer for what is due next; without any such thing, nothing
+// wakes.
+func (e *engine) arm(timer *time.Timer) {
+	timer.Stop()
+	if next := e.keeper.nextWake(); !next.IsZero() {
+		timer.Reset(time.Until(next))
+	}
+}
+
+// observe takes what changed. After lost events the lives of the instances
+// that are in use are checked first, since a dump cannot show that one ended
+// and another has its index.
+func (e *engine) observe() {
+	changes := e.session.watcher.Take()
+	for resynced := changes.Resynced; resynced; {
+		e.keeper.checkLives(time.Now())
+		expired := e.session.watcher.Take()
+		changes.Changes = append(changes.Changes, expired.Changes...)
+		resynced = expired.Resynced // lost again meanwhile
+	}
+	e.keeper.observe(changes, time.Now())
+}
+
+// observePending lets a request see the interfaces as they are by now.
+func (e *engine) observePending() {
+	select {
+	case <-e.session.changed():
+		e.observe()
+	default:
+	}
+}
+
+// do has the owner run a function.
+func (e *engine) do(ctx context.Context, f func()) error {
+	done := make(chan struct{})
+	request := func() {
+		defer close(done)
+		f()
+	}
+	select {
+	case e.requests <- request:
+	case <-e.stopped:
+		return ErrStopped
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	<-done // whoever took the request serves it before anything else
+	return nil
+}

@@ -1,0 +1,234 @@
+package membership
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/ssmd-project/ssmd/ifwatch"
+)
+
+// Apply makes set the whole set of wished memberships. Only what differs from
+// before is touched. An invalid set changes nothing and returns every error.
+// It returns once the joins and leaves that are possible now were made.
+func (m *Manager) Apply(ctx context.Context, set []Membership) error {
+	wishes, err := checkSet(set)
+	if err != nil {
+		return err
+	}
+	m.changing.Lock()
+	defer m.changing.Unlock()
+	if ctx, err = m.ready(ctx); err != nil {
+		return err
+	}
+	if err := m.leaveHomes(ctx, wishes); err != nil {
+		return err
+	}
+	byPath := make(map[string][]*wish)
+	for path := range m.others() {
+		byPath[path] = nil
+	}
+	var own []*wish
+	for _, w := range wishes {
+		if w.namespace == "" {
+			own = append(own, w)
+		} else {
+			path := ifwatch.NamespacePath(w.namespace)
+			byPath[path] = append(byPath[path], w)
+		}
+	}
+	var sum applied
+	for _, path := range slices.Sorted(maps.Keys(byPath)) {
+		e, err := m.engineOf(path, byPath[path])
+		if err != nil {
+			return err
+		}
+		if err := e.do(ctx, func() { sum.add(e.keeper.applyQuietly(byPath[path], time.Now())) }); err != nil {
+			return err
+		}
+		m.endIdle(e, len(byPath[path]))
+	}
+	return m.do(ctx, func() { m.keeper.applyAfter(own, sum, time.Now()) })
+}
+
+// Put adds one membership, or replaces the one of its name.
+func (m *Manager) Put(ctx context.Context, one Membership) error {
+	wishes, err := checkSet([]Membership{one})
+	if err != nil {
+		return err
+	}
+	m.changing.Lock()
+	defer m.changing.Unlock()
+	if ctx, err = m.ready(ctx); err != nil {
+		return err
+	}
+	if err := m.leaveHomes(ctx, wishes); err != nil {
+		return err
+	}
+	e, err := m.engineOf(pathOf(wishes[0]), wishes)
+	if err != nil {
+		return err
+	}
+	return e.do(ctx, func() { e.keeper.put(wishes[0], time.Now()) })
+}
+
+// Delete removes one membership and leaves what nobody else wants. The error
+// wraps ErrNotFound where there is none of that name.
+func (m *Manager) Delete(ctx context.Context, name string) error {
+	m.changing.Lock()
+	defer m.changing.Unlock()
+	ctx, err := m.ready(ctx)
+	if err != nil {
+		return err
+	}
+	return m.deleteAt(ctx, m.home(name), name)
+}
+
+func (m *Manager) deleteAt(ctx context.Context, e *engine, name string) error {
+	found, left := false, 0
+	err := e.do(ctx, func() {
+		found = e.keeper.delete(name, time.Now())
+		left = len(e.keeper.members)
+	})
+	if err == nil {
+		m.mu.Lock()
+		delete(m.homes, name)
+		m.mu.Unlock()
+		m.endIdle(e, left)
+	}
+	return orNotFound(err, found, name)
+}
+
+// ready waits until the interfaces are known. What follows is not given up
+// halfway: it ends with the manager at the latest.
+func (m *Manager) ready(ctx context.Context) (context.Context, error) {
+	return context.WithoutCancel(ctx), m.do(ctx, func() {})
+}
+
+// leaveHomes removes the memberships that are wished for in another namespace
+// than they are in: they are left there before they are joined here.
+func (m *Manager) leaveHomes(ctx context.Context, wishes []*wish) error {
+	for _, w := range wishes {
+		if e := m.home(w.name); e.path != pathOf(w) {
+			if err := m.deleteAt(ctx, e, w.name); err != nil && !isNotFound(err) {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func pathOf(w *wish) string {
+	if w.namespace == "" {
+		return ""
+	}
+	return ifwatch.NamespacePath(w.namespace)
+}
+
+// home returns the engine that has the membership of a name: the own one, where
+// none has.
+func (m *Manager) home(name string) *engine {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if e := m.homes[name]; e != nil {
+		return e
+	}
+	return m.engine
+}
+
+// others returns the engines of other namespaces.
+func (m *Manager) others() map[string]*engine {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return maps.Clone(m.engines)
+}
+
+// all returns every engine, the own one first.
+func (m *Manager) all() []*engine {
+	others := m.others()
+	all := []*engine{m.engine}
+	for _, path := range slices.Sorted(maps.Keys(others)) {
+		all = append(all, others[path])
+	}
+	return all
+}
+
+// engineOf returns the engine for wishes in the namespace of a file, and starts
+// it where there is none.
+func (m *Manager) engineOf(path string, wishes []*wish) (*engine, error) {
+	e := m.engine
+	if path != "" {
+		if e = m.others()[path]; e == nil {
+			if m.ended {
+				return nil, ErrStopped
+			}
+			e = m.startEngine(path, wishes[0].namespace)
+		}
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, w := range wishes {
+		delete(m.homes, w.name)
+		if path != "" {
+			m.homes[w.name] = e
+		}
+	}
+	return e, nil
+}
+
+func (m *Manager) startEngine(path, label string) *engine {
+	publish := func(event Event) {
+		event.Netns = label
+		m.hub.publish(event)
+	}
+	e := newEngine(newKeeper(nil, nil, publish))
+	e.label, e.path, e.watch = label, path, m.options.Watch
+	e.keeper.netns, e.keeper.noteMemory, e.keeper.auditEvery = label, m.noteMemory, m.options.auditEvery()
+	e.keeper.remembered = maps.Clone(m.options.Memory.Memberships)
+	m.mu.Lock()
+	m.engines[path] = e
+	m.mu.Unlock()
+	if m.namespaces == nil {
+		m.namespaces = ifwatch.NewNamespaceWatch()
+		var ctx context.Context
+		ctx, m.unwatch = context.WithCancel(m.running)
+		watch := m.namespaces
+		m.group.Go(func() error { return watch.Run(ctx, m.followNamespaces) })
+	}
+	m.namespaces.Watch(path)
+	var ctx context.Context
+	ctx, e.stop = context.WithCancel(m.running)
+	m.group.Go(func() error {
+		e.loop(ctx)
+		return nil
+	})
+	return e
+}
+
+// endIdle ends the engine of another namespace in which no membership is left.
+func (m *Manager) endIdle(e *engine, left int) {
+	if e == m.engine || left > 0 {
+		return
+	}
+	e.stop()
+	<-e.stopped
+	m.mu.Lock()
+	delete(m.engines, e.path)
+	none := len(m.engines) == 0
+	m.mu.Unlock()
+	if none {
+		m.unwatch()
+		m.namespaces = nil
+	}
+}
+
+// followNamespaces has every engine look where its file leads.
+func (m *Manager) followNamespaces() {
+	for _, e := range m.others() {
+		select {
+		case e.moved <- struct{}{}:
+		default:
+		}
+	}
+}
