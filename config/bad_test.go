@@ -99,7 +99,9 @@ var badMembership = []struct{ name, keys, want string }{
 	{"same without attributes", channelLine + interfaceLine + "reattach: {policy: same}", `5:15: reattach.same: missing with policy same, want at least one attribute, for example mac`},
 	{"same of nothing", channelLine + interfaceLine + "reattach: {policy: same, same: []}", `5:36: reattach.same: an empty list, want at least one attribute, for example mac`},
 	{"same of no attribute", channelLine + interfaceLine + "reattach: {policy: same, same: macs}", `5:36: reattach.same: unknown value "macs", want name, kind, link_type, mac, permanent_mac, device, parent, master, vlan_id, link_group, alias or subnet, did you mean "mac"?`},
-	{"later key", channelLine + interfaceLine + "netns: blue", `5:5: netns: not supported yet`},
+	{"later key", channelLine + interfaceLine + "monitor: {}", `5:5: monitor: not supported yet`},
+	{"namespace in /proc", channelLine + interfaceLine + "netns: /proc/1/ns/net", `5:12: netns: "/proc/1/ns/net": nothing tells of the end of what is in /proc, want a name as ip netns shows it, or the path of a file that a namespace is mounted on`},
+	{"relative path", channelLine + interfaceLine + "netns: a/b", `5:12: netns: "a/b" is no absolute path, want a name as ip netns shows it, or the path of a file that a namespace is mounted on`},
 	{"key twice", channelLine + interfaceLine + interfaceLine, `5:5: interface: given twice, first on line 4, want it once`},
 	{"merge key", channelLine + interfaceLine + "<<: {attach: all}", `5:5: <<: merge keys are not supported, want the keys themselves, or shared ones under defaults`},
 }

@@ -55,7 +55,7 @@ func Compare(old, new Config) Difference {
 }
 
 func equal(a, b membership.Membership) bool {
-	return a.AnyRange == b.AnyRange && equalRules(a.Rules.Normalize(), b.Rules.Normalize()) && a.Reannounce.Equal(b.Reannounce) &&
+	return a.AnyRange == b.AnyRange && equalRules(a.Rules.Normalize(), b.Rules.Normalize()) && a.Reannounce.Equal(b.Reannounce) && a.Namespace == b.Namespace &&
 		slices.Equal(canonical(a.Channels), canonical(b.Channels))
 }
 

@@ -31,6 +31,7 @@ type (
 		Name      string                 `yaml:"name"`
 		Channels  []string               `yaml:"channels"`
 		AnyRange  bool                   `yaml:"allow_any_range"`
+		Netns     string                 `yaml:"netns"`
 		Interface effectiveInterface     `yaml:"interface"`
 		Attach    reattach.Attach        `yaml:"attach"`
 		Ambiguous reattach.Ambiguous     `yaml:"ambiguous"`
@@ -104,6 +105,7 @@ func effectiveOf(m membership.Membership) effectiveMembership {
 		Name:      m.Name,
 		Channels:  make([]string, len(m.Channels)),
 		AnyRange:  bool(m.AnyRange),
+		Netns:     m.Namespace,
 		Interface: effectiveInterfaceOf(rules.Selector),
 		Attach:    rules.Attach,
 		Ambiguous: rules.Ambiguous,

@@ -38,6 +38,7 @@ memberships:
       channels:
         - 10.0.0.1@232.0.0.1
       allow_any_range: false
+      netns: ""
       interface:
         name: ['*']
         vlan_id: ["5"]
@@ -124,6 +125,7 @@ func drawMembership(t *rapid.T, name string, word *rapid.Generator[string]) memb
 		m.Rules.Policy.Same = rapid.SliceOfNDistinct(rapid.SampledFrom(reattach.Attributes()), 1, 3, rapid.ID[reattach.Attribute]).Draw(t, "attributes")
 	}
 	drawRest(t, &m.Rules)
+	m.Namespace = rapid.SampledFrom([]string{"", "blue", "/run/x y"}).Draw(t, "netns")
 	m.Rules = m.Rules.Normalize()
 	return m
 }

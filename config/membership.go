@@ -6,6 +6,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/ssmd-project/ssmd/ifwatch"
 	"github.com/ssmd-project/ssmd/membership"
 	"github.com/ssmd-project/ssmd/reattach"
 )
@@ -21,8 +22,8 @@ type wish struct {
 func ownKeys() []string { return []string{"name", "channels", "groups", "sources"} }
 
 func sharedKeys() keys {
-	k := keys{known: []string{"allow_any_range", "interface", "attach", "ambiguous", "require", "reattach", "on_change", "reannounce"}}.
-		later("netns", "monitor", "on_stall").
+	k := keys{known: []string{"allow_any_range", "interface", "attach", "ambiguous", "netns", "require", "reattach", "on_change", "reannounce"}}.
+		later("monitor", "on_stall").
 		refuse("not a key of memberships, want it under reattach", "policy", "same")
 	for _, attribute := range interfaceKeys().known {
 		if attribute != "name" {
@@ -157,6 +158,9 @@ func (r *reader) shared(f fields, at *place, w *wish) {
 			w.AnyRange = membership.AnyRange(allow)
 		}
 	}
+	if v, ok := f["netns"]; ok {
+		w.Namespace = r.netns(v.value, at.at("netns"))
+	}
 	rules := &w.Rules
 	if v, ok := f["interface"]; ok {
 		rules.Selector, w.patterns = r.selector(v.value, at.at("interface"))
@@ -231,4 +235,18 @@ func (r *reader) missingSame(n *yaml.Node, f fields, at *place) {
 		where = deref(v.value)
 	}
 	r.fail(where, at.at("reattach").at("same"), "missing with policy same, want at least one attribute, for example mac")
+}
+
+// netns reads a network namespace. An empty one is the daemon's own, as over
+// another default.
+func (r *reader) netns(n *yaml.Node, at *place) string {
+	text, ok := r.text(n, at, "a network namespace, by name or path")
+	if !ok || text == "" {
+		return ""
+	}
+	if err := ifwatch.ValidateNamespace(text); err != nil {
+		r.fail(deref(n), at, "%v", err)
+		return ""
+	}
+	return text
 }

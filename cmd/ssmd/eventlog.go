@@ -34,6 +34,7 @@ func logEvent(ctx context.Context, log *slog.Logger, e membership.Event) {
 		slog.String("membership", e.Membership),
 		slog.String("interface", e.Interface),
 		slog.Uint64("instance", uint64(e.Instance)),
+		slog.String("netns", e.Netns),
 		slog.String("state", string(e.State)),
 		slog.Uint64("missed", e.Missed),
 		slog.String("cause", string(e.Cause)),

@@ -74,6 +74,9 @@ func eventLine(e membership.Event) string {
 	if e.Interface != "" {
 		parts = append(parts, fmt.Sprintf("on %s (instance %d)", printable(e.Interface), e.Instance))
 	}
+	if e.Netns != "" {
+		parts = append(parts, "in "+printable(e.Netns))
+	}
 	if e.Missed > 0 {
 		parts = append(parts, plural(int(min(e.Missed, 1<<62)), "event"))
 	}

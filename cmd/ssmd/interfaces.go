@@ -2,6 +2,7 @@ package main
 
 import (
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -36,9 +37,18 @@ func newInterfacesCommand() *cobra.Command {
 
 // printInterfaces writes a table, a line an interface instance.
 func printInterfaces(w io.Writer, interfaces []membership.InterfaceStatus) error {
-	t := newTable(w, "IFINDEX", "NAME", "INSTANCE", "KIND", "FLAGS", "MTU", "MAC", "ADDRESSES", "ALIAS")
+	heading := []string{"IFINDEX", "NAME", "INSTANCE", "KIND", "FLAGS", "MTU", "MAC", "ADDRESSES", "ALIAS"}
+	elsewhere := slices.ContainsFunc(interfaces, func(i membership.InterfaceStatus) bool { return i.Netns != "" })
+	if elsewhere {
+		heading = append(heading, "NETNS")
+	}
+	t := newTable(w, heading...)
 	for _, i := range interfaces {
-		t.row(strconv.Itoa(i.Index), i.Name, strconv.FormatUint(uint64(i.ID), 10), i.Kind, flags(i), strconv.Itoa(i.MTU), i.MAC, addresses(i), i.Alias)
+		row := []string{strconv.Itoa(i.Index), i.Name, strconv.FormatUint(uint64(i.ID), 10), i.Kind, flags(i), strconv.Itoa(i.MTU), i.MAC, addresses(i), i.Alias}
+		if elsewhere {
+			row = append(row, i.Netns)
+		}
+		t.row(row...)
 	}
 	return t.flush()
 }
