@@ -44,11 +44,13 @@ func (s *Server) handlePolicy(mux *http.ServeMux) {
 	}))
 	mux.Handle("POST /v1/interfaces/{interface}/drain", s.answer(func(ctx context.Context, r *http.Request) (any, error) {
 		name := r.PathValue("interface")
-		return Drained{Interface: name, Drained: true}, m.Drain(ctx, "", name)
+		netns := r.URL.Query().Get("netns")
+		return Drained{Interface: name, Netns: netns, Drained: true}, m.Drain(ctx, netns, name)
 	}))
 	mux.Handle("POST /v1/interfaces/{interface}/undrain", s.answer(func(ctx context.Context, r *http.Request) (any, error) {
 		name := r.PathValue("interface")
-		return Drained{Interface: name}, m.Undrain(ctx, "", name)
+		netns := r.URL.Query().Get("netns")
+		return Drained{Interface: name, Netns: netns}, m.Undrain(ctx, netns, name)
 	}))
 }
 
@@ -88,13 +90,20 @@ func (c *Client) Approve(ctx context.Context, name string, id ifwatch.ID) (membe
 // Drain has every membership leave an interface, and returns when the reports
 // of that are out. The error is membership.ErrNoInterface to errors.Is where
 // there is none of that name.
-func (c *Client) Drain(ctx context.Context, interfaceName string) (Drained, error) {
-	return call[Drained](ctx, c, http.MethodPost, interfacePath(interfaceName)+"/drain", nil)
+func (c *Client) Drain(ctx context.Context, netns, interfaceName string) (Drained, error) {
+	return call[Drained](ctx, c, http.MethodPost, interfacePath(interfaceName)+"/drain"+inNamespace(netns), nil)
 }
 
 // Undrain ends what Drain began. For the error see Drain.
-func (c *Client) Undrain(ctx context.Context, interfaceName string) (Drained, error) {
-	return call[Drained](ctx, c, http.MethodPost, interfacePath(interfaceName)+"/undrain", nil)
+func (c *Client) Undrain(ctx context.Context, netns, interfaceName string) (Drained, error) {
+	return call[Drained](ctx, c, http.MethodPost, interfacePath(interfaceName)+"/undrain"+inNamespace(netns), nil)
+}
+
+func inNamespace(netns string) string {
+	if netns == "" {
+		return ""
+	}
+	return "?netns=" + url.QueryEscape(netns)
 }
 
 func interfacePath(name string) string {

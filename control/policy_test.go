@@ -32,14 +32,14 @@ func TestApproveAndDrain(t *testing.T) {
 	if _, err := h.client.Approve(t.Context(), "x", 0); !errors.Is(err, membership.ErrNotFound) {
 		t.Errorf("approve in what is not there: %v", err)
 	}
-	if got, err := h.client.Drain(t.Context(), "eth0.1"); err != nil || got != (Drained{Interface: "eth0.1", Drained: true}) {
+	if got, err := h.client.Drain(t.Context(), "", "eth0.1"); err != nil || got != (Drained{Interface: "eth0.1", Drained: true}) {
 		t.Errorf("drain: %+v, %v", got, err)
 	}
-	if got, err := h.client.Undrain(t.Context(), "eth0.1"); err != nil || got != (Drained{Interface: "eth0.1"}) {
+	if got, err := h.client.Undrain(t.Context(), "", "eth0.1"); err != nil || got != (Drained{Interface: "eth0.1"}) {
 		t.Errorf("undrain: %+v, %v", got, err)
 	}
-	_, drainErr := h.client.Drain(t.Context(), "eth9")
-	_, undrainErr := h.client.Undrain(t.Context(), "eth9")
+	_, drainErr := h.client.Drain(t.Context(), "", "eth9")
+	_, undrainErr := h.client.Undrain(t.Context(), "", "eth9")
 	for _, err := range []error{drainErr, undrainErr} {
 		if !errors.Is(err, membership.ErrNoInterface) || err.Error() != `interface "eth9": no such interface` {
 			t.Errorf("of what is not there: %v", err)
@@ -68,7 +68,7 @@ func TestDrainMayTakeLongerThanARequest(t *testing.T) {
 	m := managerWithEth0()
 	m.slow = 300 * time.Millisecond
 	h := serve(t, m, func(l *limits) { l.read = 50 * time.Millisecond })
-	if _, err := h.client.Drain(t.Context(), "eth0.1"); err != nil {
+	if _, err := h.client.Drain(t.Context(), "", "eth0.1"); err != nil {
 		t.Error(err)
 	}
 }

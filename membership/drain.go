@@ -120,6 +120,7 @@ func (k *keeper) drain(name string, now time.Time) (*instance, error) {
 	}
 	k.beginRequest(now)
 	i.drained = true
+	k.noteMemory()
 	// Those who lose their place here may get another: after the leaves.
 	for _, a := range slices.SortedFunc(maps.Keys(i.attachments), newestFirst) {
 		joined, _, _, _ := a.count()
@@ -155,6 +156,7 @@ func (k *keeper) undrain(name string, now time.Time) error {
 	}
 	k.beginRequest(now)
 	i.drained = false
+	k.noteMemory()
 	k.judgeNear(i, now)
 	k.endRequest(now)
 	return nil

@@ -21,14 +21,15 @@ type keeper struct {
 	expire  func(ifwatch.ID)
 	publish func(Event)
 
-	members    map[string]*member
-	remembered map[string]Remembered // of memberships that are not added yet
-	noteMemory func()                // called after steps that may have changed the memory
-	newID      func() ifwatch.ID
-	channels   int // of all members
-	rules      map[string]*rule
-	instances  map[ifwatch.ID]*instance
-	parking    *parkingLot
+	members       map[string]*member
+	remembered    map[string]Remembered // of memberships that are not added yet
+	drainedBefore []Life                // by an earlier manager, and not seen yet
+	noteMemory    func()                // called after steps that may have changed the memory
+	newID         func() ifwatch.ID
+	channels      int // of all members
+	rules         map[string]*rule
+	instances     map[ifwatch.ID]*instance
+	parking       *parkingLot
 
 	timed      map[*member]struct{}     // to be judged again at a time
 	announcing map[*attachment]struct{} // to be announced anew
@@ -207,6 +208,7 @@ func (k *keeper) instanceChanged(iface ifwatch.Interface, read, now time.Time) {
 			spares:      make(map[ifwatch.Family]holdingSocket),
 		}
 		k.instances[iface.ID] = i
+		k.recallDrained(i)
 	}
 	was := i.now
 	i.now, i.read = iface, read

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"maps"
+	"slices"
 
 	"github.com/ssmd-project/ssmd/ifwatch"
 )
@@ -16,6 +17,7 @@ import (
 // policy would take the first that matches. Its JSON is made to be stored.
 type Memory struct {
 	Memberships map[string]Remembered `json:"memberships"`
+	Drained     []Life                `json:"drained,omitempty"` // interfaces, in any namespace
 }
 
 // Remembered is what is known of one membership.
@@ -27,6 +29,7 @@ type Remembered struct {
 	Attached []Life `json:"attached,omitempty"`
 	Lost     []Life `json:"lost,omitempty"`     // not replaced yet, the latest last
 	Previous *Life  `json:"previous,omitempty"` // lost last
+	Approved []Life `json:"approved,omitempty"` // may take a lost one's place
 }
 
 // Life is one life of an interface, told in a way that another process can
@@ -48,10 +51,23 @@ func (l Life) isAt(place string, i ifwatch.Interface) bool {
 		(was.MAC != "" || was.Name == i.Name)
 }
 
+// same reports whether two tell of one life.
+func (l Life) same(o Life) bool { return o.isAt(l.Place, l.Interface) }
+
 // memory returns what a later manager should know.
 func (k *keeper) memory() Memory {
 	place := k.placeOf()
 	memory := Memory{Memberships: maps.Clone(k.remembered)}
+	for _, l := range k.drainedBefore {
+		if l.Place != place { // here it would have been seen
+			memory.Drained = append(memory.Drained, l)
+		}
+	}
+	for _, i := range k.instances {
+		if i.drained {
+			memory.Drained = append(memory.Drained, Life{place, i.now})
+		}
+	}
 	if memory.Memberships == nil {
 		memory.Memberships = make(map[string]Remembered, len(k.members))
 	}
@@ -66,6 +82,11 @@ func (k *keeper) memory() Memory {
 		if m.previous != nil {
 			previous := k.lifeOf(*m.previous, place)
 			r.Previous = &previous
+		}
+		for _, id := range m.approved {
+			if i := k.instances[id]; i != nil {
+				r.Approved = append(r.Approved, Life{place, i.now})
+			}
 		}
 		memory.Memberships[name] = r
 	}
@@ -119,6 +140,25 @@ func (k *keeper) recall(m *member) {
 		m.previous = &i
 	}
 	m.lost = m.lost[max(0, len(m.lost)-longestLost):]
+	for _, l := range r.Approved {
+		if i, lives := k.recognise(l, place); lives {
+			m.approved = append(m.approved, i.ID)
+		}
+	}
+}
+
+// recallDrained drains an instance that is seen for the first time where an
+// earlier manager had.
+func (k *keeper) recallDrained(i *instance) {
+	if len(k.drainedBefore) == 0 {
+		return
+	}
+	place := k.placeOf()
+	k.drainedBefore = slices.DeleteFunc(slices.Clone(k.drainedBefore), func(l Life) bool {
+		is := l.isAt(place, i.now)
+		i.drained = i.drained || is
+		return is
+	})
 }
 
 // recognise returns the interface of a life with the ID that it has here, a
@@ -169,6 +209,11 @@ func (m *Manager) Memory(ctx context.Context) (Memory, error) {
 		if err != nil {
 			return Memory{}, err
 		}
+		for _, l := range memory.Drained {
+			if !slices.ContainsFunc(whole.Drained, l.same) { // several engines know of what was drained before
+				whole.Drained = append(whole.Drained, l)
+			}
+		}
 		maps.Copy(whole.Memberships, memory.Memberships) // of others last: the own one may have what is not theirs yet
 	}
 	return whole, nil
@@ -191,6 +236,7 @@ func (m *Manager) MemoryChanged() <-chan struct{} { return m.memoryChanged }
 func (m *Manager) remember(memory Memory) {
 	m.lastMemory = memory
 	m.keeper.remembered = maps.Clone(memory.Memberships)
+	m.keeper.drainedBefore = memory.Drained
 }
 
 func (m *Manager) noteMemory() {

@@ -25,7 +25,7 @@ func (s *story) restart(meanwhile func()) {
 	if err := json.Unmarshal(stored, &memory); err != nil {
 		s.t.Fatal(err)
 	}
-	s.keeper.remembered = memory.Memberships
+	s.keeper.remembered, s.keeper.drainedBefore = memory.Memberships, memory.Drained
 	s.keeper.newID = func() ifwatch.ID { s.lastID++; return s.lastID }
 	s.told = make(map[int]ifwatch.Interface)
 	for index, i := range s.table {
@@ -194,5 +194,39 @@ func TestMemoryIsNoted(t *testing.T) {
 	s.apply()
 	if notes == 0 {
 		t.Error("not told of what was forgotten")
+	}
+}
+
+// What was drained stays so, for that life of it, and so does an approval.
+func TestMemoryOfDecisions(t *testing.T) {
+	s := joined(t, feed("a", "eth1", one))
+	if _, err := s.keeper.drain("eth1", s.now); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		s.restart(s.nothing)
+		s.put(feed("a", "eth1", one))
+		if status := s.status(t, "a"); status.State != StateHeld {
+			t.Errorf("%+v", status)
+		}
+	}
+	s.restart(func() { s.recreate(1, mac2) })
+	s.put(feed("a", "eth1", one))
+	if status := s.status(t, "a"); status.State != StateJoined || len(s.keeper.memory().Drained) != 0 {
+		t.Errorf("%+v, %+v", status, s.keeper.memory().Drained)
+	}
+
+	m := feed("b", "eth*", one)
+	m.Rules.Policy = reattach.Policy{Kind: reattach.PolicyApprove}
+	s = joined(t, m)
+	s.remove(1)
+	s.create(2, mac2)
+	s.alter(2, func(i *ifwatch.Interface) { i.Up = false })
+	s.deliver()
+	s.keeper.members["b"].approved = []ifwatch.ID{s.told[2].ID}
+	s.restart(func() { s.alter(2, func(i *ifwatch.Interface) { i.Up = true }) })
+	s.put(m)
+	if status := s.status(t, "b"); status.State != StateJoined || status.Counters.Reattaches != 1 {
+		t.Errorf("%+v", status)
 	}
 }

@@ -186,6 +186,7 @@ func (m *Manager) startEngine(path, label string) *engine {
 	e.label, e.path, e.watch = label, path, m.options.Watch
 	e.keeper.netns, e.keeper.noteMemory, e.keeper.auditEvery = label, m.noteMemory, m.options.auditEvery()
 	e.keeper.remembered = maps.Clone(m.options.Memory.Memberships)
+	e.keeper.drainedBefore = m.options.Memory.Drained
 	m.mu.Lock()
 	m.engines[path] = e
 	m.mu.Unlock()

@@ -33,13 +33,14 @@ func newUndrainCommand() *cobra.Command {
 }
 
 // drainCommand completes one of the two.
-func drainCommand(c *cobra.Command, ask func(*control.Client, context.Context, string) (control.Drained, error), done string) *cobra.Command {
+func drainCommand(c *cobra.Command, ask func(c *control.Client, ctx context.Context, netns, name string) (control.Drained, error), done string) *cobra.Command {
 	var asJSON bool
+	var netns string
 	c = client(c)
 	c.Args = oneInterface
 	c.ValidArgsFunction = completeInterface
 	c.RunE = func(c *cobra.Command, args []string) error {
-		drained, err := ask(newClient(c), c.Context(), args[0])
+		drained, err := ask(newClient(c), c.Context(), netns, args[0])
 		if err != nil {
 			return err
 		}
@@ -51,6 +52,7 @@ func drainCommand(c *cobra.Command, ask func(*control.Client, context.Context, s
 			return err
 		})
 	}
+	c.Flags().StringVar(&netns, "netns", "", "the network `namespace` of the interface, as memberships name it")
 	jsonFlag(c, &asJSON)
 	return c
 }
