@@ -19,27 +19,25 @@ const (
 	delMulticast       = unix.RTM_DELMULTICAST
 )
 
-// WatchLosses calls lost whenever an interface may have left a multicast group
-// on which no socket was left, until ctx is cancelled. Several such events may
-// make one call. It returns nil, also where the kernel tells of none.
-func WatchLosses(ctx context.Context, o Options, lost func()) error {
+// WatchLosses listens from now on for an interface that may have left a multicast
+// group because no socket was left on it. The function it returns calls lost
+// whenever that was heard, several times at once, until ctx is cancelled.
+// Where the kernel tells of none it returns at once.
+func WatchLosses(o Options, lost func()) (run func(ctx context.Context)) {
 	file, err := openLosses(o)
 	if err != nil {
-		return nil // hints only: whoever compares regularly finds out later
+		return func(context.Context) {} // whoever compares regularly finds out later
 	}
-	defer file.Close()
-	defer context.AfterFunc(ctx, func() { _ = file.Close() })()
-	conn, err := file.SyscallConn()
-	if err != nil {
-		return nil
-	}
-	for ctx.Err() == nil {
-		if err := waitForMessages(conn); err != nil {
-			return nil
+	return func(ctx context.Context) {
+		defer file.Close()
+		defer context.AfterFunc(ctx, func() { _ = file.Close() })()
+		conn, err := file.SyscallConn()
+		for err == nil && ctx.Err() == nil {
+			if err = waitForMessages(conn); err == nil {
+				lost()
+			}
 		}
-		lost()
 	}
-	return nil
 }
 
 // waitForMessages waits for one at least and takes all. An overrun is one too.

@@ -111,7 +111,8 @@ func (e *engine) beginSession(ctx context.Context) {
 	s := &session{watcher: w, namespace: namespace, failed: make(chan error, 1)}
 	ctx, s.cancel = context.WithCancel(ctx)
 	s.running.Go(func() { s.failed <- w.Run(ctx) })
-	s.running.Go(func() { _ = ifwatch.WatchLosses(ctx, watch, e.hint) })
+	hints := ifwatch.WatchLosses(watch, e.hint) // from before the first join
+	s.running.Go(func() { hints(ctx) })
 	e.keeper.kernel, e.keeper.expire, e.keeper.place = newLinux(namespace.Do), w.Expire, ""
 	select {
 	case <-ctx.Done():

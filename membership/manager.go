@@ -50,7 +50,7 @@ type Manager struct {
 	options Options
 	hub     *hub
 	began   atomic.Bool
-	hints   func(ctx context.Context, lost func()) error // of groups that the kernel lost; nil for none
+	hints   func(lost func()) (run func(context.Context)) // of groups that the kernel lost; nil for none
 
 	memoryChanged chan struct{}
 
@@ -84,7 +84,7 @@ func New(o Options) *Manager {
 	o.Watch.Eager = func(changes int) { m.observeEagerly(changes) }
 	m = newManager(newLinux(within), ifwatch.New(o.Watch))
 	m.options = o
-	m.hints = func(ctx context.Context, lost func()) error { return ifwatch.WatchLosses(ctx, o.Watch, lost) }
+	m.hints = func(lost func()) func(context.Context) { return ifwatch.WatchLosses(o.Watch, lost) }
 	m.keeper.auditEvery = o.auditEvery()
 	m.remember(o.Memory)
 	return m
@@ -123,7 +123,11 @@ func (m *Manager) Run(ctx context.Context) error {
 	own := m.session.watcher
 	m.group.Go(func() error { return own.Run(m.running) })
 	if m.hints != nil {
-		m.group.Go(func() error { return m.hints(m.running, m.hint) })
+		hints := m.hints(m.hint) // from before the first join
+		m.group.Go(func() error {
+			hints(m.running)
+			return nil
+		})
 	}
 	m.group.Go(func() error {
 		m.loop(m.running)
