@@ -2,7 +2,14 @@ package integration
 
 import (
 	"fmt"
+	"os"
+	"strconv"
+	"strings"
 	"testing"
+
+	"github.com/vishvananda/netlink/nl"
+	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
 
 	"github.com/ssmd-project/ssmd/ifwatch"
 	"github.com/ssmd-project/ssmd/internal/testnet"
@@ -12,33 +19,67 @@ import (
 const tinyBuffer = 4 << 10
 
 // overrun floods the watcher with changes until it loses some, and does
-// something while it stands at the gate, about to begin anew: it will hear
-// nothing of that.
+// something while it can only begin anew, or stands at the gate to do so: it
+// will hear nothing of that.
 func (s *stage) overrun(g *gate, do func()) {
 	s.t.Helper()
 	ok(s.t, s.Near.Add(testnet.Bridge("br0"), testnet.Up))
 	g.shut()
 	defer g.open()
-	s.flood(g)
+	s.flood()
 	do()
 	g.open()
 	s.events.wait(s.t, membership.EventResynced, membership.CauseKernel)
 }
 
-func (s *stage) flood(g *gate) {
+// flood returns once the watcher has lost messages, or stands at the gate for
+// such a loss before, with its socket closed. It asks for hundreds of
+// changes at once, so that the kernel tells of them faster than anyone reads.
+func (s *stage) flood() {
 	s.t.Helper()
-	for {
-		for _, alias := range []string{"odd", "even"} {
-			ok(s.t, s.Near.Set("br0", testnet.Alias(alias)))
-		}
-		select {
-		case <-g.waiting:
-			return
-		case <-s.ctx.Done():
-			s.t.Fatal("no overrun")
-		default:
-		}
+	index, err := s.Near.Index("br0")
+	ok(s.t, err)
+	var changes []byte
+	for i := range 500 {
+		change := nl.NewNetlinkRequest(unix.RTM_NEWLINK, 0)
+		link := nl.NewIfInfomsg(unix.AF_UNSPEC)
+		link.Index = int32(index)
+		change.AddData(link)
+		change.AddData(nl.NewRtAttr(unix.IFLA_IFALIAS, fmt.Append(nil, "alias ", i%2)))
+		changes = append(changes, change.Serialize()...)
 	}
+	ok(s.t, s.Near.Do(func() error {
+		socket, err := nl.GetNetlinkSocketAt(netns.None(), netns.None(), unix.NETLINK_ROUTE)
+		if err != nil {
+			return err
+		}
+		defer socket.Close()
+		for s.listening() {
+			if s.ctx.Err() != nil {
+				return fmt.Errorf("no overrun: %w", s.ctx.Err())
+			}
+			if err := unix.Sendto(socket.GetFd(), changes, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+}
+
+// listening tells whether somebody here hears of links and has lost nothing.
+func (s *stage) listening() (listening bool) {
+	s.t.Helper()
+	const groups, drops = 3, 8 // columns
+	ok(s.t, s.Near.Do(func() error {
+		b, err := os.ReadFile("/proc/thread-self/net/netlink")
+		for line := range strings.Lines(string(b)) {
+			fields := strings.Fields(line)
+			subscribed, _ := strconv.ParseUint(fields[groups], 16, 32) // the header is no number
+			listening = listening || subscribed != 0 && fields[drops] == "0"
+		}
+		return err
+	}))
+	return listening
 }
 
 // Events are lost, and among them those of an interface that was re-created

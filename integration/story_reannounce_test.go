@@ -1,13 +1,16 @@
 package integration
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/vishvananda/netlink"
 
+	"github.com/ssmd-project/ssmd/ifwatch"
 	"github.com/ssmd-project/ssmd/internal/testnet"
 	"github.com/ssmd-project/ssmd/membership"
 )
@@ -37,8 +40,9 @@ func (s *stage) otherReporter() {
 	}
 	link, err := s.Near.Netlink.LinkByName("eth0")
 	ok(s.t, err)
-	ok(s.t, s.Near.Set("eth0", testnet.Address("fe80::76/64")))
-	s.caughtUp()
+	first := netip.MustParsePrefix("fe80::76/64")
+	ok(s.t, s.Near.Set("eth0", testnet.Address(first.String())))
+	eventually(s.t, func() error { return s.reportsFrom(first) }) // the kernel tells of it in its own time
 	before, err := s.Near.Netlink.AddrList(link, netlink.FAMILY_V6)
 	ok(s.t, err)
 	ok(s.t, s.Near.Set("eth0", testnet.Address("fe80::77/64")))
@@ -47,6 +51,18 @@ func (s *stage) otherReporter() {
 			ok(s.t, s.Near.Netlink.AddrDel(link, &a))
 		}
 	}
+}
+
+// reportsFrom returns an error where reports of eth0 do not go out from an
+// address yet, as far as the manager knows.
+func (s *stage) reportsFrom(p netip.Prefix) error {
+	all, err := s.manager.Interfaces(s.ctx)
+	for _, i := range all {
+		if i.Name == "eth0" && slices.Contains(i.Addresses, ifwatch.Address{Prefix: p}) {
+			return nil
+		}
+	}
+	return errors.Join(err, fmt.Errorf("no address %s on eth0 among %+v", p, all))
 }
 
 func TestStoryReannounced(t *testing.T) {

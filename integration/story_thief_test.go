@@ -29,6 +29,10 @@ func (g *gate) shut() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.opened = make(chan struct{})
+	select {
+	case <-g.waiting: // for an earlier time
+	default:
+	}
 }
 
 func (g *gate) open() {
