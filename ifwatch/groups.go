@@ -17,9 +17,22 @@ import (
 // other then, may be missing or listed twice.
 type Groups struct {
 	Users map[GroupKey]int
+	// Interfaces has the indexes on which there is any group. One that is on
+	// its way out of the namespace is listed no more, sooner than its life
+	// ends.
+	Interfaces map[int]bool
 	// OldQueriers has the interfaces on which IGMP speaks an older version
 	// than 3, by index, as "V2": reports name no sources there.
 	OldQueriers map[int]string
+}
+
+func newGroups() Groups {
+	return Groups{Users: make(map[GroupKey]int), Interfaces: make(map[int]bool), OldQueriers: make(map[int]string)}
+}
+
+func (g *Groups) add(index int, group netip.Addr, users int) {
+	g.Users[GroupKey{index, group}] = users
+	g.Interfaces[index] = true
 }
 
 // GroupKey is a group on an interface.
@@ -40,7 +53,7 @@ func ListGroups(f Family) (Groups, error) {
 		return Groups{}, fmt.Errorf("list groups: %w", err)
 	}
 	defer file.Close()
-	groups := Groups{Users: make(map[GroupKey]int), OldQueriers: make(map[int]string)}
+	groups := newGroups()
 	if err := parse(file, &groups); err != nil {
 		return Groups{}, fmt.Errorf("list groups: %s: %w", path, err)
 	}
@@ -79,7 +92,7 @@ func parseIGMP(r io.Reader, groups *Groups) error {
 		}
 		var group [4]byte
 		binary.NativeEndian.PutUint32(group[:], uint32(number))
-		groups.Users[GroupKey{index, netip.AddrFrom4(group)}] = users
+		groups.add(index, netip.AddrFrom4(group), users)
 	}
 	return lines.Err()
 }
@@ -108,7 +121,7 @@ func parseIGMP6(r io.Reader, groups *Groups) error {
 			}
 			group[n] = byte(octet)
 		}
-		groups.Users[GroupKey{index, netip.AddrFrom16(group)}] = users
+		groups.add(index, netip.AddrFrom16(group), users)
 	}
 	return lines.Err()
 }

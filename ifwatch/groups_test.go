@@ -21,12 +21,13 @@ func TestParseIGMP(t *testing.T) {
 		"\t\t\t\t" + number("224.0.0.1") + "     1 0:00000000\t\t0\n" +
 		"12\teth 0     :     2      V2\n" +
 		"\t\t\t\t" + number("232.1.2.3") + "    17 0:00000000\t\t1\n"
-	got := Groups{Users: make(map[GroupKey]int), OldQueriers: make(map[int]string)}
+	got := newGroups()
 	if err := parseIGMP(strings.NewReader(content), &got); err != nil {
 		t.Fatal(err)
 	}
 	want := Groups{
 		Users:       map[GroupKey]int{{1, netip.MustParseAddr("224.0.0.1")}: 1, {12, netip.MustParseAddr("232.1.2.3")}: 17},
+		Interfaces:  map[int]bool{1: true, 12: true},
 		OldQueriers: map[int]string{12: "V2"},
 	}
 	if d := cmp.Diff(want, got, cmpopts.EquateComparable(netip.Addr{})); d != "" {
@@ -40,7 +41,7 @@ func TestParseIGMP(t *testing.T) {
 func TestParseIGMP6(t *testing.T) {
 	content := "1    lo              ff020000000000000000000000000001     1 0000000C 0\n" +
 		"7    eth0            ff3e0000000000000000000080000001     3 00000004 0\n"
-	got := Groups{Users: make(map[GroupKey]int)}
+	got := newGroups()
 	if err := parseIGMP6(strings.NewReader(content), &got); err != nil {
 		t.Fatal(err)
 	}

@@ -85,8 +85,8 @@ func openLosses(o Options) (*os.File, error) {
 	return os.NewFile(uintptr(fd), "rtnetlink"), nil
 }
 
-// subscribeToLosses lets only RTM_DELMULTICAST through: whoever joins much
-// wakes nobody.
+// subscribeToLosses lets only RTM_DELMULTICAST through, and none of the loopback
+// interface, which has one life: whoever joins much wakes nobody.
 func subscribeToLosses(fd int) error {
 	filter, err := lossFilter()
 	if err != nil {
@@ -100,14 +100,21 @@ func subscribeToLosses(fd int) error {
 	)
 }
 
-// lossFilter looks at nlmsg_type, which is in the machine's byte order, while
-// filters load in the network's.
+// LoopbackIndex is that of the loopback interface in each network namespace.
+const LoopbackIndex = 1
+
+// lossFilter looks at nlmsg_type and ifa_index, which are in the machine's byte
+// order, while filters load in the network's.
 func lossFilter() (*unix.SockFprog, error) {
 	var kind [2]byte
 	binary.NativeEndian.PutUint16(kind[:], delMulticast)
+	var loopback [4]byte
+	binary.NativeEndian.PutUint32(loopback[:], LoopbackIndex)
 	raw, err := bpf.Assemble([]bpf.Instruction{
 		bpf.LoadAbsolute{Off: 4, Size: 2},
-		bpf.JumpIf{Cond: bpf.JumpEqual, Val: uint32(binary.BigEndian.Uint16(kind[:])), SkipFalse: 1},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: uint32(binary.BigEndian.Uint16(kind[:])), SkipFalse: 3},
+		bpf.LoadAbsolute{Off: unix.SizeofNlMsghdr + 4, Size: 4},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: binary.BigEndian.Uint32(loopback[:]), SkipTrue: 1},
 		bpf.RetConstant{Val: 1 << 16},
 		bpf.RetConstant{Val: 0},
 	})

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/ssmd-project/ssmd/ifwatch"
 	"github.com/ssmd-project/ssmd/internal/testnet"
 	"golang.org/x/sys/unix"
 )
@@ -161,6 +162,37 @@ func TestK20ListOfFiltersIsIncomplete(t *testing.T) {
 			t.Errorf("%s has eth0 after an any-source join:\n%s", file, list)
 		}
 		l.wantUsers(1)
+	})
+}
+
+// Fact K20, the way out: the list is whole from the first interface that it
+// shows. A channel on the loopback interface, which is the first of all, makes
+// it whole; any group without a source that is newer there ends that.
+func TestK20ChannelOnLoopbackMakesTheListWhole(t *testing.T) {
+	bothFamilies(t, func(t *testing.T, f family) {
+		l := newLab(t, f)
+		s := l.joined()
+		ok(t, l.socket().join(l.index(), channel{group: f.marker.group}))
+		list := func(want bool) {
+			t.Helper()
+			shown := false
+			ok(t, l.Near.Do(func() error {
+				return ifwatch.VisitFilters(f.watched(), func(x ifwatch.Filter) {
+					shown = shown || x == ifwatch.Filter{Index: l.index(), Group: f.channel.group, Source: f.channel.source}
+				})
+			}))
+			if shown != want {
+				t.Errorf("the filter is listed: %v, want %v", shown, want)
+			}
+		}
+		list(false)
+		ok(t, s.join(ifwatch.LoopbackIndex, f.spare(1)))
+		list(true)
+		hiding := l.socket()
+		ok(t, hiding.join(ifwatch.LoopbackIndex, channel{group: f.marker.group}))
+		list(false)
+		ok(t, hiding.close())
+		list(true)
 	})
 }
 

@@ -20,6 +20,9 @@ func channelOf(c channel) membership.Channel {
 	return membership.Channel{Source: c.source, Group: c.group}
 }
 
+// watched is the family as the library has it.
+func (f family) watched() ifwatch.Family { return ifwatch.FamilyOf(f.channel.group) }
+
 // listen is where a receiver of the family's channel listens.
 func (f family) listen() netip.AddrPort { return netip.AddrPortFrom(f.channel.group, port) }
 

@@ -60,6 +60,34 @@ func TestStoryTheftIsRepaired(t *testing.T) {
 	})
 }
 
+// What is taken is one source of a group in which others stay members, so that
+// the kernel tells of nothing and counts as many users as we are; and somebody's
+// any-source join hides the interface from the list of filters (K20).
+func TestStoryTheftOfASourceIsRepaired(t *testing.T) {
+	bothFamilies(t, func(t *testing.T, f family) {
+		l := newLab(t, f)
+		thief := l.joined()
+		s := unaudited(l, membership.Options{Audit: 50 * time.Millisecond})
+		s.apply(f.feed())
+		s.wait("feed", membership.StateJoined)
+		l.again()
+		s.reattached(1)
+		third, fourth := l.listener(f.other), l.socket()
+		ok(t, fourth.join(l.index(), channel{group: f.marker.group}))
+		s.wantUsers(2)
+		thief.close()
+		e := s.events.wait(t, membership.EventRepaired, membership.CauseAudit)
+		if e.Membership != "feed" || e.Interface != "eth0" {
+			t.Errorf("told %+v", e)
+		}
+		s.hears(s.fed())
+		s.deaf(third)
+		if repairs := s.status("feed").Counters.Repairs; repairs != 1 {
+			t.Errorf("%d repairs: %+v", repairs, s.events.all(membership.EventRepaired))
+		}
+	})
+}
+
 // Where the kernel tells of the groups that come and go, nobody waits for the
 // next audit.
 func TestStoryTheftIsSeenAtOnce(t *testing.T) {

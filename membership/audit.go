@@ -3,6 +3,7 @@ package membership
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/ssmd-project/ssmd/ifwatch"
@@ -59,24 +60,98 @@ func (k *keeper) holding() bool {
 func (k *keeper) audit(now time.Time) {
 	k.lastAudit = now
 	for _, f := range bothFamilies {
-		held := k.held(f)
-		if len(held) == 0 {
-			continue
-		}
-		listed, err := k.kernel.groups(f)
-		if err != nil {
-			k.publish(Event{Time: now, Type: EventError, Cause: CauseAudit, Reason: err.Error()})
-			continue
-		}
-		k.noteQueriers(f, listed.OldQueriers)
-		missing := lacking(held, listed.Users)
-		if len(missing) == 0 {
-			continue
-		}
-		if listed, err = k.kernel.groups(f); err == nil {
-			k.repair(f, lacking(missing, listed.Users), now)
+		if k.holds(f) {
+			k.auditFamily(f, now)
 		}
 	}
+}
+
+func (k *keeper) auditFamily(f ifwatch.Family, now time.Time) {
+	missing, err := k.look(f)
+	if err == nil && len(missing) > 0 {
+		var again map[*pool][]*entry
+		again, err = k.look(f)
+		for p, entries := range missing {
+			missing[p] = slices.DeleteFunc(entries, func(e *entry) bool { return !slices.Contains(again[p], e) })
+		}
+	}
+	if err != nil {
+		k.publish(Event{Time: now, Type: EventError, Cause: CauseAudit, Reason: err.Error()})
+		return
+	}
+	for _, i := range k.instances {
+		for key, p := range i.pools {
+			// Where the life has ended, the watcher will say so.
+			if lost := missing[p]; len(lost) > 0 && !k.over(i, key.family) {
+				k.repair(i, p, lost, now)
+			}
+		}
+	}
+}
+
+// holds reports whether any pool holds a channel of a family.
+func (k *keeper) holds(f ifwatch.Family) bool {
+	for _, i := range k.instances {
+		for key, p := range i.pools {
+			if key.family == f && len(p.entries) > 0 {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// look returns what the pools hold of a family and the kernel does not.
+//
+// The list of filters tells it of each channel, where it is whole. Where it is
+// not, a group is missing that has fewer users than sockets of ours hold it:
+// the users of other processes only add. The list of groups comes last. An
+// interface that is in it, and whose life has not ended afterwards, was there
+// for the other list too.
+func (k *keeper) look(f ifwatch.Family) (missing map[*pool][]*entry, err error) {
+	k.looks++
+	byIndex := make(map[int][]*pool)
+	for _, i := range k.instances {
+		for key, p := range i.pools {
+			if key.family == f {
+				byIndex[i.now.Index] = append(byIndex[i.now.Index], p)
+			}
+		}
+	}
+	whole, err := k.kernel.filters(f, func(x ifwatch.Filter) {
+		for _, p := range byIndex[x.Index] {
+			if e := p.entries[Channel{x.Source, x.Group}]; e != nil {
+				e.seen = k.looks
+			}
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	listed, err := k.kernel.groups(f)
+	if err != nil {
+		return nil, err
+	}
+	k.noteQueriers(f, listed.OldQueriers)
+	isMissing := func(index int, e *entry) bool { return e.seen != k.looks }
+	if !whole {
+		held := k.held(f)
+		isMissing = func(index int, e *entry) bool {
+			key := ifwatch.GroupKey{Index: index, Group: e.channel.Group}
+			return listed.Users[key] < held[key]
+		}
+	}
+	missing = make(map[*pool][]*entry)
+	for index, pools := range byIndex {
+		for _, p := range pools {
+			for _, e := range p.entries {
+				if listed.Interfaces[index] && e.order != 0 && isMissing(index, e) {
+					missing[p] = append(missing[p], e)
+				}
+			}
+		}
+	}
+	return missing, nil
 }
 
 // held counts the sockets on which the pools hold each group of a family.
@@ -84,68 +159,87 @@ func (k *keeper) held(f ifwatch.Family) map[ifwatch.GroupKey]int {
 	held := make(map[ifwatch.GroupKey]int)
 	for _, i := range k.instances {
 		for key, p := range i.pools {
-			if key.family == f {
-				p.countSockets(i.now.Index, held)
+			if key.family != f {
+				continue
+			}
+			for at := range p.joinedAt() {
+				held[ifwatch.GroupKey{Index: i.now.Index, Group: at.group}]++
 			}
 		}
 	}
 	return held
 }
 
-// countSockets adds the sockets on which the pool holds each group.
-func (p *pool) countSockets(index int, held map[ifwatch.GroupKey]int) {
-	type place struct {
-		group netip.Addr
-		set   *sourceSet
-	}
-	counted := make(map[place]struct{}, len(p.entries))
+// membershipAt is what a socket has of a group.
+type membershipAt struct {
+	group netip.Addr
+	set   *sourceSet
+}
+
+// joinedAt returns what the pool joined, by what its sockets have.
+func (p *pool) joinedAt() map[membershipAt][]*entry {
+	joined := make(map[membershipAt][]*entry)
 	for _, e := range p.entries {
-		at := place{e.channel.Group, e.set}
-		if _, twice := counted[at]; e.order != 0 && !twice {
-			counted[at] = struct{}{}
-			held[ifwatch.GroupKey{Index: index, Group: at.group}]++
+		if e.order != 0 {
+			at := membershipAt{e.channel.Group, e.set}
+			joined[at] = append(joined[at], e)
 		}
 	}
+	return joined
 }
 
-// lacking returns the groups that have fewer users than sockets of ours hold
-// them. Other processes' users only add: what is lacking is ours.
-func lacking(held, users map[ifwatch.GroupKey]int) map[ifwatch.GroupKey]int {
-	var missing map[ifwatch.GroupKey]int
-	for key, n := range held {
-		if users[key] < n {
-			if missing == nil {
-				missing = make(map[ifwatch.GroupKey]int)
-			}
-			missing[key] = n
-		}
-	}
-	return missing
-}
-
-// repair joins again what is missing, unless the life has ended: then the
-// watcher will say so.
-func (k *keeper) repair(f ifwatch.Family, missing map[ifwatch.GroupKey]int, now time.Time) {
-	if len(missing) == 0 {
+// repair joins again what is lost, and tells whoever wanted it.
+func (k *keeper) repair(i *instance, p *pool, lost []*entry, now time.Time) {
+	channels := p.lose(lost)
+	if len(channels) == 0 {
 		return
 	}
-	for _, i := range k.instances {
-		for key, p := range i.pools {
-			if key.family != f || k.over(i, f) {
-				continue
-			}
-			lost := p.lose(i.now.Index, missing)
-			if len(lost) == 0 {
-				continue
-			}
-			p.flush(now)
-			for a := range i.attachments {
-				if a.pools[f] == p {
-					k.tellRepaired(a, f, lost, now)
-				}
-			}
+	p.flush(now)
+	for a := range i.attachments {
+		if a.pools[p.family] == p {
+			k.tellRepaired(a, p.family, channels, now)
 		}
 	}
+}
+
+// lose has flush join again what is lost, and returns the channels. A source is
+// left and joined, as it is to be announced anew. Where a socket lost all that it
+// had of a group, what it believes to have has to go first: the last source
+// takes the group with it, and a user who may be somebody else.
+func (p *pool) lose(entries []*entry) map[Channel]struct{} {
+	lost := make(map[*entry]bool, len(entries))
+	for _, e := range entries {
+		lost[e] = true
+	}
+	channels := make(map[Channel]struct{})
+	for at, all := range p.joinedAt() {
+		gone := slices.DeleteFunc(slices.Clone(all), func(e *entry) bool { return !lost[e] })
+		switch {
+		case len(gone) < len(all):
+			for _, e := range gone {
+				p.announceEntry(e)
+			}
+		case !p.holder.free(at.set, channelsOf(gone)):
+			continue // the next audit finds it again
+		default:
+			for _, e := range gone {
+				e.order, e.set = 0, nil
+				p.added = append(p.added, e)
+			}
+		}
+		for _, e := range gone {
+			channels[e.channel] = struct{}{}
+		}
+	}
+	return channels
+}
+
+func channelsOf(entries []*entry) []Channel {
+	channels := make([]Channel, len(entries))
+	for n, e := range entries {
+		channels[n] = e.channel
+	}
+	return channels
 }
 
 func (k *keeper) tellRepaired(a *attachment, f ifwatch.Family, lost map[Channel]struct{}, now time.Time) {
@@ -166,38 +260,6 @@ func (k *keeper) tellRepaired(a *attachment, f ifwatch.Family, lost map[Channel]
 	k.touch(m)
 	k.publish(Event{Time: now, Type: EventRepaired, Membership: m.wish.name, Interface: i.Name, Instance: i.ID, Cause: CauseAudit,
 		Reason: fmt.Sprintf("the kernel had lost %d of %d channels, %s first: another process has closed or left a socket of a former life of the index; joined again", n, len(m.wish.channels), first)})
-}
-
-// lose frees what the socket still has of the missing groups, so that flush
-// joins them again, and returns their channels.
-func (p *pool) lose(index int, missing map[ifwatch.GroupKey]int) map[Channel]struct{} {
-	type place struct {
-		group netip.Addr
-		set   *sourceSet
-	}
-	entries := make(map[place][]*entry)
-	for _, e := range p.entries {
-		if missing[ifwatch.GroupKey{Index: index, Group: e.channel.Group}] > 0 && e.order != 0 {
-			at := place{e.channel.Group, e.set}
-			entries[at] = append(entries[at], e)
-		}
-	}
-	lost := make(map[Channel]struct{})
-	for at, all := range entries {
-		channels := make([]Channel, len(all))
-		for n, e := range all {
-			channels[n] = e.channel
-		}
-		if !p.holder.free(at.set, channels) {
-			continue // the next audit finds it again
-		}
-		for _, e := range all {
-			lost[e.channel] = struct{}{}
-			e.order, e.set = 0, nil
-			p.added = append(p.added, e)
-		}
-	}
-	return lost
 }
 
 // noteQueriers notes the interfaces on which reports name no sources.

@@ -1,6 +1,7 @@
 package membership
 
 import (
+	"net/netip"
 	"testing"
 	"time"
 
@@ -101,5 +102,78 @@ func TestOldQuerierIsTold(t *testing.T) {
 	w.later(time.Minute)
 	if s := w.status(t, "a"); s.Reason != "eth1 (instance 1) matches name=eth1" {
 		t.Errorf("%+v", s)
+	}
+}
+
+// The group has as many users as before: another process came. What counts is
+// the source.
+func TestAuditIsNotFooledByAnotherMember(t *testing.T) {
+	other := Channel{netip.MustParseAddr("10.1.0.9"), one.Group}
+	for name, channels := range map[string][]Channel{
+		"all of the socket's sources": {one},
+		"one of the socket's sources": {one, {netip.MustParseAddr("10.1.0.7"), one.Group}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := joinedWorld(channels...)
+			life := w.kernel.life(1, ifwatch.IPv4)
+			life.foreignJoin(other)
+			life.rob(one)
+			w.later(time.Minute)
+			w.wantHeard(t, "repaired a eth1 audit")
+			if err := w.robbed(); err != nil {
+				t.Error(err)
+			}
+			for _, c := range append(channels, other) {
+				if !w.hears(1, c) {
+					t.Errorf("%s is not heard", c)
+				}
+			}
+			if repairs := w.status(t, "a").Counters.Repairs; repairs != 1 {
+				t.Errorf("%d repairs", repairs)
+			}
+			w.later(time.Hour)
+			w.wantHeard(t)
+		})
+	}
+}
+
+// What the kernel holds is not touched, though a user was taken who may be ours.
+func TestAuditLeavesWhatIsHeld(t *testing.T) {
+	w := joinedWorld(one)
+	life := w.kernel.life(1, ifwatch.IPv4)
+	life.foreignJoin(one)
+	life.rob(one)
+	w.later(time.Minute)
+	w.wantHeard(t)
+	if did := w.kernelDid(); did != "0 joins, 0 leaves" {
+		t.Errorf("made %s", did)
+	}
+}
+
+// Where the filters are not listed, the users of the groups have to do.
+func TestAuditWithoutFilters(t *testing.T) {
+	w := joinedWorld(one, two)
+	w.kernel.blind = true
+	w.later(time.Minute)
+	w.wantHeard(t)
+	w.kernel.life(1, ifwatch.IPv4).rob(one)
+	w.later(time.Minute)
+	w.wantHeard(t, "repaired a eth1 audit")
+	if !w.hears(1, one) {
+		t.Error("not repaired")
+	}
+}
+
+// An interface on its way out is listed no more while its life goes on yet. To
+// repair would be to join on whoever gets its index.
+func TestNothingIsRepairedOnAnInterfaceThatLeaves(t *testing.T) {
+	for _, blind := range []bool{false, true} {
+		w := joinedWorld(one)
+		w.kernel.leaving, w.kernel.blind = true, blind
+		w.later(time.Minute)
+		w.wantHeard(t)
+		if did := w.kernelDid(); did != "0 joins, 0 leaves" {
+			t.Errorf("made %s", did)
+		}
 	}
 }

@@ -97,7 +97,7 @@ func (c *callerSocket) warmUp() { c.kernel.warmUp(c.family) }
 func (c *callerSocket) free(_ *sourceSet, channels []Channel) bool {
 	group := channels[0].Group
 	ballast := newOwnSockets(c.kernel, c.family, c.index, c.lot, func() bool { return false })
-	freed := joinAll(ballast, channels)
+	freed := joinAll(ballast, channels) && !c.ended() // or the index has another life by now
 	if freed {
 		_ = c.socket.leaveGroup(c.index, group)
 		c.joined = slices.DeleteFunc(c.joined, func(j Channel) bool { return j.Group == group })

@@ -295,7 +295,7 @@ func (o *ownSockets) emptied(set *sourceSet) {
 // group, and leaving takes a user, whoever brought it.
 func (o *ownSockets) free(set *sourceSet, channels []Channel) bool {
 	ballast := newOwnSockets(o.kernel, o.family, o.index, o.lot, func() bool { return false })
-	freed := joinAll(ballast, channels)
+	freed := joinAll(ballast, channels) && !o.ended() // or the index has another life by now
 	if freed {
 		_ = set.socket.leaveGroup(o.index, set.group) // it may have been lost on the socket too
 		set.socket.sources -= set.sources

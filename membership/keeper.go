@@ -39,7 +39,8 @@ type keeper struct {
 	auditEvery time.Duration // zero: only where something hints at a loss
 	nextAudit  time.Time
 	lastAudit  time.Time
-	suspicious bool // something hints at a loss
+	suspicious bool   // something hints at a loss
+	looks      uint64 // at the kernel's lists
 
 	affected map[*rule]struct{} // to be judged before the end of the step
 	touched  []*member          // to be reported on at the end of the step

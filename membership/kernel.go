@@ -27,6 +27,9 @@ type kernel interface {
 	limits(err error, f ifwatch.Family) string
 	// groups lists the groups of a family.
 	groups(ifwatch.Family) (ifwatch.Groups, error)
+	// filters calls visit for each filter of a family, and reports whether
+	// those were all.
+	filters(f ifwatch.Family, visit func(ifwatch.Filter)) (whole bool, err error)
 	// warmUp makes the next rejoin quick.
 	warmUp(ifwatch.Family)
 	// place names the namespace, different for each that ever was on any

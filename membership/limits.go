@@ -17,14 +17,6 @@ var (
 	limitsIPv6 = []string{"net.ipv6.mld_max_msf", "net.core.optmem_max"}
 )
 
-func (k linux) groups(f ifwatch.Family) (groups ifwatch.Groups, err error) {
-	err = k.within(func() (err error) {
-		groups, err = ifwatch.ListGroups(f)
-		return err
-	})
-	return groups, err
-}
-
 func (k linux) limits(err error, f ifwatch.Family) string {
 	switch {
 	case errors.Is(err, unix.EMFILE):

@@ -45,6 +45,8 @@ type entry struct {
 	doubted bool       // in unwished
 
 	announcing bool // in announcing
+
+	seen uint64 // the look at the kernel's list of filters that showed it last
 }
 
 // The waits before refused joins are tried again.
@@ -99,10 +101,14 @@ func (p *pool) unwish(channels []Channel) {
 // announce has each channel that is joined announced anew at the next flush.
 func (p *pool) announce(channels []Channel) {
 	for _, c := range channels {
-		if e := p.entries[c]; e.order != 0 && !e.announcing {
-			e.announcing = true
-			p.announcing = append(p.announcing, e)
-		}
+		p.announceEntry(p.entries[c])
+	}
+}
+
+func (p *pool) announceEntry(e *entry) {
+	if e.order != 0 && !e.announcing {
+		e.announcing = true
+		p.announcing = append(p.announcing, e)
 	}
 }
 

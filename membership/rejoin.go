@@ -69,9 +69,6 @@ func leaveAndJoin(fd uintptr, f ifwatch.Family, request *groupSourceReq) (time.D
 	return gap, nil
 }
 
-// loopbackIndex is that of lo in each namespace.
-const loopbackIndex = 1
-
 // warmUp leaves and joins on the loopback interface: with cold caches the gap is
 // 20 us, and 6 us with warm ones.
 func (k linux) warmUp(f ifwatch.Family) {
@@ -80,14 +77,11 @@ func (k linux) warmUp(f ifwatch.Family) {
 		return // it is only slower
 	}
 	defer s.close()
-	c := Channel{netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.AddrFrom4([4]byte{232, 0, 0, 1})}
-	if f == ifwatch.IPv6 {
-		c = Channel{netip.IPv6Loopback(), netip.MustParseAddr("ff31::8000:1")} // of the host's own scope
-	}
-	if s.join(loopbackIndex, c) != nil {
+	c := loopbackChannel(f)
+	if s.join(ifwatch.LoopbackIndex, c) != nil {
 		return
 	}
 	for range 3 {
-		_, _ = s.rejoin(loopbackIndex, c)
+		_, _ = s.rejoin(ifwatch.LoopbackIndex, c)
 	}
 }

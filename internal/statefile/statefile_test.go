@@ -237,13 +237,15 @@ func TestKilledWhileSaving(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	rounds, last := 40, 0
+	var before os.FileInfo // of the round before
 	for round := range rounds {
 		cmd := exec.Command("/proc/self/exe")
 		cmd.Env = append(os.Environ(), writerVariable+"="+dir)
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		waitFor(t, filepath.Join(dir, fileName))
+		path := filepath.Join(dir, fileName)
+		waitForOther(t, path, before)
 		time.Sleep(time.Duration(round) * 500 * time.Microsecond) // an instant, not a wait
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
@@ -266,20 +268,24 @@ func TestKilledWhileSaving(t *testing.T) {
 		}
 		last = max(last, v.Number)
 		_ = s.Close()
+		if before, err = os.Stat(path); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if last < 2 {
 		t.Error("never killed after a first save")
 	}
 }
 
-func waitFor(t *testing.T, path string) {
+// waitForOther waits until the path leads to another file than before.
+func waitForOther(t *testing.T, path string, before os.FileInfo) {
 	t.Helper()
 	for began := time.Now(); time.Since(began) < 20*time.Second; time.Sleep(time.Millisecond) {
-		if _, err := os.Stat(path); err == nil {
+		if info, err := os.Stat(path); err == nil && (before == nil || !os.SameFile(info, before) || !info.ModTime().Equal(before.ModTime())) {
 			return
 		}
 	}
-	t.Fatalf("%s does not appear", path)
+	t.Fatalf("nothing is saved in %s", path)
 }
 
 // A full disk and one that is read-only are errors that leave the old state.
