@@ -97,6 +97,31 @@ func names(t *testing.T, dir string) []string {
 	return all
 }
 
+// Nobody's pipe in the place of the lock makes Open wait for a writer.
+func TestLockThatIsAPipe(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if err := unix.Mkfifo(filepath.Join(dir, lockName), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	opened := make(chan error, 1)
+	go func() {
+		s, err := Open(dir)
+		if err == nil {
+			err = s.Close()
+		}
+		opened <- err
+	}()
+	select {
+	case err := <-opened:
+		if err == nil || !strings.Contains(err.Error(), "no regular file") {
+			t.Errorf("error %v", err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("Open waits")
+	}
+}
+
 func TestSaveAndLoad(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "a", "b")
@@ -238,12 +263,13 @@ func TestKilledWhileSaving(t *testing.T) {
 	dir := t.TempDir()
 	rounds, last := 40, 0
 	for round := range rounds {
+		before, _ := os.Lstat(filepath.Join(dir, fileName)) // nil in the first round
 		cmd := exec.Command("/proc/self/exe")
 		cmd.Env = append(os.Environ(), writerVariable+"="+dir)
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		waitFor(t, filepath.Join(dir, fileName))
+		waitForOther(t, before, filepath.Join(dir, fileName))
 		time.Sleep(time.Duration(round) * 500 * time.Microsecond) // an instant, not a wait
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
@@ -272,14 +298,16 @@ func TestKilledWhileSaving(t *testing.T) {
 	}
 }
 
-func waitFor(t *testing.T, path string) {
+// waitForOther waits until the path leads to another file than before.
+func waitForOther(t *testing.T, before os.FileInfo, path string) {
 	t.Helper()
 	for began := time.Now(); time.Since(began) < 20*time.Second; time.Sleep(time.Millisecond) {
-		if _, err := os.Stat(path); err == nil {
+		now, err := os.Lstat(path)
+		if err == nil && (before == nil || !os.SameFile(now, before) || now.ModTime() != before.ModTime()) {
 			return
 		}
 	}
-	t.Fatalf("%s does not appear", path)
+	t.Fatalf("nothing new appears at %s", path)
 }
 
 // A full disk and one that is read-only are errors that leave the old state.
