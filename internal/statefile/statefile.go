@@ -97,8 +97,11 @@ func (s *Store) removeHalfWritten() {
 	}
 }
 
-// Close gives the directory free.
-func (s *Store) Close() error { return s.lock.Close() }
+// Close gives the directory free, also where a child process that is about to
+// begin has the descriptor yet.
+func (s *Store) Close() error {
+	return errors.Join(unix.Flock(int(s.lock.Fd()), unix.LOCK_UN), s.lock.Close())
+}
 
 // Path returns the path of the file.
 func (s *Store) Path() string { return filepath.Join(s.dir, fileName) }

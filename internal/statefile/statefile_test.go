@@ -122,6 +122,22 @@ func TestLockThatIsAPipe(t *testing.T) {
 	}
 }
 
+// A child that was forked and did not call exec yet has the lock's descriptor.
+func TestCloseWithADescriptorElsewhere(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := open(t, dir)
+	fd, err := unix.Dup(int(s.lock.Fd()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	open(t, dir)
+}
+
 func TestSaveAndLoad(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "a", "b")
