@@ -40,17 +40,22 @@ func (s *stage) otherReporter() {
 	}
 	link, err := s.Near.Netlink.LinkByName("eth0")
 	ok(s.t, err)
-	first := netip.MustParsePrefix("fe80::76/64")
-	ok(s.t, s.Near.Set("eth0", testnet.Address(first.String())))
-	eventually(s.t, func() error { return s.reportsFrom(first) }) // the kernel tells of it in its own time
+	s.reporter("fe80::76/64")
 	before, err := s.Near.Netlink.AddrList(link, netlink.FAMILY_V6)
 	ok(s.t, err)
-	ok(s.t, s.Near.Set("eth0", testnet.Address("fe80::77/64")))
+	s.reporter("fe80::77/64") // before the others go: else the kernel reports from it, as from a first one
 	for _, a := range before {
 		if a.IP.IsLinkLocalUnicast() {
 			ok(s.t, s.Near.Netlink.AddrDel(link, &a))
 		}
 	}
+}
+
+// reporter gives eth0 an address, and waits until the kernel is done with it.
+func (s *stage) reporter(prefix string) {
+	s.t.Helper()
+	ok(s.t, s.Near.Set("eth0", testnet.Address(prefix)))
+	eventually(s.t, func() error { return s.reportsFrom(netip.MustParsePrefix(prefix)) })
 }
 
 // reportsFrom returns an error where reports of eth0 do not go out from an

@@ -184,6 +184,9 @@ func (k *keeper) announced(a *attachment, cause Cause, late int, now time.Time) 
 	k.everyDue = time.Time{}
 	a.member.counters.Reannounces++
 	reason := a.instance.now.String() + ": announced anew"
+	if a.isUnsourced() && a.instance.querier == "V2" { // older ones know no leave
+		reason += "; by IGMPv2 the network heard that the groups were left, and some milliseconds later that they were joined"
+	}
 	if late > 0 {
 		reason += fmt.Sprintf("; for %d channels it took so long that the network may have heard that they were left, and then joined", late)
 	}

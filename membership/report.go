@@ -128,11 +128,16 @@ func (k *keeper) stateOf(m *member) (State, string) {
 
 // remark says what is not as it should be though everything is joined.
 func (a *attachment) remark() string {
-	querier := a.instance.querier
-	if querier == "" || a.pools[ifwatch.IPv4] == nil {
+	if !a.isUnsourced() {
 		return ""
 	}
-	return "; a querier of IGMP" + strings.ToLower(querier) + " was heard: reports name no source, and the network may send every one"
+	return "; a querier of IGMP" + strings.ToLower(a.instance.querier) + " was heard: reports name no source, and the network may send every one"
+}
+
+// isUnsourced reports whether an older IGMP is spoken, whose reports name no
+// source.
+func (a *attachment) isUnsourced() bool {
+	return a.instance.querier != "" && a.pools[ifwatch.IPv4] != nil
 }
 
 // unready says why the channels of a family are not even tried.

@@ -5,6 +5,7 @@ package statefile
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -30,6 +31,8 @@ const (
 
 // ErrInUse is wrapped where another process has the directory.
 var ErrInUse = errors.New("in use by another process")
+
+var errNoFile = errors.New("no regular file")
 
 // Store is a directory with its file, locked for this process.
 type Store struct {
@@ -66,9 +69,13 @@ func Open(dir string) (*Store, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	lock, err := os.OpenFile(filepath.Join(dir, lockName), os.O_RDONLY|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
+	lock, err := os.OpenFile(filepath.Join(dir, lockName), os.O_RDONLY|os.O_CREATE|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o600)
 	if err != nil {
 		return nil, err
+	}
+	if info, err := lock.Stat(); err != nil || !info.Mode().IsRegular() {
+		_ = lock.Close()
+		return nil, fmt.Errorf("lock %s: %w", lock.Name(), cmp.Or(err, errNoFile))
 	}
 	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		_ = lock.Close()
@@ -90,8 +97,11 @@ func (s *Store) removeHalfWritten() {
 	}
 }
 
-// Close gives the directory free.
-func (s *Store) Close() error { return s.lock.Close() }
+// Close gives the directory free, also where a child process that is about to
+// begin has the descriptor yet.
+func (s *Store) Close() error {
+	return errors.Join(unix.Flock(int(s.lock.Fd()), unix.LOCK_UN), s.lock.Close())
+}
 
 // Path returns the path of the file.
 func (s *Store) Path() string { return filepath.Join(s.dir, fileName) }
@@ -122,7 +132,7 @@ func (s *Store) Load(into any) (found bool, err error) {
 // read returns the state in the file, checked but for what it means.
 func (s *Store) read(info fs.FileInfo) (json.RawMessage, error) {
 	if !info.Mode().IsRegular() {
-		return nil, errors.New("no regular file")
+		return nil, errNoFile
 	}
 	f, err := os.OpenFile(s.Path(), os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if err != nil {

@@ -97,6 +97,47 @@ func names(t *testing.T, dir string) []string {
 	return all
 }
 
+// Nobody's pipe in the place of the lock makes Open wait for a writer.
+func TestLockThatIsAPipe(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if err := unix.Mkfifo(filepath.Join(dir, lockName), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	opened := make(chan error, 1)
+	go func() {
+		s, err := Open(dir)
+		if err == nil {
+			err = s.Close()
+		}
+		opened <- err
+	}()
+	select {
+	case err := <-opened:
+		if err == nil || !strings.Contains(err.Error(), "no regular file") {
+			t.Errorf("error %v", err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("Open waits")
+	}
+}
+
+// A child that was forked and did not call exec yet has the lock's descriptor.
+func TestCloseWithADescriptorElsewhere(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := open(t, dir)
+	fd, err := unix.Dup(int(s.lock.Fd()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	open(t, dir)
+}
+
 func TestSaveAndLoad(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "a", "b")
@@ -237,15 +278,14 @@ func TestKilledWhileSaving(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	rounds, last := 40, 0
-	var before os.FileInfo // of the round before
 	for round := range rounds {
+		before, _ := os.Lstat(filepath.Join(dir, fileName)) // nil in the first round
 		cmd := exec.Command("/proc/self/exe")
 		cmd.Env = append(os.Environ(), writerVariable+"="+dir)
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		path := filepath.Join(dir, fileName)
-		waitForOther(t, path, before)
+		waitForOther(t, before, filepath.Join(dir, fileName))
 		time.Sleep(time.Duration(round) * 500 * time.Microsecond) // an instant, not a wait
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
@@ -268,9 +308,6 @@ func TestKilledWhileSaving(t *testing.T) {
 		}
 		last = max(last, v.Number)
 		_ = s.Close()
-		if before, err = os.Stat(path); err != nil {
-			t.Fatal(err)
-		}
 	}
 	if last < 2 {
 		t.Error("never killed after a first save")
@@ -278,14 +315,15 @@ func TestKilledWhileSaving(t *testing.T) {
 }
 
 // waitForOther waits until the path leads to another file than before.
-func waitForOther(t *testing.T, path string, before os.FileInfo) {
+func waitForOther(t *testing.T, before os.FileInfo, path string) {
 	t.Helper()
 	for began := time.Now(); time.Since(began) < 20*time.Second; time.Sleep(time.Millisecond) {
-		if info, err := os.Stat(path); err == nil && (before == nil || !os.SameFile(info, before) || !info.ModTime().Equal(before.ModTime())) {
+		now, err := os.Lstat(path)
+		if err == nil && (before == nil || !os.SameFile(now, before) || now.ModTime() != before.ModTime()) {
 			return
 		}
 	}
-	t.Fatalf("nothing is saved in %s", path)
+	t.Fatalf("nothing new appears at %s", path)
 }
 
 // A full disk and one that is read-only are errors that leave the old state.
