@@ -17,23 +17,29 @@ import (
 // other then, may be missing or listed twice.
 type Groups struct {
 	Users map[GroupKey]int
-	// Interfaces has the indexes on which there is any group. One that is on
-	// its way out of the namespace is listed no more, sooner than its life
-	// ends.
-	Interfaces map[int]bool
+	// Up has the indexes of the interfaces that are up, for as much as
+	// concerns groups. One that is on its way out of the namespace is listed
+	// no more, sooner than its life ends.
+	Up map[int]bool
 	// OldQueriers has the interfaces on which IGMP speaks an older version
 	// than 3, by index, as "V2": reports name no sources there.
 	OldQueriers map[int]string
 }
 
 func newGroups() Groups {
-	return Groups{Users: make(map[GroupKey]int), Interfaces: make(map[int]bool), OldQueriers: make(map[int]string)}
+	return Groups{Users: make(map[GroupKey]int), Up: make(map[int]bool), OldQueriers: make(map[int]string)}
 }
 
-func (g *Groups) add(index int, group netip.Addr, users int) {
-	g.Users[GroupKey{index, group}] = users
-	g.Interfaces[index] = true
-}
+// allHosts and allNodes are the groups that every host is in. The kernel is in the
+// first while the interface is up.
+var (
+	allHosts = netip.MustParseAddr("224.0.0.1")
+	allNodes = netip.MustParseAddr("ff02::1")
+)
+
+// loaded says in the flags of an IPv6 group that its interface was not set down
+// since the group came.
+const loaded = 0x04 // MAF_LOADED
 
 // GroupKey is a group on an interface.
 type GroupKey struct {
@@ -92,18 +98,26 @@ func parseIGMP(r io.Reader, groups *Groups) error {
 		}
 		var group [4]byte
 		binary.NativeEndian.PutUint32(group[:], uint32(number))
-		groups.add(index, netip.AddrFrom4(group), users)
+		key := GroupKey{index, netip.AddrFrom4(group)}
+		groups.Users[key] = users
+		if key.Group == allHosts {
+			groups.Up[index] = true
+		}
 	}
 	return lines.Err()
 }
 
-// parseIGMP6 reads /proc/net/igmp6: index, name, group, users and more.
+// parseIGMP6 reads /proc/net/igmp6: index, name, group, users, flags and more.
 func parseIGMP6(r io.Reader, groups *Groups) error {
 	lines := bufio.NewScanner(r)
 	for lines.Scan() {
 		fields := strings.Fields(lines.Text())
-		if len(fields) < 4 || len(fields[2]) != 32 {
+		if len(fields) < 5 || len(fields[2]) != 32 {
 			continue
+		}
+		flags, err := strconv.ParseUint(fields[4], 16, 32)
+		if err != nil {
+			return err
 		}
 		index, err := strconv.Atoi(fields[0])
 		if err != nil {
@@ -121,7 +135,11 @@ func parseIGMP6(r io.Reader, groups *Groups) error {
 			}
 			group[n] = byte(octet)
 		}
-		groups.add(index, netip.AddrFrom16(group), users)
+		key := GroupKey{index, netip.AddrFrom16(group)}
+		groups.Users[key] = users
+		if key.Group == allNodes && flags&loaded != 0 {
+			groups.Up[index] = true
+		}
 	}
 	return lines.Err()
 }

@@ -27,7 +27,7 @@ func TestParseIGMP(t *testing.T) {
 	}
 	want := Groups{
 		Users:       map[GroupKey]int{{1, netip.MustParseAddr("224.0.0.1")}: 1, {12, netip.MustParseAddr("232.1.2.3")}: 17},
-		Interfaces:  map[int]bool{1: true, 12: true},
+		Up:          map[int]bool{1: true},
 		OldQueriers: map[int]string{12: "V2"},
 	}
 	if d := cmp.Diff(want, got, cmpopts.EquateComparable(netip.Addr{})); d != "" {
@@ -40,12 +40,16 @@ func TestParseIGMP(t *testing.T) {
 
 func TestParseIGMP6(t *testing.T) {
 	content := "1    lo              ff020000000000000000000000000001     1 0000000C 0\n" +
-		"7    eth0            ff3e0000000000000000000080000001     3 00000004 0\n"
+		"7    eth0            ff3e0000000000000000000080000001     3 00000004 0\n" +
+		"7    eth0            ff020000000000000000000000000001     1 00000008 0\n"
 	got := newGroups()
 	if err := parseIGMP6(strings.NewReader(content), &got); err != nil {
 		t.Fatal(err)
 	}
-	want := map[GroupKey]int{{1, netip.MustParseAddr("ff02::1")}: 1, {7, netip.MustParseAddr("ff3e::8000:1")}: 3}
+	want := map[GroupKey]int{{1, netip.MustParseAddr("ff02::1")}: 1, {7, netip.MustParseAddr("ff3e::8000:1")}: 3, {7, netip.MustParseAddr("ff02::1")}: 1}
+	if d := cmp.Diff(map[int]bool{1: true}, got.Up); d != "" {
+		t.Error(d)
+	}
 	if d := cmp.Diff(want, got.Users, cmpopts.EquateComparable(netip.Addr{})); d != "" {
 		t.Error(d)
 	}

@@ -196,6 +196,40 @@ func TestK20ChannelOnLoopbackMakesTheListWhole(t *testing.T) {
 	})
 }
 
+// Fact K20, one more: while an interface is down no source is listed of it. The
+// groups tell that it is: of IPv4 all hosts is not among them, of IPv6 all nodes
+// is not loaded.
+func TestK20NoFiltersWhileDown(t *testing.T) {
+	bothFamilies(t, func(t *testing.T, f family) {
+		l := newLab(t, f)
+		ok(t, l.joined().join(ifwatch.LoopbackIndex, f.spare(1)))
+		list := func(want bool) {
+			t.Helper()
+			eventually(t, func() error {
+				shown := false
+				var groups ifwatch.Groups
+				ok(t, l.Near.Do(func() (err error) {
+					err = ifwatch.VisitFilters(f.watched(), func(x ifwatch.Filter) {
+						shown = shown || x == ifwatch.Filter{Index: l.index(), Group: f.channel.group, Source: f.channel.source}
+					})
+					groups, _ = ifwatch.ListGroups(f.watched())
+					return err
+				}))
+				if up := groups.Up[l.index()]; shown != want || up != want {
+					return fmt.Errorf("the filter is listed: %v, the interface up: %v; want %v", shown, up, want)
+				}
+				return nil
+			})
+		}
+		list(true)
+		ok(t, l.Near.Set("eth0", testnet.Down))
+		list(false)
+		l.wantUsers(1)
+		ok(t, l.Near.Set("eth0", testnet.Up))
+		list(true)
+	})
+}
+
 // Fact K22: a socket's filter can be asked for a group and an index, where it
 // is a member. Another process's socket can be had with pidfd_getfd, and
 // answers, joins and leaves like one's own.

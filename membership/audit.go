@@ -105,9 +105,9 @@ func (k *keeper) holds(f ifwatch.Family) bool {
 //
 // The list of filters tells it of each channel, where it is whole. Where it is
 // not, a group is missing that has fewer users than sockets of ours hold it:
-// the users of other processes only add. The list of groups comes last. An
-// interface that is in it, and whose life has not ended afterwards, was there
-// for the other list too.
+// the users of other processes only add. Of an interface that is down no filters
+// are listed. The list of groups comes last: an interface that is up in it, and
+// whose life has not ended afterwards, was there for the other list too.
 func (k *keeper) look(f ifwatch.Family) (missing map[*pool][]*entry, err error) {
 	k.looks++
 	byIndex := make(map[int][]*pool)
@@ -145,7 +145,7 @@ func (k *keeper) look(f ifwatch.Family) (missing map[*pool][]*entry, err error) 
 	for index, pools := range byIndex {
 		for _, p := range pools {
 			for _, e := range p.entries {
-				if listed.Interfaces[index] && e.order != 0 && isMissing(index, e) {
+				if listed.Up[index] && e.order != 0 && isMissing(index, e) {
 					missing[p] = append(missing[p], e)
 				}
 			}

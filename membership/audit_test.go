@@ -2,6 +2,7 @@ package membership
 
 import (
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -62,6 +63,28 @@ func TestRepairIsNoTheft(t *testing.T) {
 		if !w.hears(1, c) {
 			t.Errorf("%s is not heard", c)
 		}
+	}
+}
+
+// While an interface is down its filters are not listed. What was lost meanwhile
+// is found once it is up.
+func TestNothingIsRepairedWhileDown(t *testing.T) {
+	w := joinedWorld(one, two)
+	w.keeper.auditEvery = 0
+	w.kernel.down = true
+	w.alter(1, func(i *ifwatch.Interface) { i.Up = false })
+	w.deliver()
+	w.kernel.life(1, ifwatch.IPv4).rob(one)
+	w.keeper.suspect(w.now)
+	w.wantHeard(t)
+	w.kernel.down = false
+	w.alter(1, func(i *ifwatch.Interface) { i.Up, i.Returns.Ups = true, i.Returns.Ups+1 })
+	w.deliver()
+	if got := w.heard(); !slices.Contains(got, "repaired a eth1 audit") {
+		t.Errorf("heard %q", got)
+	}
+	if !w.hears(1, one) || !w.hears(1, two) || w.status(t, "a").Counters.Repairs != 1 {
+		t.Errorf("%+v", w.status(t, "a"))
 	}
 }
 

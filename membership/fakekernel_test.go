@@ -28,6 +28,7 @@ type fakeKernel struct {
 	hidden     bool                 // nothing is there to probe
 	queriers   map[int]string       // old ones
 	blind      bool                 // filters are not listed
+	down       bool                 // all interfaces are, and their filters not listed
 	leaving    bool                 // all interfaces are about to go, and listed no more
 	gap        time.Duration        // of every rejoin
 }
@@ -200,10 +201,10 @@ func (k *fakeKernel) warmUp(ifwatch.Family) {}
 func (l *fakeLife) rob(c Channel) { l.drop(c.Group, []netip.Addr{c.Source}, true) }
 
 func (k *fakeKernel) groups(f ifwatch.Family) (ifwatch.Groups, error) {
-	groups := ifwatch.Groups{Users: make(map[ifwatch.GroupKey]int), Interfaces: make(map[int]bool), OldQueriers: k.queriers}
+	groups := ifwatch.Groups{Users: make(map[ifwatch.GroupKey]int), Up: make(map[int]bool), OldQueriers: k.queriers}
 	for index, i := range k.ifaces {
 		if life := i.lives[f]; life != nil {
-			groups.Interfaces[index] = !k.leaving
+			groups.Up[index] = !k.leaving && !k.down
 			for group, g := range life.groups {
 				groups.Users[ifwatch.GroupKey{Index: index, Group: group}] = g.users
 			}
@@ -217,7 +218,7 @@ func (k *fakeKernel) groups(f ifwatch.Family) (ifwatch.Groups, error) {
 
 func (k *fakeKernel) filters(f ifwatch.Family, visit func(ifwatch.Filter)) (bool, error) {
 	for index, i := range k.ifaces {
-		if life := i.lives[f]; life != nil && !k.blind && !k.leaving {
+		if life := i.lives[f]; life != nil && !k.blind && !k.leaving && !k.down {
 			for group, g := range life.groups {
 				for source := range g.sources {
 					visit(ifwatch.Filter{Index: index, Group: group, Source: source})

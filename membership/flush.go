@@ -10,6 +10,9 @@ import (
 // flush ends a step: it brings every pool in step with its wishes and reports
 // what changed.
 func (k *keeper) flush(now time.Time) {
+	if k.suspicious { // what is lost is not to be announced: to leave it would take it from others
+		k.auditDue(now)
+	}
 	k.announceAsked()
 	k.flushPools(now)
 	for k.leaveEnded(now) {

@@ -102,6 +102,9 @@ func reporters(f ifwatch.Family, i ifwatch.Interface) []ifwatch.Address {
 // notice remembers what of a change makes the attachments on an instance be
 // announced anew.
 func (k *keeper) notice(i *instance, was ifwatch.Interface) {
+	if was.Returns.Ups != i.now.Returns.Ups && len(i.pools) > 0 {
+		k.suspicious = true // while it is down, losses are not seen
+	}
 	for _, f := range bothFamilies {
 		what, cause := trigger(f, was, i.now)
 		if what == "" {
