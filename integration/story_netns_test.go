@@ -187,7 +187,7 @@ func TestStoryNamespaceManyTimes(t *testing.T) {
 		a.wait("blue", membership.StateJoined)
 		ok(t, testnet.Unmount(a.path("blue")))
 		a.wait("blue", membership.StateDetached, "no such network namespace")
-		a.gone("blue", 5*time.Second)
+		a.gone("blue", 25*time.Second) // the kernel ends one at a time, those of all tests
 	}
 	once()
 	goroutines, files, elsewhere := runtime.NumGoroutine(), descriptors(t), threadsElsewhere(t)
