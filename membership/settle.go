@@ -91,11 +91,12 @@ func (k *keeper) decide(m *member, now time.Time) decision {
 
 func (k *keeper) decideAmong(m *member, ids []ifwatch.ID, now time.Time) decision {
 	d := decision{lost: m.lost}
+	lost := m.lostNext()
 	reattached := slices.Clip(m.reattached)
 	for _, id := range ids {
 		c := reattach.Candidate{Interface: k.instances[id].now, Attached: m.attachedTo(id) != nil}
 		if !c.Attached {
-			v := m.rule.rules.Judge(m.rule.families, m.lost, c.Interface)
+			v := m.rule.rules.Judge(m.rule.families, lost, c.Interface)
 			if slices.Contains(m.resumed, id) {
 				v.Replaces = 0 // it was there all the time
 			}
@@ -108,6 +109,21 @@ func (k *keeper) decideAmong(m *member, ids []ifwatch.ID, now time.Time) decisio
 	}
 	d.chosen = m.rule.rules.Choose(d.candidates)
 	return d
+}
+
+// lostNext returns what is lost once the attachments have ended that no longer
+// match: what takes their place in the same step is held against them.
+func (m *member) lostNext() []ifwatch.Interface {
+	lost := slices.Clip(m.lost)
+	for _, a := range m.attachments {
+		if m.rule.rules.Leaves(a.instance.now) {
+			lost = append(lost, a.seen)
+		}
+	}
+	if m.rule.rules.Attach == reattach.AttachOne {
+		lost = lost[max(0, len(lost)-1):]
+	}
+	return lost
 }
 
 func (m *member) attachedTo(id ifwatch.ID) *attachment {

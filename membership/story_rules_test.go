@@ -80,6 +80,30 @@ func TestStoryPolicySame(t *testing.T) {
 	s.wantEvents("reattached a eth1 appeared", "state a eth1 joined appeared")
 }
 
+// What takes the place of an interface that no longer matches is held against it,
+// also where both are found in one step.
+func TestStoryPolicySameAfterAMismatch(t *testing.T) {
+	for name, want := range map[string]State{mac1: StateJoined, mac2: StateDetached} {
+		t.Run(name, func(t *testing.T) {
+			s := newStory(t)
+			s.put(with(feed("a", "eth*", one), func(r *reattach.Rules) {
+				r.Policy = reattach.Policy{Kind: reattach.PolicySame, Same: []reattach.Attribute{reattach.MAC}}
+				r.OnChange = reattach.OnChangeLeave
+				r.Ambiguous = reattach.AmbiguousOldest
+			}))
+			s.create(1, mac1)
+			s.create(2, name)
+			s.deliver()
+			s.rename(1, "wan1")
+			s.deliver()
+			status := s.status(t, "a")
+			if status.State != want || want == StateJoined && status.Counters.Reattaches != 1 {
+				t.Errorf("%+v", status)
+			}
+		})
+	}
+}
+
 // Members of one rule that lost one instance at different times remember it
 // differently.
 func TestStorySameRuleDifferentMemories(t *testing.T) {

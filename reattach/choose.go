@@ -79,6 +79,12 @@ func (r Rules) stay(i ifwatch.Interface) Verdict {
 	}}}
 }
 
+// Leaves reports whether an attached instance is to be left because it does not
+// match any more.
+func (r Rules) Leaves(i ifwatch.Interface) bool {
+	return r.OnChange == OnChangeLeave && r.stay(i).Result() != Accept
+}
+
 // pick returns which of the accepted candidates, oldest first, to attach to,
 // -1 for none.
 func (r Rules) pick(accepted []int) int {
