@@ -43,6 +43,9 @@ func (k *keeper) auditDue(now time.Time) {
 	if k.auditEvery > 0 {
 		k.nextAudit = now.Add(k.auditEvery)
 	}
+	if k.doubtful {
+		k.doubtful, k.nextAudit = false, now.Add(hintPause)
+	}
 }
 
 // holding reports whether anything may be joined.
@@ -81,12 +84,30 @@ func (k *keeper) auditFamily(f ifwatch.Family, now time.Time) {
 	}
 	for _, i := range k.instances {
 		for key, p := range i.pools {
-			// Where the life has ended, the watcher will say so.
-			if lost := missing[p]; len(lost) > 0 && !k.over(i, key.family) {
+			lost := missing[p]
+			switch {
+			case key.family != f:
+			case len(lost) == 0:
+				p.missed = time.Time{}
+			case !k.over(i, f) && k.believe(p, now): // of a life that has ended the watcher will tell
 				k.repair(i, p, lost, now)
 			}
 		}
 	}
+}
+
+// believe reports whether what a pool misses is lost. Where the life probe came
+// after the joins, as after a rename, it may be another life's, of which the
+// watcher is yet to tell: it is looked at again a moment later.
+func (k *keeper) believe(p *pool, now time.Time) bool {
+	if p.missed.IsZero() {
+		p.missed = now
+	}
+	if !p.unproven || !now.Before(p.missed.Add(hintPause)) {
+		return true
+	}
+	k.doubtful = true
+	return false
 }
 
 // holds reports whether any pool holds a channel of a family.

@@ -66,6 +66,38 @@ func TestRepairIsNoTheft(t *testing.T) {
 	}
 }
 
+// After a rename a probe may be of the life that has the index by now, and the
+// watcher late: what seems to be lost is looked at again.
+func TestLossAfterARenameIsNotBelievedAtOnce(t *testing.T) {
+	w := joinedWorld(one)
+	w.rename(1, "wan1")
+	w.deliver() // the probe is new
+	w.heard()
+	w.kernel.end(1)
+	w.kernel.begin(1, "wan1")
+	w.keeper.instances[1].closeProbes() // as where the directory came late
+	w.keeper.probe(w.keeper.instances[1], ifwatch.IPv4)
+	w.keeper.suspect(w.now)
+	w.wantHeard(t)
+	w.recreate(1, mac1)
+	w.deliver()
+	for _, line := range w.heard() {
+		if line == "repaired a eth1 audit" {
+			t.Error("repaired what was not lost")
+		}
+	}
+
+	w = joinedWorld(one)
+	w.rename(1, "wan1")
+	w.deliver()
+	w.heard()
+	w.kernel.life(1, ifwatch.IPv4).rob(one)
+	w.keeper.suspect(w.now)
+	w.wantHeard(t)
+	w.later(hintPause)
+	w.wantHeard(t, "repaired a wan1 audit")
+}
+
 // While an interface is down its filters are not listed. What was lost meanwhile
 // is found once it is up.
 func TestNothingIsRepairedWhileDown(t *testing.T) {

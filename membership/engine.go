@@ -171,7 +171,10 @@ func (e *engine) next(ctx context.Context, timer *time.Timer) func() {
 			e.keeper.tick(time.Now())
 		}
 	case <-e.hinted:
-		return func() { e.keeper.suspect(time.Now()) }
+		return func() {
+			e.observePending() // nothing is looked for where there is nothing any more
+			e.keeper.suspect(time.Now())
+		}
 	case <-e.moved:
 		return func() { e.followNamespace(ctx) }
 	case <-e.rearm:

@@ -40,6 +40,7 @@ type keeper struct {
 	nextAudit  time.Time
 	lastAudit  time.Time
 	suspicious bool   // something hints at a loss
+	doubtful   bool   // a loss is not believed yet
 	looks      uint64 // at the kernel's lists
 
 	affected map[*rule]struct{} // to be judged before the end of the step

@@ -28,7 +28,8 @@ type pool struct {
 	announcing []*entry // to be announced anew
 	late       int      // of those that were announced last, how many took too long
 
-	joins uint64
+	joins  uint64
+	missed time.Time // since when the kernel lacks something, and it is not believed
 
 	retry   time.Time // when to try the refused ones, or what was put off, again
 	backoff time.Duration
