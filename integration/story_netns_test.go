@@ -30,7 +30,9 @@ type abroad struct {
 
 func newAbroad(t *testing.T) *abroad {
 	t.Helper()
-	a := &abroad{t: t, ctx: patience(t), dir: t.TempDir(), far: newNamespace(t)}
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute) // the kernel may be slow to end namespaces
+	t.Cleanup(cancel)
+	a := &abroad{t: t, ctx: ctx, dir: t.TempDir(), far: newNamespace(t)}
 	own := newNamespace(t)
 	a.manager = membership.New(membership.Options{Watch: ifwatch.Options{Within: own.Do}})
 	a.events = newJournal(t, a.manager)
@@ -82,18 +84,29 @@ func (a *abroad) hears(n *testnet.Namespace, name string, f family) {
 }
 
 // gone waits until the far end of what was in a namespace is gone: the
-// namespace is, and nothing keeps it.
-func (a *abroad) gone(name string, within time.Duration) {
+// namespace is, and nothing keeps it. The kernel ends one namespace after the
+// other, those of all tests on the machine, so the time counts from when it has
+// ended one that nobody but the test had, and that was given up later.
+func (a *abroad) gone(name string) {
 	a.t.Helper()
-	ctx, cancel := context.WithTimeout(a.ctx, within)
-	defer cancel()
-	ok(a.t, testnet.Eventually(ctx, func() error {
-		_, err := a.far.Index("far-" + name)
-		if err != nil {
-			return nil
+	witness, err := testnet.New()
+	ok(a.t, err)
+	ok(a.t, testnet.AddVeth(witness, a.far, testnet.Veth{Name: "eth0", PeerName: "witness"}))
+	witness.Close()
+	isGone := func(far string) func() error {
+		return func() error {
+			if _, err := a.far.Index(far); err != nil {
+				return nil
+			}
+			return fmt.Errorf("%s is still there", far)
 		}
-		return fmt.Errorf("far-%s is still there", name)
-	}))
+	}
+	ctx, cancel := context.WithTimeout(a.t.Context(), 2*time.Minute)
+	defer cancel()
+	ok(a.t, testnet.Eventually(ctx, isGone("witness")))
+	ctx, cancel = context.WithTimeout(a.t.Context(), time.Second)
+	defer cancel()
+	ok(a.t, testnet.Eventually(ctx, isGone("far-"+name)))
 }
 
 // A namespace that is not there yet, appears, is deleted, and is made again.
@@ -112,13 +125,13 @@ func TestStoryNamespaceComesAndGoes(t *testing.T) {
 		blue.Close()
 		ok(t, testnet.Unmount(a.path("blue")))
 		a.wait("blue", membership.StateDetached, "no such network namespace")
-		a.gone("blue", time.Second)
+		a.gone("blue")
 		a.events.wait(t, membership.EventDetached, membership.CauseNamespace)
 
 		a.make("blue", other, f).Close()
 		a.wait("blue", membership.StateDetached, "same mac", other)
 		ok(t, testnet.Unmount(a.path("blue")))
-		a.gone("blue", time.Second)
+		a.gone("blue")
 		blue = a.make("blue", mac, f)
 		status := a.wait("blue", membership.StateJoined)
 		if status.Counters.Reattaches != 1 || status.Attachments[0].Netns != a.path("blue") {
@@ -151,7 +164,7 @@ func TestStoryTwoNamespaces(t *testing.T) {
 
 		red.Close()
 		ok(t, testnet.Unmount(a.path("red")))
-		a.gone("red", time.Second)
+		a.gone("red")
 		if n := usersOf(t, blue, index(t, blue, "eth0"), f.channel.group); n != 1 {
 			t.Errorf("%d users in the other namespace", n)
 		}
@@ -166,7 +179,7 @@ func TestStoryTwoNamespaces(t *testing.T) {
 		}
 		blue.Close()
 		ok(t, testnet.Unmount(a.path("blue")))
-		a.gone("blue", time.Second)
+		a.gone("blue")
 	})
 }
 
@@ -187,7 +200,7 @@ func TestStoryNamespaceManyTimes(t *testing.T) {
 		a.wait("blue", membership.StateJoined)
 		ok(t, testnet.Unmount(a.path("blue")))
 		a.wait("blue", membership.StateDetached, "no such network namespace")
-		a.gone("blue", 25*time.Second) // the kernel ends one at a time, those of all tests
+		a.gone("blue")
 	}
 	once()
 	goroutines, files, elsewhere := runtime.NumGoroutine(), descriptors(t), threadsElsewhere(t)
