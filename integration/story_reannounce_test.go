@@ -152,8 +152,8 @@ func TestStoryHearsAgainAfterUp(t *testing.T) {
 
 // Hundreds of announcements under a stream of a thousand datagrams a second:
 // never is the channel left. The kernel drops what arrives between the leave
-// and the join, some 6 us. Here each follows a datagram, so that a lost one
-// takes a stalled machine: no other story runs meanwhile.
+// and the join, some 6 us, or 40 on a busy machine: a datagram in 25 of them. No
+// other story runs meanwhile. A join that came later would lose one every time.
 func TestStoryReannouncedHundreds(t *testing.T) {
 	for _, f := range []family{v4, v6} {
 		t.Run(f.name, func(t *testing.T) { reannouncedHundreds(t, f) })
@@ -161,7 +161,7 @@ func TestStoryReannouncedHundreds(t *testing.T) {
 }
 
 func reannouncedHundreds(t *testing.T, f family) {
-	const times, mostLost = 300, 10
+	const times, mostLost = 300, 30
 	s := joinedStage(t, f, f.feed())
 	to := netip.AddrPortFrom(f.channel.group, port+1)
 	background(t, testnet.NewSender(s.Far, testnet.SenderConfig{To: []netip.AddrPort{to}, Every: time.Millisecond}).Run)
