@@ -85,6 +85,9 @@ func (c *callerSocket) leave(channel Channel, _ *sourceSet) error {
 }
 
 func (c *callerSocket) rejoin(channel Channel, _ *sourceSet) (time.Duration, error) {
+	if c.ended() {
+		return 0, errEnded
+	}
 	gap, err := c.socket.rejoin(c.index, channel)
 	if err != nil {
 		c.joined = deleteLast(c.joined, channel)

@@ -19,7 +19,8 @@ type holder interface {
 	join(Channel) (*sourceSet, error)
 	leave(Channel, *sourceSet) error
 	// rejoin leaves and joins at once, and says how long there was no
-	// membership. After an error there is none.
+	// membership. After an error there is none, unless that is errEnded:
+	// then nothing was touched.
 	rejoin(Channel, *sourceSet) (time.Duration, error)
 	// warmUp makes the next rejoin quick.
 	warmUp()
@@ -253,6 +254,9 @@ func deleteLast[T comparable](values []T, value T) []T {
 }
 
 func (o *ownSockets) rejoin(c Channel, set *sourceSet) (time.Duration, error) {
+	if o.ended() {
+		return 0, errEnded
+	}
 	gap, err := set.socket.rejoin(o.index, c)
 	if err != nil {
 		o.left(set)

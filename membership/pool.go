@@ -207,6 +207,9 @@ func (p *pool) announceAll(out *outcome) (refused bool) {
 			continue // left in this step
 		}
 		gap, err := p.holder.rejoin(e.channel, e.set)
+		if errors.Is(err, errEnded) {
+			continue // the watcher will tell
+		}
 		if err != nil {
 			e.order, e.set, e.err = 0, nil, err
 			p.refused = append(p.refused, e)

@@ -217,3 +217,19 @@ func TestStoryNoChangeOfIPv6WhileDown(t *testing.T) {
 	}
 	s.sound()
 }
+
+// The life ends in the middle of an announcement, and somebody else is there at
+// once: what is left to announce touches nobody.
+func TestLifeEndsWhileAnnouncing(t *testing.T) {
+	w := joinedWorld(one, two)
+	w.kernel.joining = func() {
+		w.kernel.joining = nil
+		w.kernel.end(1)
+		w.kernel.begin(1, "eth1")
+		w.kernel.life(1, ifwatch.IPv4).foreignJoin(one)
+	}
+	w.keeper.reannounce(w.keeper.members["a"], w.now)
+	if did := w.kernelDid(); did != "1 joins, 1 leaves" { // of what was under way
+		t.Error(did)
+	}
+}
