@@ -1,13 +1,15 @@
 # `make check` is what CI runs.
-.PHONY: build test integration race bench fuzz lint fmt generate tidy cover check
+.PHONY: build test integration race bench chaos fuzz lint fmt generate tidy cover check
 FUZZTIME ?= 10s
 BENCHTIME ?= 300x
+TIME ?= 10m
 
 build:       ; go build -o ssmd ./cmd/ssmd
 test:        ; go test ./...
 integration: ; go test ./integration
 race:        ; go test -race -short ./...
 bench:       ; go test -run '^$$' -bench 'Reattach|Idle' -benchtime $(BENCHTIME) ./integration
+chaos:       ; SSMD_CHAOS_TIME=$(TIME) go test -run '^TestChaos$$' -count=1 -timeout 0 -v ./integration
 fuzz:        ; .ci/fuzz $(FUZZTIME)
 lint:        ; go vet ./... && go tool staticcheck ./...
 fmt:         ; gofmt -w .

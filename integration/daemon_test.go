@@ -20,11 +20,7 @@ import (
 // TestDaemon tells the stories of the program itself, which it builds once.
 func TestDaemon(t *testing.T) {
 	t.Parallel()
-	program := filepath.Join(openDir(t), "ssmd")
-	build := exec.Command("go", "build", "-o", program, "github.com/ssmd-project/ssmd/cmd/ssmd")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build ssmd: %v\n%s", err, out)
-	}
+	program := buildProgram(t)
 	stories := map[string]func(*testing.T, string){
 		"bad file":     storyBadFile,
 		"killed":       storyKilled,
@@ -36,6 +32,17 @@ func TestDaemon(t *testing.T) {
 	for name, story := range stories {
 		t.Run(name, func(t *testing.T) { story(t, program) })
 	}
+}
+
+// buildProgram returns the path of the built daemon.
+func buildProgram(t testing.TB) string {
+	t.Helper()
+	program := filepath.Join(openDir(t), "ssmd")
+	build := exec.Command("go", "build", "-o", program, "github.com/ssmd-project/ssmd/cmd/ssmd")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build ssmd: %v\n%s", err, out)
+	}
+	return program
 }
 
 // openDir makes a temporary directory that every user can enter.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"slices"
 	"sync"
@@ -127,7 +128,7 @@ func (c *Capture) read() error {
 			return failure
 		}
 		if link, ok := from.(*unix.SockaddrLinklayer); ok {
-			if err := c.keep(slices.Clone(buffer[:size]), link.Ifindex); err != nil {
+			if err := c.keep(slices.Clone(buffer[:size]), link); err != nil {
 				return err
 			}
 		}
@@ -135,16 +136,17 @@ func (c *Capture) read() error {
 }
 
 // keep decodes one packet and wakes who waits for it.
-func (c *Capture) keep(packet []byte, ifindex int) error {
+func (c *Capture) keep(packet []byte, from *unix.SockaddrLinklayer) error {
 	reports, err := decodeReports(packet)
 	if err != nil {
 		return err
 	}
-	now, name := time.Now(), c.interfaceName(ifindex)
+	now, name := time.Now(), c.interfaceName(from.Ifindex)
+	mac := net.HardwareAddr(from.Addr[:min(int(from.Halen), len(from.Addr))]).String()
 	c.mu.Lock()
 	c.packets++
 	for _, r := range reports {
-		r.Time, r.Packet, r.Interface = now, c.packets, name
+		r.Time, r.Packet, r.Interface, r.MAC = now, c.packets, name, mac
 		c.reports = append(c.reports, r)
 	}
 	c.mu.Unlock()

@@ -48,6 +48,7 @@ type Report struct {
 	Packet    int    // counts the capture's packets: records of one share it
 	Interface string // where it arrived; empty where that is gone
 	From      netip.Addr
+	MAC       string // of who sent it, in lower case with colons; empty where the link has none
 	Group     netip.Addr
 	Type      RecordType
 	Sources   []netip.Addr
