@@ -89,6 +89,9 @@ func TestDecodeLink(t *testing.T) {
 		{"link info without a kind", linkMessage(unix.RTM_NEWLINK, unix.AF_UNSPEC, 0, ifname("eth0"), mtu(1500), attr(unix.IFLA_LINKINFO, attr(nl.IFLA_INFO_SLAVE_KIND, zeroEnded("bridge")))), plainLink()},
 		{"parent in another namespace", linkMessage(unix.RTM_NEWLINK, unix.AF_UNSPEC, 0, ifname("eth0"), mtu(1500), attr(unix.IFLA_LINK_NETNSID, u32(0)), attr(unix.IFLA_LINK, u32(2))), plainLink()},
 		{"numbers cut short", linkMessage(unix.RTM_NEWLINK, unix.AF_UNSPEC, 0, ifname("eth0"), mtu(1500), attr(unix.IFLA_LINK, []byte{2}), attr(unix.IFLA_IFALIAS)), plainLink()},
+		{"peers are to be told", linkMessage(unix.RTM_NEWLINK, unix.AF_UNSPEC, 0, ifname("eth0"), mtu(1500), attr(unix.IFLA_EVENT, u32(4))), plainLink(func(l *link) { l.notice = true })},
+		{"a bond failed over", linkMessage(unix.RTM_NEWLINK, unix.AF_UNSPEC, 0, ifname("eth0"), mtu(1500), attr(unix.IFLA_EVENT, u32(3))), plainLink(func(l *link) { l.notice = true })},
+		{"another event", linkMessage(unix.RTM_NEWLINK, unix.AF_UNSPEC, 0, ifname("eth0"), mtu(1500), attr(unix.IFLA_EVENT, u32(2))), plainLink()},
 		{"of no interest", linkMessage(unix.RTM_NEWNEIGH, unix.AF_UNSPEC, 0), nil},
 	}
 	for _, tt := range tests {

@@ -3,6 +3,8 @@ package integration
 import (
 	"testing"
 
+	"github.com/vishvananda/netlink"
+
 	"github.com/ssmd-project/ssmd/internal/testnet"
 	"github.com/ssmd-project/ssmd/membership"
 	"github.com/ssmd-project/ssmd/reattach"
@@ -65,4 +67,28 @@ func TestStoryAddressRequired(t *testing.T) {
 		s.wantUsers(1)
 		s.hears(s.fed())
 	})
+}
+
+// An address that the kernel still tests for duplicates is not one yet, and the
+// reason says which.
+func TestStoryTentativeAddress(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, v6)
+	ok(t, l.Near.Set("eth0", testnet.NoAddresses))
+	ok(t, l.Near.SetSysctl("net/ipv6/conf/eth0/accept_dad", "1"))
+	ok(t, l.Near.SetSysctl("net/ipv6/conf/eth0/dad_transmits", "100")) // a second each
+	feed := v6.feed()
+	feed.Rules.Require = []reattach.Requirement{reattach.RequireAddress}
+	s := onStage(l, noOptions, feed)
+	s.wait("feed", membership.StateWaiting, "wanted an IPv6 address")
+	link, err := s.Near.Netlink.LinkByName("eth0")
+	ok(t, err)
+	address, err := netlink.ParseAddr("2001:db8:1::2/64")
+	ok(t, err)
+	ok(t, s.Near.Netlink.AddrAdd(link, address))
+	s.wait("feed", membership.StateWaiting, "2001:db8:1::2/64 still tentative")
+	ok(t, s.Near.Netlink.AddrDel(link, address))
+	ok(t, s.Near.Set("eth0", testnet.Address("2001:db8:1::2/64"))) // without the test
+	s.wait("feed", membership.StateJoined)
+	s.hears(s.fed())
 }

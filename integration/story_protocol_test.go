@@ -5,6 +5,7 @@ import (
 
 	"github.com/ssmd-project/ssmd/internal/testnet"
 	"github.com/ssmd-project/ssmd/membership"
+	"github.com/ssmd-project/ssmd/reattach"
 )
 
 const (
@@ -35,6 +36,32 @@ func TestStoryProtocolDies(t *testing.T) {
 		s.reports(from, testnet.AllowNewSources)
 		s.wantUsers(1)
 		s.hears(receiver)
+	}
+}
+
+// IPv4 dies below 68, on drivers that allow that.
+func TestStoryProtocolDiesIPv4(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, v4)
+	needs(t, "ifb", l.Near.Add(testnet.IFB("ifb7"), testnet.Address("10.7.0.2/24"), testnet.Up))
+	link, err := l.Near.Netlink.LinkByName("ifb7")
+	ok(t, err)
+	ok(t, l.Near.Netlink.LinkSetMulticastOn(link)) // the driver leaves it off
+	feed := v4.feed()
+	feed.Rules.Selector = reattach.ByName("ifb7")
+	s := onStage(l, noOptions, feed)
+	s.wait("feed", membership.StateJoined)
+	index, sockets := s.indexOf("ifb7"), socketsIn(t, s.Near)
+	for i := range 2 {
+		ok(t, s.Near.Set("ifb7", testnet.MTU(67)))
+		s.wait("feed", membership.StateDetached, "IPv4", "67")
+		s.events.wait(t, membership.EventDetached, membership.CauseProtocol)
+		ok(t, s.Near.Set("ifb7", testnet.MTU(normalMTU), testnet.Address("10.7.0.2/24"), testnet.Up))
+		s.reattached(uint64(i + 1))
+		if n := s.users(index, v4.channel.group); n != 1 {
+			t.Errorf("%d users", n)
+		}
+		wantSockets(t, s.Near, sockets)
 	}
 }
 
