@@ -85,10 +85,11 @@ func openLosses(o Options) (*os.File, error) {
 	return os.NewFile(uintptr(fd), "rtnetlink"), nil
 }
 
-// subscribeToLosses lets only RTM_DELMULTICAST through, and none of the loopback
-// interface, which has one life: whoever joins much wakes nobody.
+// subscribeToLosses lets only RTM_DELMULTICAST through, none of the loopback
+// interface, which has one life, and none that other events tell of better:
+// whoever joins much, or goes down, wakes nobody.
 func subscribeToLosses(fd int) error {
-	filter, err := lossFilter()
+	filter, err := compiled(lossFilter())
 	if err != nil {
 		return err
 	}
@@ -104,20 +105,41 @@ func subscribeToLosses(fd int) error {
 const LoopbackIndex = 1
 
 // lossFilter looks at nlmsg_type and ifa_index, which are in the machine's byte
-// order, while filters load in the network's.
-func lossFilter() (*unix.SockFprog, error) {
+// order, while filters load in the network's; and at the group, in the first
+// attribute. Groups of the link's own protocols, in 224.0.0.0/24 (RFC 5771,
+// section 4) and of interface-local and link-local scope (RFC 4291, section 2.7),
+// go with each address and each down: they are no hint.
+func lossFilter() []bpf.Instruction {
 	var kind [2]byte
 	binary.NativeEndian.PutUint16(kind[:], delMulticast)
 	var loopback [4]byte
 	binary.NativeEndian.PutUint32(loopback[:], LoopbackIndex)
-	raw, err := bpf.Assemble([]bpf.Instruction{
+	const (
+		familyAt = unix.SizeofNlMsghdr
+		indexAt  = unix.SizeofNlMsghdr + 4
+		groupAt  = unix.SizeofNlMsghdr + unix.SizeofIfAddrmsg + unix.SizeofRtAttr
+	)
+	return []bpf.Instruction{
 		bpf.LoadAbsolute{Off: 4, Size: 2},
-		bpf.JumpIf{Cond: bpf.JumpEqual, Val: uint32(binary.BigEndian.Uint16(kind[:])), SkipFalse: 3},
-		bpf.LoadAbsolute{Off: unix.SizeofNlMsghdr + 4, Size: 4},
-		bpf.JumpIf{Cond: bpf.JumpEqual, Val: binary.BigEndian.Uint32(loopback[:]), SkipTrue: 1},
+		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: uint32(binary.BigEndian.Uint16(kind[:])), SkipTrue: 11},
+		bpf.LoadAbsolute{Off: indexAt, Size: 4},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: binary.BigEndian.Uint32(loopback[:]), SkipTrue: 9},
+		bpf.LoadAbsolute{Off: familyAt, Size: 1},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.AF_INET6, SkipTrue: 3},
+		bpf.LoadAbsolute{Off: groupAt, Size: 4},
+		bpf.ALUOpConstant{Op: bpf.ALUOpShiftRight, Val: 8},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: 224 << 16, SkipTrue: 4, SkipFalse: 3},
+		bpf.LoadAbsolute{Off: groupAt, Size: 2},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: 0xff01, SkipTrue: 2},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: 0xff02, SkipTrue: 1},
 		bpf.RetConstant{Val: 1 << 16},
 		bpf.RetConstant{Val: 0},
-	})
+	}
+}
+
+// compiled is a filter as the kernel takes it.
+func compiled(filter []bpf.Instruction) (*unix.SockFprog, error) {
+	raw, err := bpf.Assemble(filter)
 	if err != nil {
 		return nil, err
 	}
