@@ -44,20 +44,34 @@ func AddFlags(fs *pflag.FlagSet) {
 	}
 }
 
-// Load finds the file, reads it once, checks it, and lays environment
-// variables and flags over the daemon's own settings. The error is an Errors
+// Load finds the file, reads it and what it includes once, checks all, and lays
+// environment variables and flags over the daemon's own settings. The error is an Errors
 // where something configured is wrong, wraps ErrNoFile where there is no file,
 // or tells why it could not be read. It blocks as long as reading the file
 // does: a named pipe is waited for.
 func Load(o Options) (Config, error) {
+	c, _, err := LoadSources(o)
+	return c, err
+}
+
+// LoadSources is Load, and returns what was read too, also with an error: what
+// has to change before the outcome can be another one.
+func LoadSources(o Options) (Config, Sources, error) {
 	path := o.Path
 	if path == "" {
 		var err error
 		if path, err = find(); err != nil {
-			return Config{}, err
+			return Config{}, Sources{}, err
 		}
 	}
-	data, err := read(path)
+	g := newGatherer()
+	c, err := g.load(path, o.Flags)
+	return c, g.result(), err
+}
+
+// load reads the file and what it includes.
+func (g *gatherer) load(path string, flags *pflag.FlagSet) (Config, error) {
+	data, err := g.read(path)
 	if err != nil {
 		return Config{}, err
 	}
@@ -65,7 +79,8 @@ func Load(o Options) (Config, error) {
 	if path == stdinPath {
 		name = stdinName
 	}
-	c, err := Parse(name, data)
+	g.main = path
+	c, err := parse(name, data, g)
 	var errs Errors
 	if err != nil && !errors.As(err, &errs) {
 		return Config{}, err
@@ -73,7 +88,7 @@ func Load(o Options) (Config, error) {
 	if len(errs) > 0 {
 		c = defaults() // what is wrong outside of the file is told all the same
 	}
-	errs = append(errs, overlay(&c, o.Flags)...)
+	errs = append(errs, overlay(&c, flags)...)
 	if err := errs.orNil(); err != nil {
 		return Config{}, err
 	}
@@ -119,8 +134,8 @@ func find() (string, error) {
 	return "", &noFileError{tried: tried, remedy: "write one of them, or name another with -c"}
 }
 
-// read returns the whole content of a file.
-func read(path string) ([]byte, error) {
+// read returns the whole content of a file, of at most so many bytes.
+func read(path string, most int64) ([]byte, error) {
 	in := os.Stdin
 	if path != stdinPath {
 		f, err := os.Open(path)
@@ -136,11 +151,11 @@ func read(path string) ([]byte, error) {
 	if info, err := in.Stat(); err == nil && info.IsDir() {
 		return nil, fmt.Errorf("read configuration: %s is a directory, want a file", path)
 	}
-	data, err := io.ReadAll(io.LimitReader(in, maxFileSize+1))
+	data, err := io.ReadAll(io.LimitReader(in, most+1))
 	if err != nil {
 		return nil, fmt.Errorf("read configuration: %w", err)
 	}
-	if len(data) > maxFileSize {
+	if int64(len(data)) > most {
 		return nil, fmt.Errorf("read configuration: %s is larger than 16 MiB, want a smaller file", path)
 	}
 	return data, nil

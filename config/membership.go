@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -66,21 +67,20 @@ func (r *reader) memberships(n *yaml.Node, at *place, base wish) []membership.Me
 		return nil
 	}
 	all := make([]membership.Membership, 0, len(n.Content))
-	firsts := make(map[string]*yaml.Node, len(n.Content))
 	for i, element := range n.Content {
 		if r.stopped {
 			break
 		}
 		name, nameNode := nameOf(element)
 		at := at.element(i, name)
-		if first := firsts[name]; name != "" && first != nil {
-			r.fail(nameNode, at.at("name"), "%s is the name of another membership, on line %d, want names that differ", quote(name), first.Line)
+		if first, known := r.names[name]; known {
+			r.fail(nameNode, at.at("name"), "%s is the name of another membership, %s, want names that differ", quote(name), first.from(r.file))
 		} else if name != "" {
-			firsts[name] = nameNode
+			r.names[name] = spot{r.file, nameNode.Line}
 		}
 		m := r.membership(element, at, base)
 		// What the checks above let through must not be news to the manager.
-		if len(r.errs) == 0 {
+		if len(r.errs)+len(r.before) == 0 {
 			if err := m.Validate(); err != nil {
 				r.fail(deref(element), at, "%s", onOneLine(err))
 			}
@@ -88,6 +88,20 @@ func (r *reader) memberships(n *yaml.Node, at *place, base wish) []membership.Me
 		all = append(all, m)
 	}
 	return all
+}
+
+// spot is where a name was given.
+type spot struct {
+	file string
+	line int
+}
+
+// from says where, to a reader of a file.
+func (s spot) from(file string) string {
+	if s.file == file {
+		return fmt.Sprintf("on line %d", s.line)
+	}
+	return fmt.Sprintf("in %s:%d", s.file, s.line)
 }
 
 func onOneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }

@@ -10,8 +10,12 @@ import (
 // errors. It is strict and finds everything that is wrong, as Errors, unless
 // the YAML itself is broken: then only that. After 1,000 errors it stops. An
 // empty file is a configuration without memberships. All memberships together
-// may have a million channels, and a million patterns for interfaces.
-func Parse(file string, data []byte) (Config, error) {
+// may have a million channels, and a million patterns for interfaces. What the
+// file includes is left out: Load reads it.
+func Parse(file string, data []byte) (Config, error) { return parse(file, data, nil) }
+
+// parse reads a file and, with a gatherer, what it includes.
+func parse(file string, data []byte, g *gatherer) (Config, error) {
 	root, err := document(file, data)
 	if err != nil {
 		return Config{}, err
@@ -23,7 +27,11 @@ func Parse(file string, data []byte) (Config, error) {
 	}
 	r := newReader(file, len(data))
 	r.top(root, &c)
+	if g != nil {
+		r.includeAll(g, &c)
+	}
 	r.errs.sort()
+	r.errs = append(r.before, r.errs...)
 	if r.stopped {
 		r.errs = append(r.errs, Error{File: file, Message: "checking stopped here, there may be more errors"})
 	}
@@ -40,11 +48,14 @@ func isNull(n *yaml.Node) bool {
 	return n.Kind == yaml.ScalarNode && n.Tag == "!!null" && n.Value == ""
 }
 
+func topKeys() keys {
+	return keys{known: []string{"log", "control", "state_dir", "audit", "include", "defaults", "memberships"}}.
+		later("http", "pace")
+}
+
 func (r *reader) top(root *yaml.Node, c *Config) {
 	var at *place
-	k := keys{known: []string{"log", "control", "state_dir", "audit", "defaults", "memberships"}}.
-		later("http", "pace", "include")
-	f, ok := r.mapping(root, at, k, `a mapping, as "memberships:"`)
+	f, ok := r.mapping(root, at, topKeys(), `a mapping, as "memberships:"`)
 	if !ok {
 		return
 	}
@@ -57,12 +68,20 @@ func (r *reader) top(root *yaml.Node, c *Config) {
 	if a, ok := f["audit"]; ok && !isNull(a.value) {
 		r.audit(a.value, at.at("audit"), c)
 	}
+	if i, ok := f["include"]; ok && !isNull(i.value) {
+		r.include(i.value, at.at("include"))
+	}
+	r.wishes(f, at, c)
+}
+
+// wishes reads the memberships of one file, with the defaults of that file.
+func (r *reader) wishes(f fields, at *place, c *Config) {
 	var base wish
 	if d, ok := f["defaults"]; ok && !isNull(d.value) {
 		base = r.defaults(d.value, at.at("defaults"))
 	}
 	if m, ok := f["memberships"]; ok && !isNull(m.value) {
-		c.Memberships = r.memberships(m.value, at.at("memberships"), base)
+		c.Memberships = append(c.Memberships, r.memberships(m.value, at.at("memberships"), base)...)
 	}
 }
 

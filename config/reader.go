@@ -9,7 +9,7 @@ import (
 	"github.com/ssmd-project/ssmd/internal/text"
 )
 
-// The bounds of one file. Aliases and ranges would otherwise make a small file
+// The bounds of one configuration. Aliases and ranges would otherwise make a small file
 // take any amount of time and memory.
 const (
 	maxErrors   = 1000
@@ -18,11 +18,16 @@ const (
 	aliasVisits = 1_000_000
 )
 
-// reader walks one file's nodes and collects what is wrong.
+// reader walks the nodes of one file, and then those of what that includes,
+// and collects what is wrong.
 type reader struct {
 	file    string
-	errs    Errors
-	stopped bool // too much is wrong to go on
+	before  Errors // of files that are read, in order
+	errs    Errors // of this one
+	stopped bool   // too much is wrong to go on
+
+	includes []include
+	names    map[string]spot // of all memberships
 
 	visits   int    // keys and elements that may still be looked at
 	channels uint64 // of all memberships
@@ -37,6 +42,7 @@ func newReader(file string, size int) *reader {
 		file: file,
 		// A node is at least a byte, but for the empty values of keys.
 		visits:         2*size + aliasVisits,
+		names:          make(map[string]spot),
 		whens:          make(map[string]compiled),
 		membershipKeys: membershipKeys(),
 		defaultKeys:    defaultKeys(),
@@ -54,7 +60,7 @@ func (r *reader) fail(n *yaml.Node, at *place, format string, args ...any) {
 		File: r.file, Line: n.Line, Column: n.Column,
 		Path: at.String(), Message: fmt.Sprintf(format, args...),
 	})
-	r.stopped = len(r.errs) >= maxErrors
+	r.stopped = len(r.before)+len(r.errs) >= maxErrors
 }
 
 // visit counts the contents of a list or a mapping against the bound.

@@ -41,6 +41,7 @@ type Daemon struct {
 	Info
 	Memberships map[membership.State]int `json:"memberships"` // how many are in each state; every state is there
 	Channels    Channels                 `json:"channels"`
+	LastReload  *ReloadStatus            `json:"last_reload,omitempty"`
 }
 
 // Channels counts channels over all memberships. One that several memberships

@@ -192,7 +192,7 @@ func (c *Client) noAnswer(within time.Duration) error {
 
 // refused reads the problem in an answer.
 func (c *Client) refused(response *http.Response) error {
-	const longest = 64 << 10
+	const longest = 1 << 20 // bytes; all that may be wrong with a configuration
 	problem := new(Problem)
 	mediaType, _, _ := mime.ParseMediaType(response.Header.Get("Content-Type"))
 	err := json.NewDecoder(io.LimitReader(response.Body, longest)).Decode(problem)

@@ -10,6 +10,7 @@
 //	GET /v1/interfaces                   the interface instances, by index
 //	GET /v1/events                       one JSON object a line, from now on
 //	GET /v1/status                       the daemon itself
+//	POST /v1/reload                      reads the configuration anew
 //
 // Who may open the socket may do all that: the file's mode and group decide.
 package control

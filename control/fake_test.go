@@ -168,15 +168,16 @@ type harness struct {
 // serve starts a server with the limits that change adjusts.
 func serve(t *testing.T, m Manager, change func(*limits)) *harness {
 	t.Helper()
-	return serveAll(t, m, nil, change)
+	return serveAll(t, ServerOptions{Manager: m}, change)
 }
 
 func serveWith(t *testing.T, m Manager, e Editor) *harness {
 	t.Helper()
-	return serveAll(t, m, e, nil)
+	return serveAll(t, ServerOptions{Manager: m, Editor: e}, nil)
 }
 
-func serveAll(t *testing.T, m Manager, e Editor, change func(*limits)) *harness {
+// serveAll completes the options.
+func serveAll(t *testing.T, o ServerOptions, change func(*limits)) *harness {
 	t.Helper()
 	h := &harness{socket: socketPath(t), events: make(chan *fakeEvents, 16)}
 	l := defaultLimits
@@ -188,12 +189,13 @@ func serveAll(t *testing.T, m Manager, e Editor, change func(*limits)) *harness 
 	if err != nil {
 		t.Fatal(err)
 	}
-	info := Info{Version: "v1.2.3", PID: 42, Started: time.Unix(1000, 0).UTC(), ConfigFile: "a.yaml"}
-	server := newServer(ServerOptions{Manager: m, Editor: e, Info: info, Subscribe: func() Subscription {
+	o.Info = Info{Version: "v1.2.3", PID: 42, Started: time.Unix(1000, 0).UTC(), ConfigFile: "a.yaml"}
+	o.Subscribe = func() Subscription {
 		e := newFakeEvents()
 		h.events <- e
 		return e
-	}}, l)
+	}
+	server := newServer(o, l)
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(ctx, listener) }()

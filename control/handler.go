@@ -32,11 +32,14 @@ func (s *Server) handler() http.Handler {
 	}))
 	mux.Handle("GET /v1/status", s.answer(func(ctx context.Context, _ *http.Request) (any, error) {
 		statuses, err := m.Status(ctx)
-		return summarize(s.options.Info, statuses), err
+		d := summarize(s.options.Info, statuses)
+		d.LastReload = s.lastReload()
+		return d, err
 	}))
 	mux.HandleFunc("GET /v1/events", s.events)
 	mux.Handle("PUT /v1/memberships/{name}", s.answer(s.put))
 	mux.Handle("DELETE /v1/memberships/{name}", s.answer(s.delete))
+	mux.Handle("POST /v1/reload", s.answer(s.reload))
 	s.handlePolicy(mux)
 	return withProblems(mux)
 }

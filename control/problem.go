@@ -17,6 +17,9 @@ type Problem struct {
 	Title  string `json:"title"`
 	Status int    `json:"status"` // the HTTP status
 	Detail string `json:"detail,omitempty"`
+
+	// Errors is all that is wrong with a configuration, in TypeInvalidConfig.
+	Errors []ConfigFlaw `json:"errors,omitempty"`
 }
 
 // The types of problems, by which a program tells them apart. They are tag
@@ -31,6 +34,9 @@ const (
 	TypeBusy         = "tag:ssmd-project.github.io,2026:busy"
 	TypeInvalid      = "tag:ssmd-project.github.io,2026:invalid-membership"
 	TypeFixed        = "tag:ssmd-project.github.io,2026:fixed-membership"
+
+	TypeInvalidConfig = "tag:ssmd-project.github.io,2026:invalid-configuration"
+	TypeNoReload      = "tag:ssmd-project.github.io,2026:nothing-to-reload"
 )
 
 // Error returns the detail, or the title where there is none.
@@ -85,6 +91,12 @@ func problemOf(err error) *Problem {
 	}
 	if fixed, ok := errors.AsType[*FixedError](err); ok {
 		return &Problem{Type: TypeFixed, Title: "Not to be changed here", Status: http.StatusConflict, Detail: fixed.Error()}
+	}
+	if wrong, ok := errors.AsType[*ConfigError](err); ok {
+		return &Problem{Type: TypeInvalidConfig, Title: "Invalid configuration", Status: http.StatusConflict, Detail: wrong.Error(), Errors: wrong.Errors}
+	}
+	if none, ok := errors.AsType[*NoReloadError](err); ok {
+		return &Problem{Type: TypeNoReload, Title: "Nothing to reload", Status: http.StatusConflict, Detail: none.Error()}
 	}
 	if problem, ok := errors.AsType[*Problem](err); ok {
 		return problem

@@ -20,6 +20,8 @@ type ServerOptions struct {
 	Manager Manager
 	// Editor changes the memberships; nil refuses every change.
 	Editor Editor
+	// Reloader reads the configuration anew; nil refuses that.
+	Reloader Reloader
 	// Subscribe returns a new subscription to the manager's events. Each is
 	// closed when its reader is gone.
 	Subscribe func() Subscription

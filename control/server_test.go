@@ -83,23 +83,27 @@ func TestEmptyListsAreLists(t *testing.T) {
 	}
 }
 
+func problem(kind, title string, status int, detail string) Problem {
+	return Problem{Type: kind, Title: title, Status: status, Detail: detail}
+}
+
 func TestProblems(t *testing.T) {
 	tests := map[string]struct {
 		manager      fakeManager
 		method, path string
 		want         Problem
 	}{
-		"path":      {fakeManager{}, "GET", "/v2/x", Problem{TypeBlank, "Not Found", 404, "nothing at /v2/x"}},
-		"unclean":   {fakeManager{}, "GET", "/v1/a/../../x", Problem{TypeBlank, "Not Found", 404, "nothing at /v1/a/../../x"}},
-		"slashes":   {fakeManager{}, "GET", "/v1//status", Problem{TypeBlank, "Not Found", 404, "nothing at /v1//status"}},
-		"dots":      {fakeManager{}, "GET", "/v1/./status", Problem{TypeBlank, "Not Found", 404, "nothing at /v1/./status"}},
-		"method":    {fakeManager{}, "POST", "/v1/status", Problem{TypeBlank, "Method Not Allowed", 405, "POST /v1/status: want one of GET, HEAD"}},
-		"name":      {fakeManager{}, "GET", "/v1/memberships/x", Problem{TypeNoMembership, "No such membership", 404, `membership "x": no such membership`}},
-		"explain":   {fakeManager{}, "GET", "/v1/memberships/x/explain", Problem{TypeNoMembership, "No such membership", 404, `membership "x": no such membership`}},
-		"stopped":   {fakeManager{err: membership.ErrStopped}, "GET", "/v1/memberships", Problem{TypeStopped, "The daemon is ending", 503, "the daemon is ending"}},
-		"slow":      {fakeManager{hang: true}, "GET", "/v1/status", Problem{TypeBusy, "Busy", 503, "the manager is busy: no answer within 20ms"}},
-		"no editor": {fakeManager{}, "PUT", "/v1/memberships/x", Problem{TypeBlank, "Not Implemented", 501, "this server changes nothing"}},
-		"internal":  {fakeManager{err: errors.New("netlink broke")}, "GET", "/v1/interfaces", Problem{TypeBlank, "Internal Server Error", 500, "netlink broke"}},
+		"path":      {fakeManager{}, "GET", "/v2/x", problem(TypeBlank, "Not Found", 404, "nothing at /v2/x")},
+		"unclean":   {fakeManager{}, "GET", "/v1/a/../../x", problem(TypeBlank, "Not Found", 404, "nothing at /v1/a/../../x")},
+		"slashes":   {fakeManager{}, "GET", "/v1//status", problem(TypeBlank, "Not Found", 404, "nothing at /v1//status")},
+		"dots":      {fakeManager{}, "GET", "/v1/./status", problem(TypeBlank, "Not Found", 404, "nothing at /v1/./status")},
+		"method":    {fakeManager{}, "POST", "/v1/status", problem(TypeBlank, "Method Not Allowed", 405, "POST /v1/status: want one of GET, HEAD")},
+		"name":      {fakeManager{}, "GET", "/v1/memberships/x", problem(TypeNoMembership, "No such membership", 404, `membership "x": no such membership`)},
+		"explain":   {fakeManager{}, "GET", "/v1/memberships/x/explain", problem(TypeNoMembership, "No such membership", 404, `membership "x": no such membership`)},
+		"stopped":   {fakeManager{err: membership.ErrStopped}, "GET", "/v1/memberships", problem(TypeStopped, "The daemon is ending", 503, "the daemon is ending")},
+		"slow":      {fakeManager{hang: true}, "GET", "/v1/status", problem(TypeBusy, "Busy", 503, "the manager is busy: no answer within 20ms")},
+		"no editor": {fakeManager{}, "PUT", "/v1/memberships/x", problem(TypeBlank, "Not Implemented", 501, "this server changes nothing")},
+		"internal":  {fakeManager{err: errors.New("netlink broke")}, "GET", "/v1/interfaces", problem(TypeBlank, "Internal Server Error", 500, "netlink broke")},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

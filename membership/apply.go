@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/ssmd-project/ssmd/ifwatch"
@@ -15,22 +16,42 @@ import (
 // the sum is joined or left.
 func (k *keeper) apply(wishes []*wish, now time.Time) { k.applyAfter(wishes, applied{}, now) }
 
-// applied counts what became of memberships.
-type applied struct{ wished, added, changed, removed int }
+// applied is what became of memberships, by name.
+type applied struct {
+	wished                  int
+	added, changed, removed []string
+}
 
 func (a *applied) add(b applied) {
 	a.wished += b.wished
-	a.added += b.added
-	a.changed += b.changed
-	a.removed += b.removed
+	a.added = append(a.added, b.added...)
+	a.changed = append(a.changed, b.changed...)
+	a.removed = append(a.removed, b.removed...)
+}
+
+// String says how many, and names the first.
+func (a applied) String() string {
+	return fmt.Sprintf("%d memberships: %s added, %s changed, %s removed", a.wished, some(a.added), some(a.changed), some(a.removed))
+}
+
+func some(names []string) string {
+	const shown = 5
+	n := len(names)
+	if n == 0 {
+		return "0"
+	}
+	names = slices.Sorted(slices.Values(names))
+	if n > shown {
+		names = append(names[:shown], fmt.Sprintf("%d more", n-shown))
+	}
+	return fmt.Sprintf("%d (%s)", n, strings.Join(names, ", "))
 }
 
 // applyAfter is apply, and tells of it together with what was applied elsewhere.
 func (k *keeper) applyAfter(wishes []*wish, elsewhere applied, now time.Time) {
 	sum := k.exchange(wishes, now)
 	sum.add(elsewhere)
-	k.publish(Event{Time: now, Type: EventReloaded, Cause: CauseRequest,
-		Reason: fmt.Sprintf("%d memberships: %d added, %d changed, %d removed", sum.wished, sum.added, sum.changed, sum.removed)})
+	k.publish(Event{Time: now, Type: EventReloaded, Cause: CauseRequest, Reason: sum.String()})
 	k.endRequest(now)
 }
 
@@ -53,17 +74,17 @@ func (k *keeper) exchange(wishes []*wish, now time.Time) applied {
 		if wanted[name] == nil {
 			k.remove(k.members[name], now)
 			k.noteMemory()
-			sum.removed++
+			sum.removed = append(sum.removed, name)
 		}
 	}
 	for _, w := range wishes {
 		switch m := k.members[w.name]; {
 		case m == nil:
 			k.add(w, now)
-			sum.added++
+			sum.added = append(sum.added, w.name)
 		case !m.wish.equal(w):
 			k.change(m, w, now)
-			sum.changed++
+			sum.changed = append(sum.changed, w.name)
 		}
 	}
 	if len(k.remembered) > 0 { // of what is not in the whole set

@@ -1,6 +1,7 @@
 package membership
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -11,6 +12,30 @@ import (
 
 // defaultAudit is the time between audits where Options say nothing.
 const defaultAudit = 30 * time.Second
+
+// SetAudit changes the time between audits, which Options.Audit began with and
+// whose zero and less it shares.
+func (m *Manager) SetAudit(ctx context.Context, every time.Duration) error {
+	m.changing.Lock()
+	defer m.changing.Unlock()
+	m.options.Audit = every // of namespaces to come
+	for _, e := range m.all() {
+		err := e.do(ctx, func() { e.keeper.setAudit(m.options.auditEvery(), time.Now()) })
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// setAudit has the next audit no later than it was due, and not never where
+// something hinted at a loss.
+func (k *keeper) setAudit(every time.Duration, now time.Time) {
+	k.auditEvery = every
+	if every > 0 && k.holding() {
+		k.nextAudit = earlier(k.nextAudit, now.Add(every))
+	}
+}
 
 // hintPause is the least time between an audit and one for a hint: whoever
 // joins and leaves much, we among them, gives many.

@@ -232,3 +232,35 @@ func TestNothingIsRepairedOnAnInterfaceThatLeaves(t *testing.T) {
 		}
 	}
 }
+
+// Another time between audits counts from now on; what was due stays due.
+func TestSetAudit(t *testing.T) {
+	w := joinedWorld(one)
+	rob := func() { w.kernel.life(1, ifwatch.IPv4).rob(one) }
+	w.later(30 * time.Second)
+	w.keeper.setAudit(10*time.Second, w.now)
+	rob()
+	w.later(9 * time.Second)
+	w.wantHeard(t)
+	w.later(time.Second)
+	w.wantHeard(t, "repaired a eth1 audit")
+
+	w.keeper.setAudit(time.Hour, w.now) // one is due in 10 s
+	rob()
+	w.later(10 * time.Second)
+	w.wantHeard(t, "repaired a eth1 audit")
+	rob()
+	w.later(59 * time.Minute)
+	w.wantHeard(t)
+	w.later(time.Minute)
+	w.wantHeard(t, "repaired a eth1 audit")
+
+	w.keeper.setAudit(0, w.now)
+	w.later(time.Hour)
+	rob()
+	w.later(24 * time.Hour)
+	w.wantHeard(t)
+	w.keeper.setAudit(time.Second, w.now)
+	w.later(time.Second)
+	w.wantHeard(t, "repaired a eth1 audit")
+}

@@ -59,13 +59,22 @@ func TestStoryReloadedReason(t *testing.T) {
 	s := newStory(t)
 	s.apply(feed("a", "eth1", one), feed("b", "eth1", one))
 	s.apply(feed("a", "eth2", one), feed("c", "eth1", one))
+	var many []Membership
+	for _, name := range []string{"g", "f", "e", "d", "c", "b", "a"} {
+		many = append(many, feed(name, "eth3", one))
+	}
+	s.apply(many...)
 	var got []string
 	for _, e := range s.events {
 		if e.Type == EventReloaded {
 			got = append(got, e.Reason)
 		}
 	}
-	want := []string{"2 memberships: 2 added, 0 changed, 0 removed", "2 memberships: 1 added, 1 changed, 1 removed"}
+	want := []string{
+		"2 memberships: 2 (a, b) added, 0 changed, 0 removed",
+		"2 memberships: 1 (c) added, 1 (a) changed, 1 (b) removed",
+		"7 memberships: 5 (b, d, e, f, g) added, 2 (a, c) changed, 0 removed",
+	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}

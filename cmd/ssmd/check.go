@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -8,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ssmd-project/ssmd/config"
+	"github.com/ssmd-project/ssmd/control"
 )
 
 type checkOptions struct {
@@ -18,19 +20,11 @@ type checkOptions struct {
 
 // checked is the result of a check, as JSON.
 type checked struct {
-	File        string         `json:"file"`
-	Good        bool           `json:"good"`
-	Memberships int            `json:"memberships"`
-	Channels    int            `json:"channels"`
-	Errors      []checkedError `json:"errors"`
-}
-
-type checkedError struct {
-	File    string `json:"file,omitempty"`
-	Line    int    `json:"line,omitempty"`
-	Column  int    `json:"column,omitempty"`
-	Path    string `json:"path,omitempty"`
-	Message string `json:"message"`
+	File        string               `json:"file"`
+	Good        bool                 `json:"good"`
+	Memberships int                  `json:"memberships"`
+	Channels    int                  `json:"channels"`
+	Errors      []control.ConfigFlaw `json:"errors"`
 }
 
 func newCheckCommand() *cobra.Command {
@@ -83,7 +77,7 @@ func runCheck(c *cobra.Command, o checkOptions) error {
 }
 
 func outcomeOf(o checkOptions, loaded config.Config, failure error) checked {
-	outcome := checked{File: loaded.File, Good: failure == nil, Memberships: len(loaded.Memberships), Errors: []checkedError{}}
+	outcome := checked{File: loaded.File, Good: failure == nil, Memberships: len(loaded.Memberships), Errors: []control.ConfigFlaw{}}
 	for _, m := range loaded.Memberships {
 		outcome.Channels += len(m.Channels)
 	}
@@ -91,15 +85,9 @@ func outcomeOf(o checkOptions, loaded config.Config, failure error) checked {
 		return outcome
 	}
 	outcome.File = o.config.Path
-	all, ok := errors.AsType[config.Errors](failure)
-	if !ok {
-		outcome.Errors = append(outcome.Errors, checkedError{Message: failure.Error()})
-	}
-	for _, e := range all {
-		if outcome.File == "" {
-			outcome.File = e.File
-		}
-		outcome.Errors = append(outcome.Errors, checkedError(e))
+	outcome.Errors = flaws(failure)
+	for _, e := range outcome.Errors {
+		outcome.File = cmp.Or(outcome.File, e.File)
 	}
 	return outcome
 }
@@ -108,14 +96,21 @@ func outcomeOf(o checkOptions, loaded config.Config, failure error) checked {
 // and compilers use, so that one can jump to the place, and returns how many
 // there are. Other errors it returns as they are.
 func printErrors(stderr io.Writer, failure error) error {
-	all, ok := errors.AsType[config.Errors](failure)
-	if !ok {
+	if _, ok := errors.AsType[config.Errors](failure); !ok {
 		return failure
 	}
+	all := flaws(failure)
+	if err := printFlaws(stderr, all); err != nil {
+		return err
+	}
+	return fmt.Errorf("the configuration has %s", plural(len(all), "error"))
+}
+
+func printFlaws(stderr io.Writer, all []control.ConfigFlaw) error {
 	for _, e := range all {
 		if _, err := fmt.Fprintln(stderr, printable(e.Error())); err != nil {
 			return err
 		}
 	}
-	return fmt.Errorf("the configuration has %s", plural(len(all), "error"))
+	return nil
 }

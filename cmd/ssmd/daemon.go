@@ -21,6 +21,10 @@ const onlyHints time.Duration = -1
 // daemon is what the parts are wired into.
 type daemon struct {
 	config   config.Config
+	source   *source        // of the configuration
+	sources  config.Sources // that it was read from
+	hangups  <-chan struct{}
+	logs     *logSettings
 	listener *control.Listener
 	state    *state
 	log      *slog.Logger
@@ -31,11 +35,16 @@ type daemon struct {
 // manager ends first: readers of events hear of every leave.
 func (d daemon) run(ctx context.Context) error {
 	defer d.listener.Close() // Serve closed it, unless it did not begin
-	manager := membership.New(membership.Options{Memory: d.state.load(), Audit: cmp.Or(d.config.Audit, onlyHints)})
-	editor := newEditor(manager, d.state, d.config)
+	manager := membership.New(membership.Options{Memory: d.state.load(), Audit: auditEvery(d.config)})
+	editor := newEditor(manager, d.state, d.config.File)
+	reloader := newReloader(&reloader{
+		source: d.source, editor: editor, setAudit: manager.SetAudit, logs: d.logs, log: d.log, hangups: d.hangups,
+		running: d.config, sources: d.sources,
+	})
 	server := control.NewServer(control.ServerOptions{
 		Manager:   manager,
 		Editor:    editor,
+		Reloader:  reloader,
 		Subscribe: func() control.Subscription { return manager.Subscribe() },
 		Info:      control.Info{Version: buildVersion().Version, PID: os.Getpid(), Started: d.started, ConfigFile: d.config.File},
 		Logger:    d.log,
@@ -53,14 +62,19 @@ func (d daemon) run(ctx context.Context) error {
 	parts.Go(func() error {
 		// Clients that come before the memberships are there wait in the
 		// socket's queue: they never see a daemon without.
-		err := manager.Apply(ctx, append(editor.restored(), d.config.Memberships...))
+		editor.restore()
+		taken, err := editor.replace(ctx, d.config.Memberships)
 		if ctx.Err() != nil || errors.Is(err, membership.ErrStopped) {
 			return nil // Run tells why
 		}
 		if err != nil {
 			return err
 		}
-		d.tellRunning()
+		d.tellRunning(taken)
+		parts.Go(func() error {
+			reloader.follow(ctx)
+			return nil
+		})
 		return server.Serve(serving, d.listener)
 	})
 	parts.Go(func() error { return logEvents(serving, events, d.log) })
@@ -76,7 +90,14 @@ func (d daemon) run(ctx context.Context) error {
 	return err
 }
 
-func (d daemon) tellRunning() {
+// auditEvery is the file's setting as the manager takes it.
+func auditEvery(c config.Config) time.Duration { return cmp.Or(c.Audit, onlyHints) }
+
+// tellRunning tells what runs, and which names the configuration has taken over.
+func (d daemon) tellRunning(taken []string) {
+	for _, name := range taken {
+		d.log.Warn("a membership that was added with --persist is the configuration's now", "membership", name)
+	}
 	running := d.log
 	if d.config.File != "" {
 		running = running.With("config", d.config.File)

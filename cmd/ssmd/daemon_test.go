@@ -67,17 +67,17 @@ func FuzzParseJoin(f *testing.F) {
 func TestSignals(t *testing.T) {
 	var log bytes.Buffer
 	signals := make(chan os.Signal, 4)
-	ended, codes := 0, []int{}
+	ended, reloads, codes := 0, 0, []int{}
 	for _, s := range []os.Signal{syscall.SIGHUP, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGINT} {
 		signals <- s
 	}
 	close(signals)
-	handleSignals(signals, func() { ended++ }, slog.New(slog.NewTextHandler(&log, nil)), func(code int) { codes = append(codes, code) })
+	handleSignals(signals, func() { ended++ }, func() { reloads++ }, slog.New(slog.NewTextHandler(&log, nil)), func(code int) { codes = append(codes, code) })
 	if ended != 1 || len(codes) != 1 || codes[0] != exitFailed {
 		t.Errorf("ended %d times, exit codes %v, want once and [1]", ended, codes)
 	}
-	if n := strings.Count(log.String(), "reload is not supported yet"); n != 2 {
-		t.Errorf("SIGHUP was told %d times, want 2:\n%s", n, &log)
+	if reloads != 2 {
+		t.Errorf("reloaded %d times, want 2", reloads)
 	}
 	if !strings.Contains(log.String(), "ended at once") {
 		t.Errorf("the log does not say how it ended:\n%s", &log)
@@ -102,8 +102,8 @@ func TestLogQueueNeverWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := &gate{open: make(chan struct{})}
 		q := newLogQueue()
-		go q.writeTo(g, config.Log{Format: "json"})
-		log := newLogger(config.Log{Format: "json"}, q)
+		go q.writeTo(g, newLogSettings(config.Log{Format: "json"}))
+		log := newLogger(newLogSettings(config.Log{Format: "json"}), q)
 		const extra = 10
 		log.Info("0")
 		synctest.Wait() // the writer is stuck in line 0
@@ -131,12 +131,12 @@ func TestLogQueueNeverWaits(t *testing.T) {
 func TestLogQueueWritesAllAtTheEnd(t *testing.T) {
 	var out bytes.Buffer
 	q := newLogQueue()
-	log := newLogger(config.Log{Level: slog.LevelInfo, Format: "text"}, q)
+	log := newLogger(newLogSettings(config.Log{Level: slog.LevelInfo, Format: "text"}), q)
 	for range 100 {
 		log.Info("line")
 	}
 	log.Debug("too little to tell")
-	go q.writeTo(&out, config.Log{})
+	go q.writeTo(&out, newLogSettings(config.Log{}))
 	q.stop(10 * time.Second)
 	if n := strings.Count(out.String(), "msg=line\n"); n != 100 || strings.Contains(out.String(), "little") {
 		t.Errorf("%d lines, want 100:\n%s", n, &out)
@@ -159,7 +159,7 @@ func TestDaemonLeavesNoGoroutine(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	d := daemon{config: config.Config{Memberships: joins}, listener: listener, state: openState(t.TempDir(), slog.New(slog.DiscardHandler)), log: slog.New(slog.DiscardHandler), started: then}
+	d := daemon{config: config.Config{Memberships: joins}, source: new(source), listener: listener, state: openState(t.TempDir(), slog.New(slog.DiscardHandler)), log: slog.New(slog.DiscardHandler), started: then}
 	ended := make(chan error, 1)
 	go func() { ended <- d.run(ctx) }()
 	o := waitOptions{client: control.NewClient(socket), name: "join-1", state: membership.StateWaiting, timeout: 10 * time.Second}
@@ -186,7 +186,7 @@ func TestDaemonEndsBeforeItBegan(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	d := daemon{listener: listener, state: openState("", nil), log: slog.New(slog.DiscardHandler)}
+	d := daemon{source: new(source), listener: listener, state: openState("", nil), log: slog.New(slog.DiscardHandler)}
 	if err := d.run(ctx); err != nil {
 		t.Errorf("run: %v, want nil", err)
 	}

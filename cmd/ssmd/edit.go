@@ -13,45 +13,69 @@ import (
 	"github.com/ssmd-project/ssmd/membership"
 )
 
-// editor changes the memberships that were added to a daemon that runs: those
-// of its configuration stay as they are.
+// editor knows which memberships come from the configuration and which were
+// added to the daemon that runs, and changes both. A name that the configuration
+// has, or comes to have, is the configuration's: what was added under it is
+// forgotten.
 type editor struct {
 	manager *membership.Manager
 	state   *state
-	fixed   map[string]string // why memberships of the configuration cannot be changed
+	why     string // memberships of the configuration cannot be changed here
 
-	mu sync.Mutex // held over a whole change
+	mu    sync.Mutex // held over a whole change
+	fixed map[string]bool
+	added map[string]membership.Membership
 }
 
-func newEditor(manager *membership.Manager, s *state, c config.Config) *editor {
-	fixed := make(map[string]string, len(c.Memberships))
+func newEditor(manager *membership.Manager, s *state, file string) *editor {
 	why := "was given with --join"
-	if c.File != "" {
-		why = "is in " + c.File + " or was given with --join: change it there"
+	if file != "" {
+		why = "is in " + file + " or was given with --join: change it there"
 	}
-	for _, m := range c.Memberships {
-		fixed[m.Name] = why
-	}
-	return &editor{manager: manager, state: s, fixed: fixed}
+	return &editor{manager: manager, state: s, why: why, added: make(map[string]membership.Membership)}
 }
 
-// restored returns the memberships that a daemon before was told to keep. One
-// that cannot be used is told of, and stays kept.
-func (e *editor) restored() []membership.Membership {
-	kept := e.state.kept()
-	var all []membership.Membership
-	for _, name := range slices.Sorted(maps.Keys(kept)) {
-		m, err := parseEntry(name, []byte(kept[name]))
-		if why, fixed := e.fixed[name]; fixed {
-			err = &control.FixedError{Name: name, Why: why}
-		}
+// restore adds the memberships that a daemon before was told to keep; replace
+// applies them. One that cannot be used is told of, and stays kept.
+func (e *editor) restore() {
+	for name, entry := range e.state.kept() {
+		m, err := parseEntry(name, []byte(entry))
 		if err != nil {
 			e.state.log.Warn("a membership that was added with --persist is left out", "membership", name, "error", err)
 			continue
 		}
-		all = append(all, m)
+		e.added[name] = m
 	}
-	return all
+}
+
+// replace applies another configuration, or changes nothing and returns an
+// error. It returns the names of what was added and is the configuration's now.
+func (e *editor) replace(ctx context.Context, configured []membership.Membership) (taken []string, err error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	fixed := make(map[string]bool, len(configured))
+	for _, m := range configured {
+		fixed[m.Name] = true
+	}
+	var set []membership.Membership
+	for _, name := range slices.Sorted(maps.Keys(e.added)) {
+		if fixed[name] {
+			taken = append(taken, name)
+		} else {
+			set = append(set, e.added[name])
+		}
+	}
+	if err := e.manager.Apply(ctx, append(set, configured...)); err != nil {
+		return nil, err
+	}
+	e.fixed = fixed
+	for _, name := range taken {
+		delete(e.added, name)
+	}
+	if err := e.state.forget(fixed); err != nil {
+		e.state.log.Warn("cannot forget what was added with --persist under a name that the configuration has", "error", err)
+	}
+	return taken, nil
 }
 
 // parseEntry reads the entry of a membership. The name in it may be missing.
@@ -78,8 +102,8 @@ func (e *editor) Put(ctx context.Context, name string, entry []byte, keep contro
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if why, fixed := e.fixed[name]; fixed {
-		return &control.FixedError{Name: name, Why: why}
+	if e.fixed[name] {
+		return &control.FixedError{Name: name, Why: e.why}
 	}
 	undo, err := e.keep(name, string(entry), keep)
 	if err != nil {
@@ -88,6 +112,7 @@ func (e *editor) Put(ctx context.Context, name string, entry []byte, keep contro
 	if err := e.manager.Put(ctx, m); err != nil {
 		return errors.Join(err, undo())
 	}
+	e.added[name] = m
 	return nil
 }
 
@@ -110,8 +135,8 @@ func (e *editor) keep(name, entry string, keep control.Keep) (undo func() error,
 func (e *editor) Delete(ctx context.Context, name string) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if why, fixed := e.fixed[name]; fixed {
-		return &control.FixedError{Name: name, Why: why}
+	if e.fixed[name] {
+		return &control.FixedError{Name: name, Why: e.why}
 	}
 	undo, err := e.keep(name, "", control.KeepUntilExit)
 	if err != nil {
@@ -120,5 +145,6 @@ func (e *editor) Delete(ctx context.Context, name string) error {
 	if err := e.manager.Delete(ctx, name); err != nil {
 		return errors.Join(err, undo())
 	}
+	delete(e.added, name)
 	return nil
 }

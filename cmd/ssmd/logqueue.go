@@ -2,13 +2,10 @@ package main
 
 import (
 	"io"
-	"log/slog"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/ssmd-project/ssmd/config"
 )
 
 // logLines is how many lines a queue holds before it drops new ones.
@@ -40,7 +37,7 @@ func (q *logQueue) Write(line []byte) (int, error) {
 
 // writeTo writes the lines to w until stop, and then what is left. Errors of w
 // are dropped: there is nowhere to tell them.
-func (q *logQueue) writeTo(w io.Writer, settings config.Log) {
+func (q *logQueue) writeTo(w io.Writer, settings *logSettings) {
 	defer close(q.written)
 	log := newLogger(settings, w)
 	write := func(line []byte) {
@@ -74,13 +71,4 @@ func (q *logQueue) stop(patience time.Duration) {
 	case <-q.written:
 	case <-time.After(patience):
 	}
-}
-
-// newLogger returns the daemon's logger.
-func newLogger(settings config.Log, w io.Writer) *slog.Logger {
-	options := &slog.HandlerOptions{Level: settings.Level}
-	if settings.Format == "json" {
-		return slog.New(slog.NewJSONHandler(w, options))
-	}
-	return slog.New(slog.NewTextHandler(w, options))
 }

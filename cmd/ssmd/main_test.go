@@ -1,13 +1,16 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/vishvananda/netlink"
@@ -53,6 +56,7 @@ var commands = map[string]func(*testscript.TestScript, bool, []string){
 	"link":   link,
 	"signal": sendSignal,
 	"exits":  exits,
+	"until":  until,
 }
 
 // link adds or deletes a veth pair, NAME and NAMEp: link add|del NAME. What is
@@ -103,4 +107,24 @@ func exits(ts *testscript.TestScript, _ bool, args []string) {
 	if got != args[0] {
 		ts.Fatalf("ssmd %s: exit code %s, want %s", strings.Join(args[1:], " "), got, args[0])
 	}
+}
+
+// until runs ssmd until what it prints, to either output, matches: until
+// REGEXP ARGUMENT...
+func until(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) < 2 {
+		ts.Fatalf("usage: until REGEXP ARGUMENT...")
+	}
+	wanted, err := regexp.Compile("(?m)" + args[0])
+	ts.Check(err)
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	err = testnet.Eventually(ctx, func() error {
+		_ = ts.Exec("ssmd", args[1:]...) // its output says how it went
+		if got := ts.ReadFile("stdout") + ts.ReadFile("stderr"); !wanted.MatchString(got) {
+			return fmt.Errorf("ssmd %s: nothing matches %s in:\n%s", strings.Join(args[1:], " "), args[0], got)
+		}
+		return nil
+	})
+	ts.Check(err)
 }

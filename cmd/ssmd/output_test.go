@@ -106,6 +106,8 @@ func TestDaemonLine(t *testing.T) {
 		Channels:    control.Channels{Wanted: 9, Joined: 8},
 	}
 	compare(t, `ssmd v1, process 7, for 5m3s; /etc/\a.yaml; 2 joined; 1 held; 8 of 9 channels joined`, daemonLine(now, d))
+	d.LastReload = &control.ReloadStatus{Time: then, Error: "a.yaml:1:2: \x1b"}
+	compare(t, `ssmd v1, process 7, for 5m3s; /etc/\a.yaml; 2 joined; 1 held; 8 of 9 channels joined; not reloaded 5m3s ago: a.yaml:1:2: \x1b`, daemonLine(now, d))
 }
 
 func TestPrintExplanation(t *testing.T) {

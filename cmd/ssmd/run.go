@@ -25,18 +25,26 @@ func newRunCommand() *cobra.Command {
 		Use:   "run",
 		Short: "Run the daemon",
 		Long: `Run the daemon: join what the configuration file and --join wish for, until
-SIGTERM or SIGINT; then leave every group. A second signal ends it at once.
+SIGTERM or SIGINT; then leave every group. A second signal ends it at once. A
+file that changes is read anew, as it is at SIGHUP.
 
 With --join and without --config no file is read. It runs as any user who may
 make the control socket.`,
 		Example: "  ssmd run -c /etc/ssmd/ssmd.yaml\n  ssmd run --join 10.1.0.1@232.1.1.1%eth0 --control-socket /tmp/ssmd.sock",
 		Args:    noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
-			loaded, err := loadForRun(c, o)
+			from, err := sourceForRun(c, o)
 			if err != nil {
 				return err
 			}
-			return run(c.Context(), loaded, os.Stderr)
+			loaded, sources, err := from.read()
+			if o.config.Path == "" && errors.Is(err, config.ErrNoFile) {
+				return wrongWords(c, "nothing to do: want a file with -c FILE, or --join SOURCE@GROUP%%INTERFACE: %w", err)
+			}
+			if err != nil {
+				return err
+			}
+			return run(c.Context(), daemon{config: loaded, source: from, sources: sources}, os.Stderr)
 		},
 	}
 	configFlags(c, &o.config)
@@ -53,49 +61,45 @@ func configFlags(c *cobra.Command, o *config.Options) {
 	o.Flags = c.Flags()
 }
 
-// loadForRun returns the configuration with what --join asks for.
-func loadForRun(c *cobra.Command, o runOptions) (config.Config, error) {
+// sourceForRun returns where the configuration comes from.
+func sourceForRun(c *cobra.Command, o runOptions) (*source, error) {
 	joins, err := parseJoins(o.joins)
 	if err != nil {
-		return config.Config{}, wrongWords(c, "%w", err)
+		return nil, wrongWords(c, "%w", err)
 	}
-	load := config.Load
-	if o.config.Path == "" && len(joins) > 0 {
-		load = config.LoadWithoutFile
-	}
-	loaded, err := load(o.config)
-	if o.config.Path == "" && errors.Is(err, config.ErrNoFile) {
-		return config.Config{}, wrongWords(c, "nothing to do: want a file with -c FILE, or --join SOURCE@GROUP%%INTERFACE: %w", err)
-	}
-	if err != nil {
-		return config.Config{}, err
-	}
-	if err := checkNames(loaded.Memberships, joins); err != nil {
-		return config.Config{}, err
-	}
-	loaded.Memberships = append(loaded.Memberships, joins...)
-	return loaded, nil
+	return &source{options: o.config, joins: joins}, nil
 }
 
-// run is the daemon from the control socket to the last leave. Logging never
-// makes it wait: neither a full pipe nor a closed one at standard error.
-func run(ctx context.Context, loaded config.Config, stderr *os.File) error {
+// run completes the daemon and runs it, from the control socket to the last
+// leave. Logging never makes it wait: neither a full pipe nor a closed one at
+// standard error.
+func run(ctx context.Context, d daemon, stderr *os.File) error {
 	// Whoever reads standard error may go: that ends no membership.
 	signal.Ignore(syscall.SIGPIPE)
+	d.logs = newLogSettings(d.config.Log)
 	queue := newLogQueue()
-	go queue.writeTo(stderr, loaded.Log)
+	go queue.writeTo(stderr, d.logs)
 	defer queue.stop(time.Second)
-	log := newLogger(loaded.Log, queue)
-	ctx, stop := onSignals(ctx, log, func(code int) {
+	d.log = newLogger(d.logs, queue)
+	hangups := make(chan struct{}, 1)
+	d.hangups = hangups
+	reload := func() {
+		select {
+		case hangups <- struct{}{}:
+		default: // one waits to be served already
+		}
+	}
+	ctx, stop := onSignals(ctx, d.log, reload, func(code int) {
 		queue.stop(time.Second)
 		os.Exit(code)
 	})
 	defer stop()
 
-	listener, err := control.Listen(loaded.Control.Socket, loaded.Control.Mode, loaded.Control.Group)
+	var err error
+	d.listener, err = control.Listen(d.config.Control.Socket, d.config.Control.Mode, d.config.Control.Group)
 	if err != nil {
 		return err
 	}
-	d := daemon{config: loaded, listener: listener, state: openState(loaded.StateDir, log), log: log, started: time.Now()}
+	d.state, d.started = openState(d.config.StateDir, d.log), time.Now()
 	return d.run(ctx)
 }

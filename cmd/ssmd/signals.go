@@ -10,14 +10,14 @@ import (
 )
 
 // onSignals returns a context that the first SIGTERM or SIGINT ends. A second
-// one calls exit at once, whatever still goes on. SIGHUP ends nothing. stop
-// gives the signals back.
-func onSignals(ctx context.Context, log *slog.Logger, exit func(int)) (_ context.Context, stop func()) {
+// one calls exit at once, whatever still goes on. SIGHUP calls reload, which does
+// not wait. stop gives the signals back.
+func onSignals(ctx context.Context, log *slog.Logger, reload func(), exit func(int)) (_ context.Context, stop func()) {
 	ctx, end := context.WithCancel(ctx)
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
 	var handler sync.WaitGroup
-	handler.Go(func() { handleSignals(signals, end, log, exit) })
+	handler.Go(func() { handleSignals(signals, end, reload, log, exit) })
 	return ctx, func() {
 		signal.Stop(signals)
 		close(signals)
@@ -26,12 +26,12 @@ func onSignals(ctx context.Context, log *slog.Logger, exit func(int)) (_ context
 	}
 }
 
-func handleSignals(signals <-chan os.Signal, end func(), log *slog.Logger, exit func(int)) {
+func handleSignals(signals <-chan os.Signal, end, reload func(), log *slog.Logger, exit func(int)) {
 	ending := false
 	for s := range signals {
 		switch {
 		case s == syscall.SIGHUP:
-			log.Warn("reload is not supported yet: to read a changed file, restart", "signal", s.String())
+			reload()
 		case ending:
 			log.Warn("ended at once, by a second signal: the kernel leaves the groups", "signal", s.String())
 			exit(exitFailed)

@@ -83,6 +83,18 @@ func (s *state) drop(name string) error {
 	return s.change(func(added map[string]string) { delete(added, name) })
 }
 
+// forget keeps none of these entries any more.
+func (s *state) forget(names map[string]bool) error {
+	for name := range s.kept() {
+		if names[name] {
+			return s.change(func(added map[string]string) {
+				maps.DeleteFunc(added, func(name, _ string) bool { return names[name] })
+			})
+		}
+	}
+	return nil
+}
+
 func (s *state) change(how func(map[string]string)) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -114,7 +114,11 @@ func daemonLine(now time.Time, d control.Daemon) string {
 			parts = append(parts, fmt.Sprintf("%d %s", n, state))
 		}
 	}
-	return strings.Join(append(parts, fmt.Sprintf("%d of %s joined", d.Channels.Joined, plural(d.Channels.Wanted, "channel"))), "; ")
+	parts = append(parts, fmt.Sprintf("%d of %s joined", d.Channels.Joined, plural(d.Channels.Wanted, "channel")))
+	if last := d.LastReload; last != nil && !last.Successful {
+		parts = append(parts, fmt.Sprintf("not reloaded %s ago: %s", age(now.Sub(last.Time)), shorten(printable(last.Error))))
+	}
+	return strings.Join(parts, "; ")
 }
 
 // printStatus writes all that is known of one membership.

@@ -1,0 +1,168 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/ssmd-project/ssmd/config"
+	"github.com/ssmd-project/ssmd/control"
+	"github.com/ssmd-project/ssmd/membership"
+)
+
+// reloader reads the configuration of a daemon that runs anew: when it is asked,
+// at SIGHUP, and when the files change.
+type reloader struct {
+	source   *source
+	editor   *editor
+	setAudit func(context.Context, time.Duration) error
+	logs     *logSettings
+	log      *slog.Logger
+	hangups  <-chan struct{}
+
+	looked chan struct{} // says that what is to be watched may be something else now
+	last   atomic.Pointer[control.ReloadStatus]
+
+	mu       sync.Mutex // held over a whole reload
+	running  config.Config
+	sources  config.Sources // of the last reading
+	accepted config.Sources // of the last good one
+}
+
+// newReloader completes one that knows what was read already.
+func newReloader(r *reloader) *reloader {
+	r.accepted, r.looked = r.sources, make(chan struct{}, 1)
+	now := time.Now()
+	r.last.Store(&control.ReloadStatus{Successful: true, Time: now, LastSuccess: now})
+	return r
+}
+
+// LastReload implements control.Reloader. It never waits.
+func (r *reloader) LastReload() control.ReloadStatus { return *r.last.Load() }
+
+// Reload implements control.Reloader.
+func (r *reloader) Reload(ctx context.Context) (control.Reloaded, error) {
+	return r.reload(ctx, "request")
+}
+
+// reload reads and applies, whether anything has changed or not.
+func (r *reloader) reload(ctx context.Context, cause string) (control.Reloaded, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	loaded, sources, err := r.source.again()
+	if _, none := errors.AsType[*control.NoReloadError](err); none {
+		r.log.Warn(err.Error(), "cause", cause)
+		return control.Reloaded{}, err
+	}
+	reloaded, err := r.take(ctx, loaded, sources, err, cause)
+	select {
+	case r.looked <- struct{}{}: // watching is tried again, where it failed
+	default:
+	}
+	return reloaded, err
+}
+
+// reread reads again, and applies where anything has changed since the last
+// reading. It returns what was read.
+func (r *reloader) reread(ctx context.Context) config.Sources {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	loaded, sources, err := r.source.again()
+	if _, none := errors.AsType[*control.NoReloadError](err); none || sources.Digest == r.sources.Digest {
+		return r.sources
+	}
+	if emptied := sources.Emptied(r.accepted); err == nil && emptied != "" {
+		err = config.Errors{{File: emptied, Message: "empty, and was not: a full disk leaves such files; to take it as it is, ssmd reload"}}
+	}
+	_, _ = r.take(ctx, loaded, sources, err, "file") // it is in the log
+	return sources
+}
+
+// take applies what was read, all or nothing, and tells of it. The lock is
+// held.
+func (r *reloader) take(ctx context.Context, loaded config.Config, sources config.Sources, err error, cause string) (control.Reloaded, error) {
+	r.sources = sources
+	if err != nil {
+		return control.Reloaded{}, r.refuse(&control.ConfigError{Errors: flaws(err)}, cause)
+	}
+	reloaded, err := r.apply(ctx, loaded)
+	if err != nil {
+		r.sources = config.Sources{} // it is read again
+		return control.Reloaded{}, r.refuse(err, cause)
+	}
+	r.accepted = sources
+	now := time.Now()
+	r.note(control.ReloadStatus{Successful: true, Time: now, LastSuccess: now})
+	r.tell(reloaded, cause)
+	return reloaded, nil
+}
+
+// refuse notes and tells that everything stays as it is, and returns the error.
+func (r *reloader) refuse(err error, cause string) error {
+	first := err.Error()
+	if wrong, ok := errors.AsType[*control.ConfigError](err); ok {
+		first = wrong.Errors[0].Error()
+		for _, e := range wrong.Errors {
+			r.log.Error("wrong configuration", "error", e.Error())
+		}
+	}
+	if !errors.Is(err, membership.ErrStopped) {
+		r.log.Error("not reloaded: everything stays as it is", "cause", cause, "error", first)
+	}
+	r.note(control.ReloadStatus{Time: time.Now(), LastSuccess: r.LastReload().LastSuccess, Error: first})
+	return err
+}
+
+// note keeps whether the files are watched, which watch knows.
+func (r *reloader) note(s control.ReloadStatus) {
+	s.Watched = r.LastReload().Watched
+	r.last.Store(&s)
+}
+
+// atOnce are the settings that take effect without a restart.
+func atOnce() []string { return []string{"log.level", "log.format", "audit"} }
+
+// apply has the memberships, and the settings that can be changed, follow the
+// configuration.
+func (r *reloader) apply(ctx context.Context, loaded config.Config) (control.Reloaded, error) {
+	d := config.Compare(r.running, loaded)
+	taken, err := r.editor.replace(ctx, loaded.Memberships)
+	if err != nil {
+		return control.Reloaded{}, err
+	}
+	if err := r.setAudit(context.WithoutCancel(ctx), auditEvery(loaded)); err != nil {
+		return control.Reloaded{}, err // the daemon is ending
+	}
+	r.logs.set(loaded.Log)
+	r.running.Memberships, r.running.Audit, r.running.Log = loaded.Memberships, loaded.Audit, loaded.Log
+	reloaded := control.Reloaded{
+		File: loaded.File, Memberships: len(loaded.Memberships),
+		Added: d.Added, Changed: d.Changed, Removed: d.Removed, TakenOver: taken,
+	}
+	for _, s := range d.Settings {
+		if slices.Contains(atOnce(), s) {
+			reloaded.Settings = append(reloaded.Settings, s)
+		} else {
+			reloaded.Restart = append(reloaded.Restart, s)
+		}
+	}
+	return reloaded, nil
+}
+
+// tell logs what the manager's event does not say.
+func (r *reloader) tell(d control.Reloaded, cause string) {
+	r.log.Info("configuration read anew", "cause", cause, "config", d.File, "memberships", d.Memberships)
+	for _, name := range d.TakenOver {
+		r.log.Warn("a membership that was added is the configuration's now", "membership", name)
+	}
+	for _, s := range d.Settings {
+		r.log.Info("a changed setting is in effect", "setting", s)
+	}
+	for _, s := range d.Restart {
+		r.log.Warn("a changed setting takes effect after a restart", "setting", s)
+	}
+}

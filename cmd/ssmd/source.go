@@ -1,0 +1,79 @@
+package main
+
+import (
+	"errors"
+	"os"
+
+	"github.com/ssmd-project/ssmd/config"
+	"github.com/ssmd-project/ssmd/control"
+	"github.com/ssmd-project/ssmd/membership"
+)
+
+// source is where the configuration comes from, to be read again and again.
+type source struct {
+	options config.Options
+	joins   []membership.Membership // of --join
+}
+
+// read reads it for the first time. From then on it is that file, whatever
+// others appear.
+func (s *source) read() (config.Config, config.Sources, error) {
+	if s.options.Path == "" && len(s.joins) > 0 {
+		c, err := config.LoadWithoutFile(s.options)
+		c.Memberships = s.joins
+		return c, config.Sources{}, err
+	}
+	c, sources, err := s.load()
+	if err == nil {
+		s.options.Path = c.File
+	}
+	return c, sources, err
+}
+
+// again reads it anew. What can be read only once is a control.NoReloadError.
+func (s *source) again() (config.Config, config.Sources, error) {
+	if err := s.once(); err != nil {
+		return config.Config{}, config.Sources{}, err
+	}
+	return s.load()
+}
+
+// once says why it cannot be read again, nil where it can.
+func (s *source) once() error {
+	path := s.options.Path
+	switch path {
+	case "":
+		return &control.NoReloadError{Why: "the daemon runs without a file"}
+	case "-":
+		return &control.NoReloadError{Why: "standard input cannot be read again"}
+	}
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() && !info.IsDir() {
+		return &control.NoReloadError{Why: path + " is no regular file and cannot be read again"}
+	}
+	return nil
+}
+
+func (s *source) load() (config.Config, config.Sources, error) {
+	c, sources, err := config.LoadSources(s.options)
+	if err == nil {
+		err = checkNames(c.Memberships, s.joins)
+	}
+	if err != nil {
+		return config.Config{}, sources, err
+	}
+	c.Memberships = append(c.Memberships, s.joins...)
+	return c, sources, nil
+}
+
+// flaws returns all that is wrong with a configuration.
+func flaws(err error) []control.ConfigFlaw {
+	all, ok := errors.AsType[config.Errors](err)
+	if !ok {
+		return []control.ConfigFlaw{{Message: err.Error()}}
+	}
+	found := make([]control.ConfigFlaw, len(all))
+	for i, e := range all {
+		found[i] = control.ConfigFlaw(e)
+	}
+	return found
+}

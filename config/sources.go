@@ -1,0 +1,106 @@
+package config
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash"
+	"maps"
+	"os"
+	"slices"
+)
+
+// Sources are what a configuration was read from.
+type Sources struct {
+	// Files were read, or looked for, by name: the main file, and those
+	// that include names. Of standard input there is none.
+	Files []string
+
+	// Patterns are those of include. What they match was read too.
+	Patterns []string
+
+	// Sizes are the bytes of each file that was read.
+	Sizes map[string]int
+
+	// Digest is equal where the same files had the same content, or could
+	// not be read for the same reason.
+	Digest string
+}
+
+// Emptied returns a file without a byte that had some before, nothing where
+// there is none.
+func (s Sources) Emptied(before Sources) string {
+	for _, file := range slices.Sorted(maps.Keys(s.Sizes)) {
+		if s.Sizes[file] == 0 && before.Sizes[file] > 0 {
+			return file
+		}
+	}
+	return ""
+}
+
+// gatherer reads the files of one configuration, and notes which.
+type gatherer struct {
+	main    string
+	sources Sources
+	digest  hash.Hash
+	left    int64 // how many bytes may still be read
+}
+
+func newGatherer() *gatherer {
+	return &gatherer{sources: Sources{Sizes: make(map[string]int)}, digest: sha256.New(), left: maxFileSize}
+}
+
+func (g *gatherer) result() Sources {
+	g.sources.Digest = string(g.digest.Sum(nil))
+	return g.sources
+}
+
+// read reads the main file.
+func (g *gatherer) read(path string) ([]byte, error) {
+	if path != stdinPath {
+		g.sources.Files = append(g.sources.Files, path)
+	}
+	data, err := read(path, g.left)
+	g.note(path, data, err)
+	return data, err
+}
+
+// readIncluded reads a file that was found. Only a regular one cannot block.
+func (g *gatherer) readIncluded(path string) ([]byte, error) {
+	data, err := g.readRegular(path)
+	g.note(path, data, err)
+	return data, err
+}
+
+func (g *gatherer) readRegular(path string) ([]byte, error) {
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return nil, bare(err)
+	case info.IsDir():
+		return nil, errors.New("a directory, want a file")
+	case !info.Mode().IsRegular():
+		return nil, errors.New("no regular file, want one")
+	case info.Size() > g.left:
+		return nil, fmt.Errorf("all files together are larger than %d MiB, want less", maxFileSize>>20)
+	}
+	data, err := read(path, g.left)
+	return data, bare(err)
+}
+
+// note takes the outcome of reading a file into the digest.
+func (g *gatherer) note(path string, data []byte, err error) {
+	g.left -= int64(len(data))
+	outcome := data
+	if err == nil {
+		g.sources.Sizes[path] = len(data)
+	} else {
+		outcome = []byte("error: " + err.Error())
+	}
+	for _, part := range [][]byte{[]byte(path), outcome} {
+		var size [8]byte
+		binary.BigEndian.PutUint64(size[:], uint64(len(part)))
+		_, _ = g.digest.Write(append(size[:], part...)) // a hash takes everything
+	}
+}
