@@ -143,23 +143,9 @@ func (k *keeper) carryOut(m *member, d decision, now time.Time) {
 		}
 	}
 	k.noteSettling(m, d, now)
-	for _, c := range d.candidates {
-		if !slices.Contains(d.chosen, c.Interface.ID) || m.unsettled(c.Interface.ID, now) {
-			continue
-		}
-		a := m.attachedTo(c.Interface.ID)
-		if a == nil {
-			a = k.attach(m, c, now)
-		}
-		if a.seen.Name != c.Interface.Name {
-			a.verdict = c.Verdict
-			k.touch(m)
-		}
-		if !a.seen.Equal(c.Interface) {
-			k.noteMemory() // it is the instance as it is to be compared with
-		}
-		a.seen = c.Interface
-		k.wishReady(a)
+	if k.attachChosen(m, d, now) && len(m.settling) > 0 {
+		k.settleOne(m, now) // the place that the others would have taken may be taken
+		return
 	}
 	k.schedule(m, d, now)
 	if len(m.attachments) > 0 {
@@ -173,6 +159,31 @@ func (k *keeper) carryOut(m *member, d decision, now time.Time) {
 		k.touch(m)
 	}
 	m.idle, m.idleReason = idle, reason
+}
+
+// attachChosen attaches to what was chosen for long enough, and reports
+// whether there was anything new to attach to.
+func (k *keeper) attachChosen(m *member, d decision, now time.Time) (attached bool) {
+	for _, c := range d.candidates {
+		if !slices.Contains(d.chosen, c.Interface.ID) || m.unsettled(c.Interface.ID, now) {
+			continue
+		}
+		a := m.attachedTo(c.Interface.ID)
+		if a == nil {
+			a = k.attach(m, c, now)
+			attached = true
+		}
+		if a.seen.Name != c.Interface.Name {
+			a.verdict = c.Verdict
+			k.touch(m)
+		}
+		if !a.seen.Equal(c.Interface) {
+			k.noteMemory() // it is the instance as it is to be compared with
+		}
+		a.seen = c.Interface
+		k.wishReady(a)
+	}
+	return attached
 }
 
 // attach begins an attachment. Its channels are wished for family by family.

@@ -117,6 +117,32 @@ func TestStorySettleChanged(t *testing.T) {
 	s.wantState("c", StateJoined, "eth1 (instance 1) matches name=eth1")
 }
 
+// What another took the place of meanwhile settles no more.
+func TestStorySettleTaken(t *testing.T) {
+	s := newStory(t)
+	s.put(with(feed("a", "eth*", one), func(r *reattach.Rules) {
+		r.Attach, r.Settle = reattach.AttachAll, time.Second
+		r.Policy = reattach.Policy{Kind: reattach.PolicySame, Same: []reattach.Attribute{reattach.MAC}}
+	}))
+	s.create(1, mac1)
+	s.create(2, mac2)
+	s.deliver()
+	s.later(time.Second)
+	s.remove(2)
+	s.recreate(1, mac1)
+	s.deliver()
+	s.later(300 * time.Millisecond)
+	s.create(3, mac1)
+	s.deliver()
+	s.later(700 * time.Millisecond)
+	s.wantState("a", StateJoined, "eth1 (instance 3) matches name=eth1 same mac="+mac1)
+	s.wantWake(0)
+	s.recreate(1, mac1)
+	s.deliver()
+	s.later(999 * time.Millisecond) // eth3 too is accepted since now only
+	s.wantKernel("3 joins, 1 leaves")
+}
+
 func TestStoryWithin(t *testing.T) {
 	m := with(feed("a", "eth1", one), func(r *reattach.Rules) { r.Within = time.Minute })
 	s := joined(t, m)
