@@ -147,6 +147,7 @@ var badFiles = []struct{ name, text, want string }{
 	{"mode of more bits", "control: {mode: '4755'}\n", `f:1:17: control.mode: "4755" is no mode, want three or four octal digits up to 0777, for example "0660"`},
 	{"abstract socket", "control: {socket: '@x'}\n", `f:1:19: control.socket: "@x" is an abstract socket, which has neither mode nor group, want a path`},
 	{"no socket", "control: {socket: ''}\n", `f:1:19: control.socket: empty, want a path, for example /run/ssmd/control.sock`},
+	{"readers in a list", "control: {readers: [a]}\n", `f:1:20: control.readers: a list, want a string`},
 	{"group is a number", "control: {group: 5}\n", `f:1:18: control.group: 5 is a number to YAML, want a string: quote it, "5"`},
 	{"default name", "defaults: {name: a}\n", `f:1:12: defaults.name: no default, want it in each membership`},
 	{"bad default, said once", "defaults: {interface: {kind: []}}\nmemberships: [{name: a, channels: 10.0.0.1@232.0.0.1}]\n", `f:1:30: defaults.interface.kind: an empty list, want a pattern, for example "eth*"`},

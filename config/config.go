@@ -54,9 +54,10 @@ type Log struct {
 
 // Control says where the control API listens, and who may use it.
 type Control struct {
-	Socket string      // path of the unix socket
-	Mode   fs.FileMode // its permissions
-	Group  string      // its group, by name or number; empty: the daemon's own
+	Socket  string      // path of the unix socket
+	Mode    fs.FileMode // its permissions
+	Group   string      // its group, by name or number, whose members change; empty: the daemon's own
+	Readers string      // the group whose members may read, by name or number; empty: none
 }
 
 // defaults returns the configuration of an empty file.

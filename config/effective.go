@@ -23,9 +23,10 @@ type (
 		Format string `yaml:"format"`
 	}
 	effectiveControl struct {
-		Socket string `yaml:"socket"`
-		Mode   string `yaml:"mode"`
-		Group  string `yaml:"group"`
+		Socket  string `yaml:"socket"`
+		Mode    string `yaml:"mode"`
+		Group   string `yaml:"group"`
+		Readers string `yaml:"readers"`
 	}
 	effectiveMembership struct {
 		Name      string                 `yaml:"name"`
@@ -88,6 +89,7 @@ func (c Config) YAML() ([]byte, error) {
 		Log: effectiveLog{Level: texts["log.level"], Format: texts["log.format"]},
 		Control: effectiveControl{
 			Socket: texts["control.socket"], Mode: texts["control.mode"], Group: texts["control.group"],
+			Readers: texts["control.readers"],
 		},
 		StateDir:    texts["state_dir"],
 		Audit:       c.Audit.String(),

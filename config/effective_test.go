@@ -31,6 +31,7 @@ control:
     socket: /run/ssmd/control.sock
     mode: "0660"
     group: ""
+    readers: ""
 state_dir: /var/lib/ssmd
 audit: 30s
 memberships:

@@ -4,6 +4,23 @@ import (
 	"github.com/ssmd-project/ssmd/membership"
 )
 
+// EntryKeys returns the paths of the keys that a membership may have, as
+// "reattach.policy", in the order of the documentation. A mapping whose keys
+// are of one kind, as those of interface, is one key.
+func EntryKeys() []string {
+	var paths []string
+	for _, key := range membershipKeys().known {
+		if key != "reattach" {
+			paths = append(paths, key)
+			continue
+		}
+		for _, below := range reattachKeys().known {
+			paths = append(paths, key+"."+below)
+		}
+	}
+	return paths
+}
+
 // ParseEntry reads one membership as it stands in a file's list, without the
 // dash, in YAML or JSON; source is what to call it in errors. Where it does not
 // say its name, this is it, unless that is empty. It inherits nothing. The error

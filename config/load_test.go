@@ -86,20 +86,21 @@ func TestLoadOverlays(t *testing.T) {
 	t.Setenv("SSMD_LOG_FORMAT", "text")
 	t.Setenv("SSMD_CONTROL_SOCKET", "e")
 	t.Setenv("SSMD_CONTROL_GROUP", "")
+	t.Setenv("SSMD_CONTROL_READERS", "monitor")
 	t.Setenv("SSMD_STATE_DIR", "/v")
 	got, err := Load(Options{Path: path, Flags: flags(t, "--log-level=debug", "--control-socket", "x")})
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := Config{File: path, Log: Log{Level: slog.LevelDebug, Format: "text"}, Control: Control{Socket: "x", Mode: 0o600, Group: "ssm"}, StateDir: "/v", Audit: defaultAudit}
+	want := Config{File: path, Log: Log{Level: slog.LevelDebug, Format: "text"}, Control: Control{Socket: "x", Mode: 0o600, Group: "ssm", Readers: "monitor"}, StateDir: "/v", Audit: defaultAudit}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
-	got, err = Load(Options{Path: path, Flags: flags(t, "--control-group=", "--control-mode=660")})
+	got, err = Load(Options{Path: path, Flags: flags(t, "--control-group=", "--control-readers=", "--control-mode=660")})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got.Control.Group != "" || got.Control.Mode != 0o660 {
+	if got.Control.Group != "" || got.Control.Readers != "" || got.Control.Mode != 0o660 {
 		t.Errorf("an empty flag did not override: %+v", got.Control)
 	}
 }

@@ -64,7 +64,12 @@ func settings() []setting {
 		section: "control", key: "group",
 		usage: "`group` of the control socket, empty for the daemon's own; instead of the file's",
 		get:   func(c Config) string { return c.Control.Group },
-		set:   func(c *Config, text string) error { return setGroup(c, text) },
+		set:   func(c *Config, text string) error { return setGroup(&c.Control.Group, text) },
+	}, {
+		section: "control", key: "readers",
+		usage: "`group` whose members may read over the control socket, empty for none; instead of the file's",
+		get:   func(c Config) string { return c.Control.Readers },
+		set:   func(c *Config, text string) error { return setGroup(&c.Control.Readers, text) },
 	}, {
 		key:   "state_dir",
 		usage: "`directory` for what must survive a restart, empty for nothing; instead of the file's",
@@ -120,11 +125,11 @@ func parseMode(text string) (fs.FileMode, error) {
 	return fs.FileMode(mode), nil
 }
 
-func setGroup(c *Config, group string) error {
+func setGroup(to *string, group string) error {
 	if !text.Printable(group) {
 		return fmt.Errorf("%q has a character that cannot be printed, want the name of a group", group)
 	}
-	c.Control.Group = group
+	*to = group
 	return nil
 }
 

@@ -22,9 +22,11 @@ type Manager interface {
 }
 
 // Subscription is what the server needs of a membership.Subscription: Next
-// returns io.EOF after the last event, and never makes the manager wait.
+// returns io.EOF after the last event, or the last before Finish, and never
+// makes the manager wait.
 type Subscription interface {
 	Next(ctx context.Context) (membership.Event, error)
+	Finish()
 	Close()
 }
 

@@ -1,7 +1,6 @@
 package control
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -81,46 +80,6 @@ func (c *Client) Interfaces(ctx context.Context) ([]membership.InterfaceStatus, 
 func (c *Client) Daemon(ctx context.Context) (Daemon, error) {
 	return get[Daemon](ctx, c, "/v1/status")
 }
-
-// Events returns the events from now on: none is missed that happens after it
-// returned. The stream lives until ctx ends or it is closed.
-func (c *Client) Events(ctx context.Context) (*Events, error) {
-	response, err := c.request(ctx, http.MethodGet, "/v1/events", nil)
-	if err != nil {
-		return nil, err
-	}
-	return &Events{ctx: ctx, body: response.Body, reader: bufio.NewReader(response.Body)}, nil
-}
-
-// Events is a stream of events. It is used by one goroutine at a time.
-type Events struct {
-	ctx    context.Context
-	body   io.Closer
-	reader *bufio.Reader
-}
-
-// Next waits for the next event. It returns io.EOF after the daemon's last
-// one, io.ErrUnexpectedEOF where the daemon broke off without an end, and the
-// error of the context that the stream was made with when that ends.
-func (e *Events) Next() (membership.Event, error) {
-	var event membership.Event
-	line, err := e.reader.ReadBytes('\n')
-	switch {
-	case e.ctx.Err() != nil:
-		return event, e.ctx.Err()
-	case errors.Is(err, syscall.ECONNRESET):
-		return event, io.ErrUnexpectedEOF
-	case err != nil:
-		return event, err
-	}
-	if err := json.Unmarshal(line, &event); err != nil {
-		return event, fmt.Errorf("read an event: %w", err)
-	}
-	return event, nil
-}
-
-// Close ends the stream.
-func (e *Events) Close() { _ = e.body.Close() } // nothing was written
 
 // membershipPath escapes dots too: "." and ".." are names of memberships, and
 // would be steps in a path.

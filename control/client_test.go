@@ -96,7 +96,7 @@ func TestClientSaysWhoMayConnect(t *testing.T) {
 		t.Fatal(err)
 	}
 	out, err := asNobody(t, "TestClientSaysWhoMayConnect", variable+"="+h.socket)
-	want := "connect to " + h.socket + ": permission denied: want root, or what the daemon's control.mode and control.group allow false"
+	want := "connect to " + h.socket + ": permission denied: want root, or what the daemon's control.mode, control.group and control.readers allow false"
 	if err != nil || !strings.Contains(out, want) {
 		t.Errorf("%v: got %s, want %s", err, out, want)
 	}

@@ -34,7 +34,7 @@ func (e *DialError) Error() string {
 	}
 	text := fmt.Sprintf("connect to %s: %v", e.Socket, bare(e.Err))
 	if errors.Is(e.Err, fs.ErrPermission) {
-		text += ": want root, or what the daemon's control.mode and control.group allow"
+		text += ": want root, or what the daemon's control.mode, control.group and control.readers allow"
 	}
 	return text
 }

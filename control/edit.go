@@ -4,9 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"net/http"
-	"strconv"
 
 	"github.com/ssmd-project/ssmd/membership"
 )
@@ -34,7 +32,10 @@ const (
 )
 
 // InvalidError says what is wrong with an entry.
-type InvalidError struct{ Err error }
+type InvalidError struct {
+	Err   error
+	Flaws []Flaw // the same, key by key, where that is known
+}
 
 func (e *InvalidError) Error() string { return e.Err.Error() }
 func (e *InvalidError) Unwrap() error { return e.Err }
@@ -44,44 +45,34 @@ type FixedError struct{ Name, Why string }
 
 func (e *FixedError) Error() string { return fmt.Sprintf("membership %q %s", e.Name, e.Why) }
 
-// longestEntry bounds the body of a request, in bytes.
+// longestEntry bounds the body of a PUT, in bytes.
 const longestEntry = 1 << 20
 
 var errNoEditor = blank(http.StatusNotImplemented, "this server changes nothing")
 
-func (s *Server) put(ctx context.Context, r *http.Request) (any, error) {
+func (s *Server) put(ctx context.Context, r request) (any, error) {
 	if s.options.Editor == nil {
 		return nil, errNoEditor
 	}
-	entry, err := io.ReadAll(io.LimitReader(r.Body, longestEntry+1))
-	switch {
-	case err != nil:
-		return nil, &InvalidError{fmt.Errorf("read the request: %w", err)}
-	case len(entry) > longestEntry:
-		return nil, &InvalidError{fmt.Errorf("more than %d bytes", longestEntry)}
-	}
-	keep := KeepUntilExit
-	if text := r.URL.Query().Get("persist"); text != "" {
-		persist, err := strconv.ParseBool(text)
-		if err != nil {
-			return nil, &InvalidError{fmt.Errorf("persist: %q, want true or false", text)}
-		}
-		if persist {
-			keep = KeepOver
-		}
-	}
-	name := r.PathValue("name")
-	if err := s.options.Editor.Put(ctx, name, entry, keep); err != nil {
+	persist, err := r.truth("persist", false)
+	if err != nil {
 		return nil, err
 	}
-	return s.options.Manager.StatusOf(ctx, name)
+	keep := KeepUntilExit
+	if persist {
+		keep = KeepOver
+	}
+	if err := s.options.Editor.Put(ctx, r.name, r.body, keep); err != nil {
+		return nil, err
+	}
+	return s.options.Manager.StatusOf(ctx, r.name)
 }
 
-func (s *Server) delete(ctx context.Context, r *http.Request) (any, error) {
+func (s *Server) delete(ctx context.Context, r request) (any, error) {
 	if s.options.Editor == nil {
 		return nil, errNoEditor
 	}
-	name := r.PathValue("name")
+	name := r.name
 	last, err := s.options.Manager.StatusOf(ctx, name)
 	if err != nil {
 		return nil, err

@@ -46,7 +46,7 @@ func TestChanges(t *testing.T) {
 		t.Errorf("did %s, want %s", got, want)
 	}
 	for status, err := range map[int]error{
-		400: &InvalidError{errors.New("a.yaml:1:2: wrong")},
+		400: &InvalidError{Err: errors.New("a.yaml:1:2: wrong")},
 		409: &FixedError{"feed-a", "is in the file"},
 	} {
 		e.err = err

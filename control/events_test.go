@@ -136,7 +136,7 @@ func TestServeEndsWithStuckReader(t *testing.T) {
 }
 
 func TestReadersAreLimited(t *testing.T) {
-	h := serve(t, &fakeManager{}, func(l *limits) { l.streams = 1; l.connections = 2 })
+	h := serve(t, &fakeManager{}, func(l *limits) { l.streams.all = 1; l.connections.all = 2 })
 	first, events := h.subscribe(t)
 	_, err := h.client.Events(t.Context())
 	problem, ok := errors.AsType[*Problem](err)
@@ -163,5 +163,46 @@ func TestHeadOfEventsReturns(t *testing.T) {
 	response, _ := ask(t, h.socket, http.MethodHead, "/v1/events")
 	if got := response.Header.Get("Content-Type"); got != contentLines {
 		t.Errorf("type %q", got)
+	}
+}
+
+func TestEventsSince(t *testing.T) {
+	h := serve(t, &fakeManager{}, nil)
+	zone := time.FixedZone("", 2*60*60)
+	moment := time.Date(2026, 11, 23, 10, 0, 0, 123456789, zone)
+	for _, since := range []membership.Since{{}, {Seq: 7}, {Time: moment}} {
+		stream, err := h.client.EventsSince(t.Context(), since)
+		if err != nil {
+			t.Fatal(err)
+		}
+		events := <-h.events
+		if got := events.since; got == nil || got.Seq != since.Seq || !got.Time.Equal(since.Time) {
+			t.Errorf("asked for %+v, want %+v", got, since)
+		}
+		events.publish(event(1))
+		if _, err := stream.Next(); err != nil {
+			t.Error(err)
+		}
+		stream.Close()
+		closedSoon(t, events)
+	}
+	if _, events := h.subscribe(t); events.since != nil {
+		t.Errorf("from now on is since %+v", events.since)
+	}
+	_, err := h.client.PastEvents(t.Context(), membership.Since{Seq: noSuchEvent})
+	if problem, ok := errors.AsType[*Problem](err); !ok || problem.Status != 404 || !errors.Is(err, membership.ErrNoEvent) {
+		t.Errorf("got %v, want ErrNoEvent", err)
+	}
+	past, err := h.client.PastEvents(t.Context(), membership.Since{Seq: 7})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer past.Close()
+	events := <-h.events
+	if _, err := past.Next(); err != io.EOF || events.since.Seq != 7 {
+		t.Errorf("%v at the end of the past since %+v, want io.EOF", err, events.since)
+	}
+	if response, _ := ask(t, h.socket, "GET", "/v1/events?follow=false"); response.StatusCode != 200 || (<-h.events).since == nil {
+		t.Errorf("all of the past: %s", response.Status)
 	}
 }

@@ -112,7 +112,10 @@ type fakeEvents struct {
 	wake   chan struct{}
 	closed chan struct{}
 	end    chan struct{}
+	since  *membership.Since // what it was made for
 }
+
+const noSuchEvent = 999
 
 func newFakeEvents() *fakeEvents {
 	return &fakeEvents{wake: make(chan struct{}, 1), closed: make(chan struct{}), end: make(chan struct{})}
@@ -155,6 +158,8 @@ func (f *fakeEvents) Next(ctx context.Context) (membership.Event, error) {
 	}
 }
 
+func (f *fakeEvents) Finish() { close(f.end) }
+
 func (f *fakeEvents) Close() { close(f.closed) }
 
 // harness is a server on a socket with fakes behind it.
@@ -180,20 +185,27 @@ func serveWith(t *testing.T, m Manager, e Editor) *harness {
 func serveAll(t *testing.T, o ServerOptions, change func(*limits)) *harness {
 	t.Helper()
 	h := &harness{socket: socketPath(t), events: make(chan *fakeEvents, 16)}
+	if o.Access == (Access{}) {
+		o.Access.mode = 0o600
+	}
 	l := defaultLimits
 	l.grace = 50 * time.Millisecond
 	if change != nil {
 		change(&l)
 	}
-	listener, err := Listen(h.socket, 0o600, "")
+	listener, err := Listen(h.socket, o.Access.Mode(), "")
 	if err != nil {
 		t.Fatal(err)
 	}
 	o.Info = Info{Version: "v1.2.3", PID: 42, Started: time.Unix(1000, 0).UTC(), ConfigFile: "a.yaml"}
-	o.Subscribe = func() Subscription {
+	o.Subscribe = func(since *membership.Since) (Subscription, error) {
+		if since != nil && since.Seq == noSuchEvent {
+			return nil, fmt.Errorf("%w: 999", membership.ErrNoEvent)
+		}
 		e := newFakeEvents()
+		e.since = since
 		h.events <- e
-		return e
+		return e, nil
 	}
 	server := newServer(o, l)
 	ctx, cancel := context.WithCancel(t.Context())

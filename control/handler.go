@@ -8,41 +8,10 @@ import (
 	"io"
 	"net/http"
 	"path"
-	"time"
 )
 
 // errSlowManager says that the manager took too long to answer.
 var errSlowManager = errors.New("the manager is busy")
-
-// handler returns the whole API.
-func (s *Server) handler() http.Handler {
-	m := s.options.Manager
-	mux := http.NewServeMux()
-	mux.Handle("GET /v1/memberships", s.answer(func(ctx context.Context, _ *http.Request) (any, error) {
-		return list(m.Status(ctx))
-	}))
-	mux.Handle("GET /v1/memberships/{name}", s.answer(func(ctx context.Context, r *http.Request) (any, error) {
-		return m.StatusOf(ctx, r.PathValue("name"))
-	}))
-	mux.Handle("GET /v1/memberships/{name}/explain", s.answer(func(ctx context.Context, r *http.Request) (any, error) {
-		return m.Explain(ctx, r.PathValue("name"))
-	}))
-	mux.Handle("GET /v1/interfaces", s.answer(func(ctx context.Context, _ *http.Request) (any, error) {
-		return list(m.Interfaces(ctx))
-	}))
-	mux.Handle("GET /v1/status", s.answer(func(ctx context.Context, _ *http.Request) (any, error) {
-		statuses, err := m.Status(ctx)
-		d := summarize(s.options.Info, statuses)
-		d.LastReload = s.lastReload()
-		return d, err
-	}))
-	mux.HandleFunc("GET /v1/events", s.events)
-	mux.Handle("PUT /v1/memberships/{name}", s.answer(s.put))
-	mux.Handle("DELETE /v1/memberships/{name}", s.answer(s.delete))
-	mux.Handle("POST /v1/reload", s.answer(s.reload))
-	s.handlePolicy(mux)
-	return withProblems(mux)
-}
 
 // list makes an empty list of none, so that JSON never says null.
 func list[T any](items []T, err error) ([]T, error) {
@@ -53,10 +22,10 @@ func list[T any](items []T, err error) ([]T, error) {
 }
 
 // answer asks the manager and writes its answer, or the problem.
-func (s *Server) answer(ask func(context.Context, *http.Request) (any, error)) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+func (s *Server) answer(ask func(context.Context, request) (any, error)) respond {
+	return func(w http.ResponseWriter, r request) {
 		late := fmt.Errorf("%w: no answer within %s", errSlowManager, s.limits.answer)
-		ctx, cancel := context.WithTimeoutCause(r.Context(), s.limits.answer, late)
+		ctx, cancel := context.WithTimeoutCause(r.http.Context(), s.limits.answer, late)
 		defer cancel()
 		object, err := ask(ctx, r)
 		if err != nil && ctx.Err() != nil {
@@ -67,47 +36,29 @@ func (s *Server) answer(ask func(context.Context, *http.Request) (any, error)) h
 			return
 		}
 		writeJSON(w, http.StatusOK, contentJSON, object)
-	})
+	}
 }
 
-// events streams the manager's events, a JSON object a line. The subscription
-// begins before the answer does, so that whoever has the answer's header
-// misses nothing that happens later.
-func (s *Server) events(w http.ResponseWriter, r *http.Request) {
-	select {
-	case s.streams <- struct{}{}:
-		defer func() { <-s.streams }()
-	default:
-		writeProblem(w, tooMany(s.limits.streams))
-		return
-	}
-	subscription := s.options.Subscribe()
-	defer subscription.Close()
-
-	connection := http.NewResponseController(w)
-	// A reader may take its time, and never sends anything more.
-	err := errors.Join(connection.SetReadDeadline(time.Time{}), connection.SetWriteDeadline(time.Time{}))
-	if err != nil {
-		writeProblem(w, problemOf(err))
-		return
-	}
-	w.Header().Set("Content-Type", contentLines)
-	w.Header().Set("Cache-Control", "no-store")
-	w.WriteHeader(http.StatusOK)
-	if connection.Flush() != nil || r.Method == http.MethodHead {
-		return
-	}
-	err = follow(r.Context(), subscription, func(event any) error {
-		if err := encode(w, event); err != nil {
-			return err
+// admit lets through who may do what he asks for.
+func (s *Server) admit(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		p := peerIn(r.Context())
+		may := s.options.Access.roleOf(p)
+		reading := r.Method == http.MethodGet || r.Method == http.MethodHead
+		over := r.Context().Value(overKey{}) == true
+		if !over && (may == changer || may == reader && reading) {
+			next.ServeHTTP(w, r)
+			return
 		}
-		return connection.Flush()
+		problem := forbidden(s.options.Access.refuse(p))
+		if over {
+			problem = s.connections.exceeded(p)
+		}
+		if r.ContentLength != 0 {
+			leaveUnread(w, r)
+		}
+		writeProblem(w, problem)
 	})
-	if err != nil {
-		// The stream is cut off, so that the reader does not take it
-		// for the manager's end.
-		panic(http.ErrAbortHandler)
-	}
 }
 
 // withProblems answers in problem details where the mux has no handler.

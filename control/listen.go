@@ -7,9 +7,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
-	"os/user"
 	"path/filepath"
-	"strconv"
 	"sync"
 	"syscall"
 	"time"
@@ -76,14 +74,11 @@ func lookUpGroup(group string) (int, error) {
 	if group == "" {
 		return -1, nil
 	}
-	if gid, err := strconv.ParseUint(group, 10, 31); err == nil {
-		return int(gid), nil
-	}
-	g, err := user.LookupGroup(group)
+	g, err := findGroup("control.group", group)
 	if err != nil {
-		return -1, fmt.Errorf("look up control.group: %w, want the name or the number of a group", err)
+		return -1, err
 	}
-	return strconv.Atoi(g.Gid)
+	return int(g.id), nil
 }
 
 func makeParent(path string) error {

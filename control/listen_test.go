@@ -248,12 +248,17 @@ func TestListenAsAnotherUser(t *testing.T) {
 // asNobody runs one test of this binary as user and group 65534.
 func asNobody(t *testing.T, test string, env ...string) (string, error) {
 	t.Helper()
+	out, err := asUser(65534, 65534, test, env...).CombinedOutput()
+	return string(out), err
+}
+
+// asUser returns a command that runs one test of this binary as another user.
+func asUser(uid, gid uint32, test string, env ...string) *exec.Cmd {
 	cmd := exec.Command("/proc/self/exe", "-test.run=^"+test+"$")
 	cmd.Env = append(os.Environ(), env...)
 	cmd.Dir = "/"
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534, Groups: []uint32{}}}
-	out, err := cmd.CombinedOutput()
-	return string(out), err
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: gid, Groups: []uint32{}}}
+	return cmd
 }
 
 func TestCloseLeavesForeignSocket(t *testing.T) {

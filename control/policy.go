@@ -21,55 +21,50 @@ var errBadRequest = errors.New("the request cannot be read")
 // longestApproval bounds the body of an approval, in bytes.
 const longestApproval = 4 << 10
 
-// handlePolicy adds what decides about a membership besides its file.
-func (s *Server) handlePolicy(mux *http.ServeMux) {
-	m := s.options.Manager
-	mux.Handle("POST /v1/memberships/{name}/approve", s.answer(func(ctx context.Context, r *http.Request) (any, error) {
-		approval, err := readApproval(r.Body)
-		if err != nil {
-			return nil, err
-		}
-		name := r.PathValue("name")
-		if err := m.Approve(ctx, name, approval.Instance); err != nil {
-			return nil, err
-		}
-		return m.StatusOf(ctx, name)
-	}))
-	mux.Handle("POST /v1/memberships/{name}/reannounce", s.answer(func(ctx context.Context, r *http.Request) (any, error) {
-		name := r.PathValue("name")
-		if err := m.Reannounce(ctx, name); err != nil {
-			return nil, err
-		}
-		return m.StatusOf(ctx, name)
-	}))
-	mux.Handle("POST /v1/interfaces/{interface}/drain", s.answer(func(ctx context.Context, r *http.Request) (any, error) {
-		name := r.PathValue("interface")
-		netns := r.URL.Query().Get("netns")
-		return Drained{Interface: name, Netns: netns, Drained: true}, m.Drain(ctx, netns, name)
-	}))
-	mux.Handle("POST /v1/interfaces/{interface}/undrain", s.answer(func(ctx context.Context, r *http.Request) (any, error) {
-		name := r.PathValue("interface")
-		netns := r.URL.Query().Get("netns")
-		return Drained{Interface: name, Netns: netns}, m.Undrain(ctx, netns, name)
-	}))
+func (s *Server) approve(ctx context.Context, r request) (any, error) {
+	approval, err := readApproval(r.body)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.options.Manager.Approve(ctx, r.name, approval.Instance); err != nil {
+		return nil, err
+	}
+	return s.options.Manager.StatusOf(ctx, r.name)
 }
 
-func readApproval(body io.Reader) (Approval, error) {
+func (s *Server) reannounce(ctx context.Context, r request) (any, error) {
+	if err := s.options.Manager.Reannounce(ctx, r.name); err != nil {
+		return nil, err
+	}
+	return s.options.Manager.StatusOf(ctx, r.name)
+}
+
+func (s *Server) drain(ctx context.Context, r request) (any, error) {
+	netns := r.query.Get("netns")
+	return Drained{Interface: r.name, Netns: netns, Drained: true}, s.options.Manager.Drain(ctx, netns, r.name)
+}
+
+func (s *Server) undrain(ctx context.Context, r request) (any, error) {
+	netns := r.query.Get("netns")
+	return Drained{Interface: r.name, Netns: netns}, s.options.Manager.Undrain(ctx, netns, r.name)
+}
+
+// readApproval reads one object and nothing behind it.
+func readApproval(body []byte) (Approval, error) {
 	var a Approval
-	text, err := io.ReadAll(io.LimitReader(body, longestApproval+1))
-	switch {
-	case err != nil:
-		return a, fmt.Errorf("%w: %w", errBadRequest, err)
-	case len(text) == 0:
+	if len(body) == 0 {
 		return a, nil
 	}
-	if len(text) > longestApproval {
-		return a, fmt.Errorf(`%w: it is long, want {"instance": 7} or nothing`, errBadRequest)
-	}
-	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder := json.NewDecoder(bytes.NewReader(body))
 	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&a); err != nil {
-		return a, fmt.Errorf(`%w: %w, want {"instance": 7} or nothing`, errBadRequest, err)
+	err := decoder.Decode(&a)
+	if err == nil {
+		if _, more := decoder.Token(); !errors.Is(more, io.EOF) {
+			err = errors.New("there is more than one value")
+		}
+	}
+	if err != nil {
+		return Approval{}, fmt.Errorf(`%w: %w, want {"instance": 7} or nothing`, errBadRequest, err)
 	}
 	return a, nil
 }

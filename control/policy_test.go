@@ -93,7 +93,7 @@ func TestApprovalBodies(t *testing.T) {
 	h := serve(t, managerWithEth0(), nil)
 	for body, want := range map[string]int{
 		"": 200, `{}`: 200, `{"instance":7}`: 200, `{"instance":8}`: 409,
-		`{"instance":"7"}`: 400, `{"instances":7}`: 400, `7`: 400, `{`: 400, strings.Repeat(" ", longestApproval) + "{}": 400,
+		`{"instance":"7"}`: 400, `{"instances":7}`: 400, `7`: 400, `{`: 400, `{}{}`: 400, `{"instance":7}]`: 400, strings.Repeat(" ", longestApproval) + "{}": 413,
 	} {
 		status, text := post(t, h.socket, "/v1/memberships/feed-a/approve", body)
 		if status != want || want != 200 && !strings.Contains(text, `"detail":"`) || want == 400 && !strings.Contains(text, "the request cannot be read") {

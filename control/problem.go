@@ -10,16 +10,17 @@ import (
 
 // Problem is an error that the daemon answered with: a problem detail
 // (RFC 9457, section 3.1). As an error it reads as its detail. errors.Is finds
-// membership.ErrNotFound, ErrNoInterface, ErrNotApproved and ErrStopped in the
-// problems that stand for them.
+// membership.ErrNotFound, ErrNoInterface, ErrNotApproved, ErrPutOff, ErrNoEvent and
+// ErrStopped in the problems that stand for them.
 type Problem struct {
 	Type   string `json:"type"` // one of the Type constants
 	Title  string `json:"title"`
 	Status int    `json:"status"` // the HTTP status
 	Detail string `json:"detail,omitempty"`
 
-	// Errors is all that is wrong with a configuration, in TypeInvalidConfig.
-	Errors []ConfigFlaw `json:"errors,omitempty"`
+	// Errors is all that is wrong, key by key, in TypeInvalid and
+	// TypeInvalidConfig.
+	Errors []Flaw `json:"errors,omitempty"`
 }
 
 // The types of problems, by which a program tells them apart. They are tag
@@ -34,6 +35,8 @@ const (
 	TypeBusy         = "tag:ssmd-project.github.io,2026:busy"
 	TypeInvalid      = "tag:ssmd-project.github.io,2026:invalid-membership"
 	TypeFixed        = "tag:ssmd-project.github.io,2026:fixed-membership"
+	TypeForbidden    = "tag:ssmd-project.github.io,2026:forbidden"
+	TypeNoEvent      = "tag:ssmd-project.github.io,2026:no-such-event"
 
 	TypeInvalidConfig = "tag:ssmd-project.github.io,2026:invalid-configuration"
 	TypeNoReload      = "tag:ssmd-project.github.io,2026:nothing-to-reload"
@@ -53,6 +56,7 @@ func (p *Problem) Is(target error) bool {
 		p.Type == TypeNoInterface && target == membership.ErrNoInterface ||
 		p.Type == TypeNotApproved && target == membership.ErrNotApproved ||
 		p.Type == TypePutOff && target == membership.ErrPutOff ||
+		p.Type == TypeNoEvent && target == membership.ErrNoEvent ||
 		p.Type == TypeStopped && target == membership.ErrStopped
 }
 
@@ -62,10 +66,14 @@ func blank(status int, detail string) *Problem {
 	return &Problem{Type: TypeBlank, Title: http.StatusText(status), Status: status, Detail: detail}
 }
 
-// tooMany answers whoever asks for one stream of events too many.
-func tooMany(limit int) *Problem {
-	return &Problem{Type: TypeBusy, Title: "Too many readers", Status: http.StatusServiceUnavailable,
-		Detail: fmt.Sprintf("%d readers follow the events already, and that is the limit", limit)}
+// busy is a problem that passes by itself.
+func busy(title, detail string) *Problem {
+	return &Problem{Type: TypeBusy, Title: title, Status: http.StatusServiceUnavailable, Detail: detail}
+}
+
+// forbidden answers whoever may not do what he asks for.
+func forbidden(detail string) *Problem {
+	return &Problem{Type: TypeForbidden, Title: "Not allowed", Status: http.StatusForbidden, Detail: detail}
 }
 
 // problemOf turns what the manager answered into a problem.
@@ -79,15 +87,17 @@ func problemOf(err error) *Problem {
 		return &Problem{Type: TypeNotApproved, Title: "Not approved", Status: http.StatusConflict, Detail: err.Error()}
 	case errors.Is(err, membership.ErrPutOff):
 		return &Problem{Type: TypePutOff, Title: "Put off", Status: http.StatusConflict, Detail: err.Error()}
+	case errors.Is(err, membership.ErrNoEvent):
+		return &Problem{Type: TypeNoEvent, Title: "No such event", Status: http.StatusNotFound, Detail: err.Error()}
 	case errors.Is(err, errBadRequest):
 		return blank(http.StatusBadRequest, err.Error())
 	case errors.Is(err, membership.ErrStopped):
 		return &Problem{Type: TypeStopped, Title: "The daemon is ending", Status: http.StatusServiceUnavailable, Detail: "the daemon is ending"}
 	case errors.Is(err, errSlowManager):
-		return &Problem{Type: TypeBusy, Title: "Busy", Status: http.StatusServiceUnavailable, Detail: err.Error()}
+		return busy("Busy", err.Error())
 	}
 	if invalid, ok := errors.AsType[*InvalidError](err); ok {
-		return &Problem{Type: TypeInvalid, Title: "Invalid membership", Status: http.StatusBadRequest, Detail: invalid.Error()}
+		return &Problem{Type: TypeInvalid, Title: "Invalid membership", Status: http.StatusBadRequest, Detail: invalid.Error(), Errors: invalid.Flaws}
 	}
 	if fixed, ok := errors.AsType[*FixedError](err); ok {
 		return &Problem{Type: TypeFixed, Title: "Not to be changed here", Status: http.StatusConflict, Detail: fixed.Error()}

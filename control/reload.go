@@ -41,11 +41,11 @@ type ReloadStatus struct {
 }
 
 // ConfigError is all that is wrong with a configuration.
-type ConfigError struct{ Errors []ConfigFlaw }
+type ConfigError struct{ Errors []Flaw }
 
-// ConfigFlaw is one thing that is wrong with a configuration. What is unknown is
+// Flaw is one thing that is wrong with a configuration. What is unknown is
 // zero.
-type ConfigFlaw struct {
+type Flaw struct {
 	File    string `json:"file,omitempty"`
 	Line    int    `json:"line,omitempty"`
 	Column  int    `json:"column,omitempty"`
@@ -65,7 +65,7 @@ func (e *ConfigError) Error() string {
 }
 
 // Error returns "file:line:column: path: message", without what is unknown.
-func (f ConfigFlaw) Error() string {
+func (f Flaw) Error() string {
 	place := f.File
 	for _, n := range []int{f.Line, f.Column} {
 		if n > 0 {
@@ -88,7 +88,7 @@ func (e *NoReloadError) Error() string { return "nothing to reload: " + e.Why }
 
 var errNoReloader = blank(http.StatusNotImplemented, "this server reloads nothing")
 
-func (s *Server) reload(ctx context.Context, _ *http.Request) (any, error) {
+func (s *Server) reload(ctx context.Context, _ request) (any, error) {
 	if s.options.Reloader == nil {
 		return nil, errNoReloader
 	}

@@ -46,11 +46,11 @@ func TestReload(t *testing.T) {
 
 // Everything that is wrong passes the socket, as much as there may be.
 func TestReloadErrors(t *testing.T) {
-	var all []ConfigFlaw
+	var all []Flaw
 	for n := range 1001 {
-		all = append(all, ConfigFlaw{File: strings.Repeat("f", 300), Line: n + 1, Column: 2, Path: "memberships", Message: strings.Repeat("m", 300)})
+		all = append(all, Flaw{File: strings.Repeat("f", 300), Line: n + 1, Column: 2, Path: "memberships", Message: strings.Repeat("m", 300)})
 	}
-	last := ConfigFlaw{Path: "SSMD_LOG_LEVEL", Message: "wrong"}
+	last := Flaw{Path: "SSMD_LOG_LEVEL", Message: "wrong"}
 	r := &fakeReloader{err: &ConfigError{Errors: append(all, last)}}
 	h := serveAll(t, ServerOptions{Manager: &fakeManager{}, Reloader: r}, nil)
 	_, err := h.client.Reload(t.Context())
@@ -69,8 +69,8 @@ func TestReloadErrors(t *testing.T) {
 		kind, want string
 	}{
 		{&ConfigError{}, TypeInvalidConfig, "nothing was changed"},
-		{&ConfigError{Errors: []ConfigFlaw{last}}, TypeInvalidConfig, "nothing was changed: SSMD_LOG_LEVEL: wrong"},
-		{&ConfigError{Errors: []ConfigFlaw{last, last}}, TypeInvalidConfig, "nothing was changed: the configuration has 2 errors, first SSMD_LOG_LEVEL: wrong"},
+		{&ConfigError{Errors: []Flaw{last}}, TypeInvalidConfig, "nothing was changed: SSMD_LOG_LEVEL: wrong"},
+		{&ConfigError{Errors: []Flaw{last, last}}, TypeInvalidConfig, "nothing was changed: the configuration has 2 errors, first SSMD_LOG_LEVEL: wrong"},
 		{&NoReloadError{"no file"}, TypeNoReload, "nothing to reload: no file"},
 		{membership.ErrStopped, TypeStopped, "the daemon is ending"},
 	} {

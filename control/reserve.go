@@ -57,14 +57,14 @@ func (r *reserve) close() {
 // Accept waits for a connection. Where there is no descriptor left for it, a
 // reserved one goes for it, and is taken back when the connection is closed.
 func (l *Listener) Accept() (net.Conn, error) {
-	connection, err := l.UnixListener.Accept()
+	connection, err := l.AcceptUnix()
 	for outOfDescriptors(err) && l.reserve.give() {
-		connection, err = l.UnixListener.Accept()
+		connection, err = l.AcceptUnix()
 	}
 	if err != nil {
 		return nil, err
 	}
-	return &refilling{Conn: connection, reserve: &l.reserve}, nil
+	return &refilling{UnixConn: connection, reserve: &l.reserve}, nil
 }
 
 func outOfDescriptors(err error) bool {
@@ -73,13 +73,13 @@ func outOfDescriptors(err error) bool {
 
 // refilling is a connection whose descriptor goes to the reserve.
 type refilling struct {
-	net.Conn
+	*net.UnixConn
 	reserve *reserve
 }
 
 // Close closes the connection.
 func (c *refilling) Close() error {
-	err := c.Conn.Close()
+	err := c.UnixConn.Close()
 	c.reserve.fill()
 	return err
 }

@@ -4,14 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"sync"
 	"time"
 
-	"golang.org/x/net/netutil"
+	"github.com/ssmd-project/ssmd/membership"
 )
 
 // ServerOptions configure a Server. Manager and Subscribe are needed, the rest
@@ -22,9 +21,13 @@ type ServerOptions struct {
 	Editor Editor
 	// Reloader reads the configuration anew; nil refuses that.
 	Reloader Reloader
-	// Subscribe returns a new subscription to the manager's events. Each is
-	// closed when its reader is gone.
-	Subscribe func() Subscription
+	// Subscribe returns a new subscription to the manager's events since a
+	// point in the past, or from now on where that is nil. Each is closed
+	// when its reader is gone.
+	Subscribe func(since *membership.Since) (Subscription, error)
+	// Access says who may do what. Zero: root and the process's own user
+	// everything, and nobody else anything.
+	Access Access
 	// Info is told by GET /v1/status.
 	Info Info
 	// Logger gets what goes wrong with a connection; nil discards it.
@@ -33,8 +36,8 @@ type ServerOptions struct {
 
 // limits bound what clients can cost.
 type limits struct {
-	connections int           // open at a time; more wait to be accepted
-	streams     int           // readers of events among them, so that they leave room for others
+	connections bounds        // open at a time
+	streams     bounds        // readers of events among them, so that they leave room for others
 	header      int           // bytes of a request's header
 	read        time.Duration // for a whole request to arrive
 	answer      time.Duration // for the manager's answer
@@ -44,8 +47,8 @@ type limits struct {
 }
 
 var defaultLimits = limits{
-	connections: 128,
-	streams:     96,
+	connections: bounds{all: 128, others: 112, each: 32},
+	streams:     bounds{all: 96, others: 80, each: 16},
 	header:      8 << 10,
 	read:        time.Second, // who is here says what he wants at once
 	answer:      5 * time.Second,
@@ -56,9 +59,10 @@ var defaultLimits = limits{
 
 // Server answers the control API.
 type Server struct {
-	options ServerOptions
-	limits  limits
-	streams chan struct{} // a token for each reader of events
+	options     ServerOptions
+	limits      limits
+	connections *quota
+	streams     *quota
 }
 
 // NewServer returns a server. It starts nothing: Serve does.
@@ -68,7 +72,11 @@ func newServer(o ServerOptions, l limits) *Server {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Server{options: o, limits: l, streams: make(chan struct{}, l.streams)}
+	return &Server{
+		options: o, limits: l,
+		connections: newQuota("connections", l.connections),
+		streams:     newQuota("readers of events", l.streams),
+	}
 }
 
 // Serve answers on l until ctx is cancelled, and returns nil then. It closes l
@@ -90,6 +98,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		MaxHeaderBytes:               s.limits.header,
 		ErrorLog:                     slog.NewLogLogger(s.options.Logger.Handler(), slog.LevelWarn),
 		BaseContext:                  func(net.Listener) context.Context { return requests },
+		ConnContext:                  introduce,
 		ConnState: func(_ net.Conn, state http.ConnState) {
 			switch state {
 			case http.StateNew:
@@ -100,7 +109,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		},
 	}
 	failed := make(chan error, 1)
-	go func() { failed <- server.Serve(netutil.LimitListener(l, s.limits.connections)) }()
+	go func() { failed <- server.Serve(newGate(l, s.connections, s.options.Logger)) }()
 
 	var err error
 	select {
@@ -122,22 +131,5 @@ func (s *Server) finish(ctx context.Context, server *http.Server) {
 	defer cancel()
 	if err := server.Shutdown(ctx); err != nil && !errors.Is(err, context.DeadlineExceeded) {
 		s.options.Logger.Warn("close the control socket", "error", err)
-	}
-}
-
-// follow passes events on until the reader or the manager ends. While it waits
-// for a slow reader the subscription drops events, and tells.
-func follow(ctx context.Context, events Subscription, write func(any) error) error {
-	for {
-		event, err := events.Next(ctx)
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		if err := write(event); err != nil {
-			return err
-		}
 	}
 }

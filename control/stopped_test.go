@@ -3,6 +3,8 @@ package control
 import (
 	"errors"
 	"net"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -66,9 +68,13 @@ func TestEventsMayBeRare(t *testing.T) {
 
 func TestClientSaysWhatIsNoSocket(t *testing.T) {
 	dir := t.TempDir()
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for socket, want := range map[string]string{
 		dir:                      "connect to " + dir + ": a directory, want the daemon's socket",
-		"/etc/passwd":            "connect to /etc/passwd: a file, want the daemon's socket",
+		file:                     "connect to " + file + ": a file, want the daemon's socket",
 		"@ssmd":                  `connect to @ssmd: "@ssmd" is an abstract socket`,
 		strings.Repeat("x", 108): "connect to " + strings.Repeat("x", 108) + ": 108 bytes long, want a path of at most 107",
 	} {

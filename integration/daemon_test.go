@@ -23,6 +23,7 @@ func TestDaemon(t *testing.T) {
 	program := buildProgram(t)
 	stories := map[string]func(*testing.T, string){
 		"bad file":     storyBadFile,
+		"document":     storyDocument,
 		"killed":       storyKilled,
 		"readme":       storyReadme,
 		"reloaded":     storyReloaded,

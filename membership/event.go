@@ -20,7 +20,7 @@ const (
 	EventReloaded    EventType = "reloaded"    // a new set of memberships was applied
 	EventReannounced EventType = "reannounced" // the network was told of a membership anew
 	EventRepaired    EventType = "repaired"    // what the kernel had lost was joined again
-	EventMissed      EventType = "missed"      // this reader was too slow: Missed events were dropped before this one
+	EventMissed      EventType = "missed"      // Missed events are not to be had any more: this reader was too slow, or came too late
 )
 
 // Cause says what led to an event.
@@ -49,6 +49,7 @@ const (
 
 // Event is one thing that happened, in the form of the control API.
 type Event struct {
+	Seq        uint64     `json:"seq,omitempty"` // its number, from 1 on, without a gap; EventMissed has none
 	Time       time.Time  `json:"time"`
 	Type       EventType  `json:"type"`
 	Membership string     `json:"membership,omitempty"`
@@ -58,5 +59,5 @@ type Event struct {
 	State      State      `json:"state,omitempty"` // of EventState: the new one
 	Cause      Cause      `json:"cause,omitempty"`
 	Reason     string     `json:"reason,omitempty"`
-	Missed     uint64     `json:"missed,omitempty"`
+	Missed     uint64     `json:"missed,omitempty"` // of EventMissed; at most so many where a time was asked for
 }

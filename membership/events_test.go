@@ -4,11 +4,15 @@ import (
 	"context"
 	"errors"
 	"io"
+	"runtime"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 )
 
 func publish(h *hub, n int) {
@@ -42,17 +46,17 @@ func TestSubscriptionInOrderUntilTheEnd(t *testing.T) {
 func TestSubscriptionSlowReader(t *testing.T) {
 	h := newHub()
 	s := h.subscribe()
-	publish(h, queueLength+1)
+	publish(h, ringEvents+1)
 	e, err := s.Next(t.Context())
-	if err != nil || e.Type != EventMissed || e.Missed != queueLength/2 {
+	if err != nil || e.Type != EventMissed || e.Missed != blockEvents || e.Seq != 0 || e.Reason != "the reader was too slow" {
 		t.Fatalf("%+v, %v", e, err)
 	}
-	if e, _ := s.Next(t.Context()); e.Reason != strconv.Itoa(queueLength/2) {
+	if e, _ := s.Next(t.Context()); e.Reason != strconv.Itoa(blockEvents) || e.Seq != blockEvents+1 {
 		t.Errorf("then %+v", e)
 	}
-	publish(h, queueLength)
+	publish(h, ringEvents)
 	h.end()
-	missed, events := uint64(queueLength/2), uint64(1)
+	missed, events := uint64(blockEvents), uint64(1)
 	for {
 		e, err := s.Next(t.Context())
 		if err == io.EOF {
@@ -63,9 +67,163 @@ func TestSubscriptionSlowReader(t *testing.T) {
 			events++
 		}
 	}
-	if total := uint64(2*queueLength + 1); missed+events != total {
+	if total := uint64(2*ringEvents + 1); missed+events != total {
 		t.Errorf("%d read and %d missed, want %d together", events, missed, total)
 	}
+}
+
+// What is large is kept in less number, and what readers have not read is
+// not kept for them.
+func TestPastIsBoundedByMemory(t *testing.T) {
+	h := newHub()
+	slow := h.subscribe()
+	const count, length = 2000, 100 << 10
+	before := heap()
+	for n := range count {
+		h.publish(Event{Type: EventState, Reason: strings.Repeat(strconv.Itoa(n%10), length)})
+	}
+	if grown := heap() - before; grown > 2*ringBytes {
+		t.Errorf("%d bytes are kept, want about %d", grown, ringBytes)
+	}
+	if kept := h.ring.events; kept < ringBytes/length-2 || kept > ringBytes/length {
+		t.Errorf("%d events are kept", kept)
+	}
+	if e, err := slow.Next(t.Context()); err != nil || e.Missed != count-uint64(h.ring.events) {
+		t.Errorf("%+v, %v", e, err)
+	}
+}
+
+func heap() int64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
+
+// read returns the numbers of the events that a subscription has, and what it
+// missed.
+func read(t *testing.T, s *Subscription) (seqs []uint64, missed uint64) {
+	t.Helper()
+	s.Finish()
+	for {
+		e, err := s.Next(t.Context())
+		if err == io.EOF {
+			return seqs, missed
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if missed += e.Missed; e.Missed == 0 {
+			seqs = append(seqs, e.Seq)
+		}
+	}
+}
+
+func at(seconds int64) time.Time { return time.Unix(seconds, 0) }
+
+func TestSubscribeSince(t *testing.T) {
+	h := newHub()
+	for _, second := range []int64{10, 20, 15, 30} { // the clock was set back once
+		h.publish(Event{Time: at(second)})
+	}
+	for name, test := range map[string]struct {
+		since Since
+		want  []uint64
+	}{
+		"all":         {Since{}, []uint64{1, 2, 3, 4}},
+		"number":      {Since{Seq: 2}, []uint64{3, 4}},
+		"last":        {Since{Seq: 4}, nil},
+		"long ago":    {Since{Time: at(1)}, []uint64{1, 2, 3, 4}},
+		"moment":      {Since{Time: at(20)}, []uint64{2, 3, 4}},
+		"between":     {Since{Time: at(21), Seq: 1}, []uint64{4}},
+		"from now on": {Since{Time: at(31)}, nil},
+	} {
+		s, err := h.subscribeSince(test.since)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, missed := read(t, s); !slices.Equal(got, test.want) || missed != 0 {
+			t.Errorf("%s: %v and %d missed, want %v", name, got, missed, test.want)
+		}
+		s.Close()
+	}
+	if _, err := h.subscribeSince(Since{Seq: 5}); !errors.Is(err, ErrNoEvent) {
+		t.Errorf("of an event to come: %v, want ErrNoEvent", err)
+	}
+	if n := len(h.subscriptions); n != 0 {
+		t.Errorf("%d subscriptions are left", n)
+	}
+	s, err := h.subscribeSince(Since{Seq: 3})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.publish(Event{})
+	h.end()
+	if got, _ := read(t, s); !slices.Equal(got, []uint64{4, 5}) {
+		t.Errorf("with what follows: %v", got)
+	}
+	late, err := h.subscribeSince(Since{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, _ := read(t, late); len(got) != 5 {
+		t.Errorf("after the end: %v", got)
+	}
+}
+
+// Whoever asks for more than is kept is told.
+func TestSubscribeSinceIsToldWhatIsGone(t *testing.T) {
+	h := newHub()
+	const total = ringEvents + 1
+	for n := range int64(total) {
+		h.publish(Event{Time: at(n)})
+	}
+	const first = blockEvents + 1 // the oldest that is kept
+	for name, test := range map[string]struct {
+		since  Since
+		missed uint64
+	}{
+		"all that are kept": {Since{}, 0},
+		"number":            {Since{Seq: 6}, first - 7},
+		"the last gone":     {Since{Seq: first - 1}, 0},
+		"gone moment":       {Since{Time: at(blockEvents - 1)}, first - 1}, // at most
+		"kept moment":       {Since{Time: at(blockEvents)}, 0},
+	} {
+		s, err := h.subscribeSince(test.since)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, missed := read(t, s)
+		if missed != test.missed || len(got) != total-blockEvents || got[0] != first {
+			t.Errorf("%s: %d missed, %d events from %d, want %d missed", name, missed, len(got), got[0], test.missed)
+		}
+	}
+	s, err := h.subscribeSince(Since{Seq: 6})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e, _ := s.Next(t.Context()); e.Reason != "older events are no longer kept" || !e.Time.Equal(at(blockEvents)) {
+		t.Errorf("%+v", e)
+	}
+}
+
+// Finish ends also whoever waits.
+func TestSubscriptionFinishWhileNextWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHub()
+		s := h.subscribe()
+		var all sync.WaitGroup
+		for range 2 {
+			all.Go(func() {
+				if e, err := s.Next(t.Context()); err != io.EOF {
+					t.Errorf("%+v, %v", e, err)
+				}
+			})
+		}
+		synctest.Wait()
+		s.Finish()
+		all.Wait()
+	})
 }
 
 func TestSubscriptionContext(t *testing.T) {

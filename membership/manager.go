@@ -215,3 +215,10 @@ func (m *Manager) Interfaces(ctx context.Context) ([]InterfaceStatus, error) {
 // Subscribe returns the events from now on. The subscription ends with Close,
 // or after the manager's last event.
 func (m *Manager) Subscribe() *Subscription { return m.hub.subscribe() }
+
+// SubscribeSince returns the events since a point in the past, and those that
+// follow. Where some of them are no longer kept, an EventMissed comes first. The
+// error wraps ErrNoEvent for the number of an event that has not happened.
+func (m *Manager) SubscribeSince(since Since) (*Subscription, error) {
+	return m.hub.subscribeSince(since)
+}

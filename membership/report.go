@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 	"syscall"
@@ -207,7 +208,7 @@ func (k *keeper) statusOf(name string) (Status, bool) {
 		s.Joined = m.joinedAnywhere()
 	}
 	if p := m.previous; p != nil {
-		s.Previous = &Previous{Instance: p.ID, Name: p.Name, MAC: p.MAC, Subnet: append(p.Prefixes(ifwatch.IPv4), p.Prefixes(ifwatch.IPv6)...)}
+		s.Previous = &Previous{Instance: p.ID, Name: p.Name, MAC: p.MAC, Subnet: slices.Concat([]netip.Prefix{}, p.Prefixes(ifwatch.IPv4), p.Prefixes(ifwatch.IPv6))}
 	}
 	return s, true
 }

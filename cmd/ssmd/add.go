@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -12,26 +13,30 @@ import (
 	"github.com/ssmd-project/ssmd/config"
 	"github.com/ssmd-project/ssmd/control"
 	"github.com/ssmd-project/ssmd/membership"
+	"github.com/ssmd-project/ssmd/reattach"
 )
 
 type joinOptions struct {
-	name    string
 	file    string
 	persist bool
 	asJSON  bool
+	flags   func() map[string]any // the keys that were given by flags
 }
 
 func newJoinCommand() *cobra.Command {
 	var o joinOptions
 	c := client(&cobra.Command{
-		Use:   "join {SOURCE@GROUP%INTERFACE | -f FILE}",
+		Use:   "join [SOURCE@GROUP[%INTERFACE]] [flags]",
 		Short: "Add a membership to the daemon that runs",
 		Long: `Add a membership to the daemon that runs, or replace the one that was added
 under the same name. It is kept until the daemon ends, or with --persist until
-"ssmd leave". -f reads what stands in the configuration file for one membership,
-in YAML or JSON.`,
-		Example: "  ssmd join 10.1.0.1@232.1.1.1%eth0\n  ssmd join -f feed-a.yaml --persist",
-		Args:    cobra.MaximumNArgs(1),
+"ssmd leave". There is a flag for each key of a membership; -f reads what stands
+in the configuration file for one, in YAML or JSON.`,
+		Example: `  ssmd join 10.1.0.1@232.1.1.1%eth0
+  ssmd join 10.1.0.1@232.1.1.1%eth0 --policy same --same mac --limit 5/1m
+  ssmd join --name feed-a --groups 232.1.2.0/28 --sources 10.1.0.1 --interface kind=veth
+  ssmd join -f feed-a.yaml --persist`,
+		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			name, entry, err := o.entry(c, args)
 			if err != nil {
@@ -43,60 +48,122 @@ in YAML or JSON.`,
 			}
 			status, err := newClient(c).Put(c.Context(), name, entry, keep)
 			if err != nil {
-				return err
+				return byKeys(err, o.source())
 			}
 			return printChanged(c, status, o.asJSON)
 		},
 	})
-	c.Flags().StringVar(&o.name, "name", "", "`name` of the membership (default: made of the channel and the interface)")
+	o.flags = addEntryFlags(c.Flags())
 	c.Flags().StringVarP(&o.file, "file", "f", "", "read the membership from a `file`, - for standard input")
 	c.Flags().BoolVar(&o.persist, "persist", false, "keep it over restarts of the daemon, in its state_dir")
+	c.Flags().SortFlags = false // as in the file
 	jsonFlag(c, &o.asJSON)
 	return c
 }
 
 // entry returns the membership that the words ask for, as it stands in a file.
 func (o joinOptions) entry(c *cobra.Command, args []string) (name string, entry []byte, err error) {
-	if (len(args) == 1) == (o.file != "") {
-		return "", nil, wrongWords(c, "want either SOURCE@GROUP%%INTERFACE or -f FILE")
+	given := o.flags()
+	switch {
+	case o.file != "" && len(args) > 0, o.file == "" && len(args) == 0 && len(given) == 0:
+		return "", nil, wrongWords(c, "want either SOURCE@GROUP%%INTERFACE, the flags for it, or -f FILE")
+	case o.file != "":
+		if err := only(c.Flags(), "name"); err != nil {
+			return "", nil, wrongWords(c, "%w", err)
+		}
+		name, _ := given["name"].(string)
+		return o.entryFromFile(c, name)
+	case len(args) > 0:
+		if err := addWord(given, args[0]); err != nil {
+			return "", nil, wrongWords(c, "%s: %w", args[0], err)
+		}
 	}
-	if o.file != "" {
-		return o.entryFromFile(c)
+	name, named := given["name"].(string)
+	if !named {
+		return "", nil, wrongWords(c, "--name is missing: only SOURCE@GROUP%%INTERFACE makes one")
 	}
-	m, err := parseJoin(args[0])
-	if err != nil {
-		return "", nil, wrongWords(c, "%s: %w", args[0], err)
-	}
-	if o.name == "" {
-		o.name = nameForJoin(args[0])
-	}
-	entry, err = json.Marshal(map[string]any{
-		"name": o.name, "channels": m.Channels, "interface": map[string]any{"name": m.Rules.Selector.Name},
-	})
-	return o.name, entry, err
+	entry, err = json.Marshal(given)
+	return name, entry, err
 }
 
-func (o joinOptions) entryFromFile(c *cobra.Command) (name string, entry []byte, err error) {
-	from, source := c.InOrStdin(), "<standard input>"
+// addWord adds what SOURCE@GROUP%INTERFACE says to an entry. The interface may
+// be said by the flag instead, or narrowed.
+func addWord(entry map[string]any, text string) error {
+	attributes, selected := entry["interface"].(map[string][]string)
+	channel, name := text, ""
+	if !selected || strings.Contains(text, "%") {
+		var err error
+		if channel, name, err = splitJoin(text); err != nil {
+			return err
+		}
+		if attributes["name"] != nil {
+			return errors.New("the name of the interface is given twice, here and by --interface")
+		}
+		if attributes == nil {
+			attributes = make(map[string][]string)
+		}
+		attributes["name"] = reattach.ByName(name).Name
+		entry["interface"] = attributes
+	}
+	if _, err := membership.ParseChannel(channel); err != nil {
+		return err
+	}
+	more, _ := entry["channels"].([]string)
+	entry["channels"] = append([]string{channel}, more...)
+	if entry["name"] == nil {
+		entry["name"] = nameForJoin(text)
+	}
+	return nil
+}
+
+// source is what to call the file in errors, empty where there is none.
+func (o joinOptions) source() string {
+	if o.file == "-" {
+		return "<standard input>"
+	}
+	return o.file
+}
+
+// byKeys turns the daemon's problem with an entry into the errors of its file.
+// Without one they have no place: nobody saw the lines of what the flags made.
+func byKeys(err error, source string) error {
+	problem, ok := errors.AsType[*control.Problem](err)
+	if !ok || len(problem.Errors) == 0 {
+		return err
+	}
+	var all config.Errors
+	for _, flaw := range problem.Errors {
+		one := config.Error{File: source, Path: flaw.Path, Message: flaw.Message}
+		if source != "" {
+			one.Line, one.Column = flaw.Line, flaw.Column
+		}
+		all = append(all, one)
+	}
+	return all
+}
+
+func (o joinOptions) entryFromFile(c *cobra.Command, name string) (string, []byte, error) {
+	from := c.InOrStdin()
 	if o.file != "-" {
 		f, err := os.Open(o.file)
 		if err != nil {
 			return "", nil, err
 		}
 		defer f.Close()
-		from, source = f, o.file
+		from = f
 	}
-	if entry, err = io.ReadAll(from); err != nil {
-		return "", nil, err
-	}
-	m, err := config.ParseEntry(source, o.name, entry)
+	entry, err := io.ReadAll(from)
 	if err != nil {
 		return "", nil, err
 	}
-	if o.name == "" {
-		o.name = m.Name
+	m, err := config.ParseEntry(o.source(), name, entry)
+	if err != nil {
+		return "", nil, err
 	}
-	return o.name, entry, nil
+	if name == "" {
+		name = m.Name
+	}
+	return name, entry, nil
 }
 
 func newLeaveCommand() *cobra.Command {

@@ -20,11 +20,11 @@ type checkOptions struct {
 
 // checked is the result of a check, as JSON.
 type checked struct {
-	File        string               `json:"file"`
-	Good        bool                 `json:"good"`
-	Memberships int                  `json:"memberships"`
-	Channels    int                  `json:"channels"`
-	Errors      []control.ConfigFlaw `json:"errors"`
+	File        string         `json:"file"`
+	Good        bool           `json:"good"`
+	Memberships int            `json:"memberships"`
+	Channels    int            `json:"channels"`
+	Errors      []control.Flaw `json:"errors"`
 }
 
 func newCheckCommand() *cobra.Command {
@@ -77,7 +77,7 @@ func runCheck(c *cobra.Command, o checkOptions) error {
 }
 
 func outcomeOf(o checkOptions, loaded config.Config, failure error) checked {
-	outcome := checked{File: loaded.File, Good: failure == nil, Memberships: len(loaded.Memberships), Errors: []control.ConfigFlaw{}}
+	outcome := checked{File: loaded.File, Good: failure == nil, Memberships: len(loaded.Memberships), Errors: []control.Flaw{}}
 	for _, m := range loaded.Memberships {
 		outcome.Channels += len(m.Channels)
 	}
@@ -106,7 +106,7 @@ func printErrors(stderr io.Writer, failure error) error {
 	return fmt.Errorf("the configuration has %s", plural(len(all), "error"))
 }
 
-func printFlaws(stderr io.Writer, all []control.ConfigFlaw) error {
+func printFlaws(stderr io.Writer, all []control.Flaw) error {
 	for _, e := range all {
 		if _, err := fmt.Fprintln(stderr, printable(e.Error())); err != nil {
 			return err

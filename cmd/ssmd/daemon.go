@@ -26,6 +26,7 @@ type daemon struct {
 	hangups  <-chan struct{}
 	logs     *logSettings
 	listener *control.Listener
+	access   control.Access
 	state    *state
 	log      *slog.Logger
 	started  time.Time
@@ -44,8 +45,9 @@ func (d daemon) run(ctx context.Context) error {
 	server := control.NewServer(control.ServerOptions{
 		Manager:   manager,
 		Editor:    editor,
+		Access:    d.access,
 		Reloader:  reloader,
-		Subscribe: func() control.Subscription { return manager.Subscribe() },
+		Subscribe: subscribeTo(manager),
 		Info:      control.Info{Version: buildVersion().Version, PID: os.Getpid(), Started: d.started, ConfigFile: d.config.File},
 		Logger:    d.log,
 	})
@@ -88,6 +90,16 @@ func (d daemon) run(ctx context.Context) error {
 		d.log.Info("ended: every group is left")
 	}
 	return err
+}
+
+// subscribeTo returns how the server subscribes to the manager's events.
+func subscribeTo(manager *membership.Manager) func(*membership.Since) (control.Subscription, error) {
+	return func(since *membership.Since) (control.Subscription, error) {
+		if since == nil {
+			return manager.Subscribe(), nil
+		}
+		return manager.SubscribeSince(*since)
+	}
 }
 
 // auditEvery is the file's setting as the manager takes it.

@@ -207,8 +207,6 @@ func (q *queued) Next(ctx context.Context) (membership.Event, error) {
 	return e, nil
 }
 
-func (*queued) Close() {}
-
 func TestEventsAreLoggedToTheLast(t *testing.T) {
 	var out bytes.Buffer
 	ctx, cancel := context.WithCancel(t.Context())

@@ -81,16 +81,30 @@ func (e *editor) replace(ctx context.Context, configured []membership.Membership
 // parseEntry reads the entry of a membership. The name in it may be missing.
 func parseEntry(name string, entry []byte) (membership.Membership, error) {
 	if err := membership.ValidateName(name); err != nil {
-		return membership.Membership{}, &control.InvalidError{Err: fmt.Errorf("name: %w", err)}
+		return membership.Membership{}, badName(err)
 	}
 	m, err := config.ParseEntry(name, name, entry)
 	if err != nil {
-		return m, &control.InvalidError{Err: err}
+		return m, &control.InvalidError{Err: err, Flaws: flawsOf(err)}
 	}
 	if m.Name != name {
-		return m, &control.InvalidError{Err: fmt.Errorf("name: %q, want %q as in the path, or none", m.Name, name)}
+		return m, badName(fmt.Errorf("%q, want %q as in the path, or none", m.Name, name))
 	}
 	return m, nil
+}
+
+func badName(err error) error {
+	return &control.InvalidError{Err: fmt.Errorf("name: %w", err), Flaws: []control.Flaw{{Path: "name", Message: err.Error()}}}
+}
+
+// flawsOf returns the errors of an entry as the control API tells them.
+func flawsOf(err error) []control.Flaw {
+	var flaws []control.Flaw
+	all, _ := errors.AsType[config.Errors](err)
+	for _, e := range all {
+		flaws = append(flaws, control.Flaw{Path: e.Path, Message: e.Message, Line: e.Line, Column: e.Column})
+	}
+	return flaws
 }
 
 // Put implements control.Editor. What is to be kept is on the disk before it

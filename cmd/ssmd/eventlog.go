@@ -4,13 +4,17 @@ import (
 	"context"
 	"log/slog"
 
-	"github.com/ssmd-project/ssmd/control"
 	"github.com/ssmd-project/ssmd/membership"
 )
 
+// nexter is what has events, until io.EOF.
+type nexter interface {
+	Next(ctx context.Context) (membership.Event, error)
+}
+
 // logEvents logs every event until the manager's last one. It returns no
 // error: without a log the memberships are kept all the same.
-func logEvents(ctx context.Context, events control.Subscription, log *slog.Logger) error {
+func logEvents(ctx context.Context, events nexter, log *slog.Logger) error {
 	// The manager ends the subscription; what it still holds is logged
 	// after ctx too.
 	ctx = context.WithoutCancel(ctx)

@@ -1,10 +1,13 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -12,25 +15,33 @@ import (
 	"github.com/ssmd-project/ssmd/membership"
 )
 
+type eventsOptions struct {
+	asJSON, follow bool
+	since          string
+}
+
 func newEventsCommand() *cobra.Command {
-	var asJSON, follow bool
+	var o eventsOptions
 	c := client(&cobra.Command{
-		Use:     "events -f",
-		Short:   "Print what happens, as it happens",
-		Long:    "Print what happens, as it happens, until the daemon ends. With --json, an object a line.",
-		Example: "  ssmd events -f\n  ssmd events -f --json",
+		Use:   "events",
+		Short: "Print what happened, or happens",
+		Long: `Print what happened: the last events, which the daemon keeps, or those since a
+time or an event. With -f, what happens from now on, or since then, until the
+daemon ends. With --json, an object a line.`,
+		Example: "  ssmd events\n  ssmd events -f\n  ssmd events -f --since 10m --json",
 		Args:    noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if !follow {
-				return wrongWords(c, "the daemon keeps no past events, only new ones can be followed: want ssmd events -f")
+			since, err := parseSince(o.since, time.Now())
+			if err != nil {
+				return wrongWords(c, "--since: %w", err)
 			}
-			stream, err := newClient(c).Events(c.Context())
+			stream, err := o.open(c.Context(), newClient(c), since)
 			if err != nil {
 				return err
 			}
 			defer stream.Close()
 			out := c.OutOrStdout()
-			if asJSON {
+			if o.asJSON {
 				return printEvents(stream, func(e membership.Event) error { return encoder(out).Encode(e) })
 			}
 			return printEvents(stream, func(e membership.Event) error {
@@ -39,12 +50,42 @@ func newEventsCommand() *cobra.Command {
 			})
 		},
 	})
-	jsonFlag(c, &asJSON)
-	c.Flags().BoolVarP(&follow, "follow", "f", false, "follow the events from now on")
+	c.Flags().BoolVarP(&o.follow, "follow", "f", false, "follow the events from now on, or from --since on")
+	c.Flags().StringVar(&o.since, "since", "", "begin `when`: so long ago, as 10m; at a time, as 2026-11-23T10:00:00Z; or after the event of a number")
+	jsonFlag(c, &o.asJSON)
 	return c
 }
 
-// printEvents prints events until the daemon's last one.
+// open returns the events that are asked for.
+func (o eventsOptions) open(ctx context.Context, daemon *control.Client, since membership.Since) (*control.Events, error) {
+	switch {
+	case !o.follow:
+		return daemon.PastEvents(ctx, since)
+	case o.since == "":
+		return daemon.Events(ctx)
+	}
+	return daemon.EventsSince(ctx, since)
+}
+
+// parseSince reads the number of an event, a time, or how long ago; nothing
+// means all that are kept.
+func parseSince(text string, now time.Time) (membership.Since, error) {
+	if text == "" {
+		return membership.Since{}, nil
+	}
+	if seq, err := strconv.ParseUint(text, 10, 64); err == nil {
+		return membership.Since{Seq: seq}, nil
+	}
+	if ago, err := time.ParseDuration(text); err == nil && ago >= 0 {
+		return membership.Since{Time: now.Add(-ago)}, nil
+	}
+	if t, err := time.Parse(time.RFC3339, text); err == nil && !t.IsZero() {
+		return membership.Since{Time: t}, nil
+	}
+	return membership.Since{}, fmt.Errorf("%q, want for example 10m, 2026-11-23T10:00:00Z, or the number of an event", text)
+}
+
+// printEvents prints events until the last one.
 func printEvents(stream *control.Events, print func(membership.Event) error) error {
 	for {
 		event, err := stream.Next()

@@ -22,13 +22,11 @@ func parseJoins(texts []string) ([]membership.Membership, error) {
 	return memberships, nil
 }
 
-// parseJoin reads SOURCE@GROUP%INTERFACE. The first % divides: an interface's
-// name may have more of them.
+// parseJoin reads SOURCE@GROUP%INTERFACE.
 func parseJoin(text string) (membership.Membership, error) {
-	const want = "want SOURCE@GROUP%INTERFACE, for example 10.1.0.1@232.1.1.1%eth0"
-	left, name, ok := strings.Cut(text, "%")
-	if !ok || name == "" {
-		return membership.Membership{}, fmt.Errorf("names no interface, %s", want)
+	left, name, err := splitJoin(text)
+	if err != nil {
+		return membership.Membership{}, err
 	}
 	channel, err := membership.ParseChannel(left)
 	if err != nil {
@@ -37,13 +35,20 @@ func parseJoin(text string) (membership.Membership, error) {
 	if err := channel.Validate(membership.SourceSpecificOnly); err != nil {
 		return membership.Membership{}, err
 	}
-	if err := checkInterfaceName(name); err != nil {
-		return membership.Membership{}, err
-	}
 	return membership.Membership{
 		Channels: []membership.Channel{channel},
 		Rules:    reattach.Rules{Selector: reattach.ByName(name)},
 	}, nil
+}
+
+// splitJoin splits SOURCE@GROUP%INTERFACE. The first % divides: an interface's
+// name may have more of them.
+func splitJoin(text string) (channel, name string, err error) {
+	channel, name, _ = strings.Cut(text, "%")
+	if name == "" {
+		return "", "", fmt.Errorf("names no interface, want SOURCE@GROUP%%INTERFACE, for example 10.1.0.1@232.1.1.1%%eth0")
+	}
+	return channel, name, checkInterfaceName(name)
 }
 
 // checkInterfaceName refuses what can never be the name of an interface or an

@@ -96,8 +96,11 @@ func run(ctx context.Context, d daemon, stderr *os.File) error {
 	defer stop()
 
 	var err error
-	d.listener, err = control.Listen(d.config.Control.Socket, d.config.Control.Mode, d.config.Control.Group)
-	if err != nil {
+	c := d.config.Control
+	if d.access, err = control.NewAccess(c.Mode, c.Group, c.Readers); err != nil {
+		return err
+	}
+	if d.listener, err = control.Listen(c.Socket, d.access.Mode(), c.Group); err != nil {
 		return err
 	}
 	d.state, d.started = openState(d.config.StateDir, d.log), time.Now()

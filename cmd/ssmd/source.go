@@ -66,14 +66,14 @@ func (s *source) load() (config.Config, config.Sources, error) {
 }
 
 // flaws returns all that is wrong with a configuration.
-func flaws(err error) []control.ConfigFlaw {
+func flaws(err error) []control.Flaw {
 	all, ok := errors.AsType[config.Errors](err)
 	if !ok {
-		return []control.ConfigFlaw{{Message: err.Error()}}
+		return []control.Flaw{{Message: err.Error()}}
 	}
-	found := make([]control.ConfigFlaw, len(all))
+	found := make([]control.Flaw, len(all))
 	for i, e := range all {
-		found[i] = control.ConfigFlaw(e)
+		found[i] = control.Flaw(e)
 	}
 	return found
 }
