@@ -29,9 +29,10 @@ type Config struct {
 	// empty where there was none.
 	File string
 
-	// Log and Control, and StateDir, are the daemon's own settings.
+	// Log, Control, HTTP and StateDir are the daemon's own settings.
 	Log     Log
 	Control Control
+	HTTP    HTTP
 
 	// Audit is the time between comparisons with the kernel's groups; zero:
 	// only where something hints at a loss.
@@ -58,6 +59,11 @@ type Control struct {
 	Mode    fs.FileMode // its permissions
 	Group   string      // its group, by name or number, whose members change; empty: the daemon's own
 	Readers string      // the group whose members may read, by name or number; empty: none
+}
+
+// HTTP says where metrics and health are told.
+type HTTP struct {
+	Listen string // HOST:PORT; without a host every address, empty: nowhere
 }
 
 // defaults returns the configuration of an empty file.

@@ -14,6 +14,7 @@ type (
 	effective struct {
 		Log         effectiveLog          `yaml:"log"`
 		Control     effectiveControl      `yaml:"control"`
+		HTTP        effectiveHTTP         `yaml:"http"`
 		StateDir    string                `yaml:"state_dir"`
 		Audit       string                `yaml:"audit"`
 		Memberships []effectiveMembership `yaml:"memberships"`
@@ -27,6 +28,9 @@ type (
 		Mode    string `yaml:"mode"`
 		Group   string `yaml:"group"`
 		Readers string `yaml:"readers"`
+	}
+	effectiveHTTP struct {
+		Listen string `yaml:"listen"`
 	}
 	effectiveMembership struct {
 		Name      string                 `yaml:"name"`
@@ -91,6 +95,7 @@ func (c Config) YAML() ([]byte, error) {
 			Socket: texts["control.socket"], Mode: texts["control.mode"], Group: texts["control.group"],
 			Readers: texts["control.readers"],
 		},
+		HTTP:        effectiveHTTP{Listen: texts["http.listen"]},
 		StateDir:    texts["state_dir"],
 		Audit:       c.Audit.String(),
 		Memberships: make([]effectiveMembership, len(c.Memberships)),

@@ -32,6 +32,8 @@ control:
     mode: "0660"
     group: ""
     readers: ""
+http:
+    listen: ""
 state_dir: /var/lib/ssmd
 audit: 30s
 memberships:
@@ -88,6 +90,7 @@ func drawConfig(t *rapid.T) Config {
 			Format: rapid.SampledFrom([]string{"text", "json"}).Draw(t, "format"),
 		},
 		Control:  defaults().Control,
+		HTTP:     HTTP{Listen: rapid.SampledFrom([]string{"", ":9781", "[::1]:9781", "localhost:1"}).Draw(t, "listen")},
 		StateDir: rapid.SampledFrom([]string{"", "/state", "/a b: #c"}).Draw(t, "state"),
 	}
 	word := rapid.StringOfN(rapid.RuneFrom([]rune(`ab1: #'"-{}&*!|>%@,~ é[]`)), 1, 8, -1)

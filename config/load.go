@@ -35,7 +35,8 @@ const (
 
 // AddFlags adds the flags of the daemon's own settings: --log-level,
 // --log-format, --control-socket, --control-mode, --control-group,
-// --control-readers and --state-dir. Their values are checked by Load.
+// --control-readers, --http-listen and --state-dir. Their values are checked by
+// Load.
 func AddFlags(fs *pflag.FlagSet) {
 	for _, s := range settings() {
 		// Without a default: one shown here would be a lie where a file or
@@ -167,11 +168,6 @@ func read(path string, most int64) ([]byte, error) {
 func overlay(c *Config, flags *pflag.FlagSet) Errors {
 	v := viper.New()
 	var errs Errors
-	for _, name := range laterVariables() {
-		if os.Getenv(name) != "" {
-			errs = append(errs, Error{Path: name, Message: notSupportedYet})
-		}
-	}
 	for _, s := range settings() {
 		v.SetDefault(s.path(), s.get(*c))
 		origin := s.variable()

@@ -85,14 +85,15 @@ func TestLoadOverlays(t *testing.T) {
 	t.Setenv("SSMD_LOG_LEVEL", "error")
 	t.Setenv("SSMD_LOG_FORMAT", "text")
 	t.Setenv("SSMD_CONTROL_SOCKET", "e")
+	t.Setenv("SSMD_HTTP_LISTEN", ":1")
 	t.Setenv("SSMD_CONTROL_GROUP", "")
 	t.Setenv("SSMD_CONTROL_READERS", "monitor")
 	t.Setenv("SSMD_STATE_DIR", "/v")
-	got, err := Load(Options{Path: path, Flags: flags(t, "--log-level=debug", "--control-socket", "x")})
+	got, err := Load(Options{Path: path, Flags: flags(t, "--log-level=debug", "--control-socket", "x", "--http-listen=[::1]:9781")})
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := Config{File: path, Log: Log{Level: slog.LevelDebug, Format: "text"}, Control: Control{Socket: "x", Mode: 0o600, Group: "ssm", Readers: "monitor"}, StateDir: "/v", Audit: defaultAudit}
+	want := Config{File: path, Log: Log{Level: slog.LevelDebug, Format: "text"}, Control: Control{Socket: "x", Mode: 0o600, Group: "ssm", Readers: "monitor"}, HTTP: HTTP{Listen: "[::1]:9781"}, StateDir: "/v", Audit: defaultAudit}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
@@ -109,7 +110,7 @@ func TestLoadErrors(t *testing.T) {
 	dir := clean(t)
 	path := write(t, filepath.Join(dir, "a.yaml"), "log: {level: wran}\n")
 	t.Setenv("SSMD_LOG_LEVEL", "loud")
-	t.Setenv("SSMD_HTTP_LISTEN", ":80")
+	t.Setenv("SSMD_HTTP_LISTEN", ":http")
 	t.Setenv("SSMD_STATE_DIR", "here")
 	t.Setenv("SSMD_SERVICE_HOST", "10.0.0.1")
 	_, err := Load(Options{Path: path, Flags: flags(t, "--control-mode", "rw")})
@@ -117,9 +118,9 @@ func TestLoadErrors(t *testing.T) {
 		t.Fatal("no error")
 	}
 	want := path + `:1:14: log.level: unknown level "wran", want debug, info, warn or error
-SSMD_HTTP_LISTEN: not supported yet
 SSMD_LOG_LEVEL: unknown level "loud", want debug, info, warn or error
 --control-mode: "rw" is no mode, want three or four octal digits up to 0777, for example "0660"
+SSMD_HTTP_LISTEN: ":http" has no port, want a number from 1 to 65535 after the last colon
 SSMD_STATE_DIR: "here" is no absolute path, want for example /var/lib/ssmd, or nothing`
 	if diff := cmp.Diff(want, err.Error()); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)

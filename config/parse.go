@@ -49,8 +49,8 @@ func isNull(n *yaml.Node) bool {
 }
 
 func topKeys() keys {
-	return keys{known: []string{"log", "control", "state_dir", "audit", "include", "defaults", "memberships"}}.
-		later("http", "pace")
+	return keys{known: []string{"log", "control", "http", "state_dir", "audit", "include", "defaults", "memberships"}}.
+		later("pace")
 }
 
 func (r *reader) top(root *yaml.Node, c *Config) {
@@ -59,7 +59,7 @@ func (r *reader) top(root *yaml.Node, c *Config) {
 	if !ok {
 		return
 	}
-	for _, section := range []string{"log", "control"} {
+	for _, section := range []string{"log", "control", "http"} {
 		if s, ok := f[section]; ok && !isNull(s.value) {
 			r.section(s.value, at.at(section), section, c)
 		}
@@ -85,7 +85,7 @@ func (r *reader) wishes(f fields, at *place, c *Config) {
 	}
 }
 
-// section reads log or control.
+// section reads log, control or http.
 func (r *reader) section(n *yaml.Node, at *place, name string, c *Config) {
 	var k keys
 	for _, s := range settingsOf(name) {

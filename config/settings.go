@@ -5,7 +5,10 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"net"
+	"net/netip"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -71,6 +74,11 @@ func settings() []setting {
 		get:   func(c Config) string { return c.Control.Readers },
 		set:   func(c *Config, text string) error { return setGroup(&c.Control.Readers, text) },
 	}, {
+		section: "http", key: "listen",
+		usage: "`address` of metrics and health, as 127.0.0.1:9781, empty for none; instead of the file's",
+		get:   func(c Config) string { return c.HTTP.Listen },
+		set:   func(c *Config, text string) error { return setListen(c, text) },
+	}, {
 		key:   "state_dir",
 		usage: "`directory` for what must survive a restart, empty for nothing; instead of the file's",
 		get:   func(c Config) string { return c.StateDir },
@@ -80,11 +88,6 @@ func settings() []setting {
 
 // notSupportedYet is said of what this version knows but does not act on.
 const notSupportedYet = "not supported yet"
-
-// laterVariables are those of settings that this version does not act on. Other
-// variables that begin with SSMD_ are not ours: Kubernetes makes some for a
-// service of that name.
-func laterVariables() []string { return []string{"SSMD_HTTP_LISTEN"} }
 
 func levelText(l slog.Level) string { return strings.ToLower(l.String()) }
 
@@ -131,6 +134,39 @@ func setGroup(to *string, group string) error {
 	}
 	*to = group
 	return nil
+}
+
+// setListen takes HOST:PORT. Without a host it is every address of this machine.
+func setListen(c *Config, listen string) error {
+	if listen == "" {
+		c.HTTP.Listen = ""
+		return nil
+	}
+	host, port, err := net.SplitHostPort(listen)
+	if err != nil {
+		return fmt.Errorf("%q is no address to listen on, want HOST:PORT, for example 127.0.0.1:9781, [::1]:9781 or :9781, or nothing", listen)
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+		return fmt.Errorf("%q has no port, want a number from 1 to 65535 after the last colon", listen)
+	}
+	if !isHost(host) {
+		return fmt.Errorf("%q names no host, want an IP address, a host name, or nothing before the port", listen)
+	}
+	c.HTTP.Listen = listen
+	return nil
+}
+
+// hostName is what a name can be that is looked up. Whether it is known turns
+// out when it is.
+var hostName = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)*$`)
+
+// isHost reports whether there can be an address behind it. Numbers and dots
+// alone are no name but an address that went wrong.
+func isHost(host string) bool {
+	if _, err := netip.ParseAddr(host); err == nil || host == "" {
+		return true
+	}
+	return hostName.MatchString(host) && strings.Trim(host, "0123456789.") != "" && len(host) <= 253
 }
 
 func setStateDir(c *Config, dir string) error {

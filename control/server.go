@@ -2,14 +2,11 @@ package control
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
-	"sync"
 	"time"
 
+	"github.com/ssmd-project/ssmd/internal/httpserve"
 	"github.com/ssmd-project/ssmd/membership"
 )
 
@@ -84,52 +81,9 @@ func newServer(o ServerOptions, l limits) *Server {
 // the end have a second to be completed; streams of events end by themselves
 // where the manager ended before.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
-	requests, endRequests := context.WithCancel(context.WithoutCancel(ctx))
-	defer endRequests()
-	var connections sync.WaitGroup
-	server := &http.Server{
-		Handler: s.handler(),
-
-		DisableGeneralOptionsHandler: true, // it answers without a problem
-		ReadHeaderTimeout:            s.limits.read,
-		ReadTimeout:                  s.limits.read,
-		WriteTimeout:                 s.limits.write,
-		IdleTimeout:                  s.limits.idle,
-		MaxHeaderBytes:               s.limits.header,
-		ErrorLog:                     slog.NewLogLogger(s.options.Logger.Handler(), slog.LevelWarn),
-		BaseContext:                  func(net.Listener) context.Context { return requests },
-		ConnContext:                  introduce,
-		ConnState: func(_ net.Conn, state http.ConnState) {
-			switch state {
-			case http.StateNew:
-				connections.Add(1)
-			case http.StateClosed:
-				connections.Done()
-			}
-		},
-	}
-	failed := make(chan error, 1)
-	go func() { failed <- server.Serve(newGate(l, s.connections, s.options.Logger)) }()
-
-	var err error
-	select {
-	case err = <-failed:
-		err = fmt.Errorf("serve the control socket: %w", err)
-	case <-ctx.Done():
-		s.finish(ctx, server)
-		<-failed
-	}
-	endRequests()
-	_ = server.Close() // only connections are left to close
-	connections.Wait()
-	return err
-}
-
-// finish closes the listener and lets answers under way be completed.
-func (s *Server) finish(ctx context.Context, server *http.Server) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.limits.grace)
-	defer cancel()
-	if err := server.Shutdown(ctx); err != nil && !errors.Is(err, context.DeadlineExceeded) {
-		s.options.Logger.Warn("close the control socket", "error", err)
-	}
+	return httpserve.Until(ctx, newGate(l, s.connections, s.options.Logger), httpserve.Options{
+		Name: "the control socket", Handler: s.handler(), Introduce: introduce, Logger: s.options.Logger,
+		Header: s.limits.header,
+		Read:   s.limits.read, Write: s.limits.write, Idle: s.limits.idle, Grace: s.limits.grace,
+	})
 }

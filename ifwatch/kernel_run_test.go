@@ -115,13 +115,13 @@ func TestQuiet(t *testing.T) {
 	}
 	c := consume(t, n, ifwatch.Options{})
 	c.await("eth0", ready)
-	before := c.Counters().Events
+	before := c.Counters().Events()
 
 	ok(t, other.Add(testnet.IFB("eth0"), testnet.Up, testnet.Address("10.1.0.2/24")))
 	fromKernel(t, n) // dumps of others
 	ok(t, n.Set("eth0", testnet.Alias("x")))
 	c.await("eth0", func(i ifwatch.Interface) bool { return i.Alias == "x" })
-	if got := c.Counters().Events - before; got != 1 {
+	if got := c.Counters().Events() - before; got != 1 {
 		t.Errorf("%d events, want 1", got)
 	}
 	select {

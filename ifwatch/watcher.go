@@ -30,15 +30,6 @@ type Options struct {
 	Within func(func() error) error
 }
 
-// Counters count what a Watcher did.
-type Counters struct {
-	Events   uint64 // messages of links and addresses, those of dumps included
-	Overruns uint64 // times that events were lost
-	Dumps    uint64 // complete dumps
-
-	Undecodable uint64 // messages that made no sense and were left out
-}
-
 // Watcher follows the interface instances of one network namespace. One
 // consumer may use it while Run runs.
 type Watcher struct {
@@ -240,7 +231,7 @@ func (w *Watcher) take(messages []syscall.NetlinkMessage, d *dump) error {
 		case err != nil:
 			w.counters.Undecodable++
 		case decoded != nil:
-			w.counters.Events++
+			w.counters.count(decoded)
 			w.table.apply(decoded, d.socket.answers(m.Header))
 		}
 	}

@@ -25,6 +25,8 @@ func TestDaemon(t *testing.T) {
 		"bad file":     storyBadFile,
 		"document":     storyDocument,
 		"killed":       storyKilled,
+		"metrics":      storyMetrics,
+		"port in use":  storyPortInUse,
 		"readme":       storyReadme,
 		"reloaded":     storyReloaded,
 		"config map":   storyReloadedConfigMap,

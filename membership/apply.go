@@ -140,6 +140,7 @@ func (k *keeper) remove(m *member, now time.Time) {
 		k.leave(a, CauseRequest, "the membership was removed", now)
 	}
 	k.quit(m)
+	k.totals.enter(m.state, "")
 	delete(k.members, m.wish.name)
 	delete(k.timed, m)
 }

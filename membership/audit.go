@@ -240,7 +240,8 @@ func (k *keeper) repair(i *instance, p *pool, lost []*entry, now time.Time) {
 	if len(channels) == 0 {
 		return
 	}
-	p.flush(now)
+	k.totals.countRefusals(p.flush(now))
+	k.totals.Repairs += uint64(len(channels))
 	for a := range i.attachments {
 		if a.pools[p.family] == p {
 			k.tellRepaired(a, p.family, channels, now)
@@ -270,6 +271,7 @@ func (p *pool) lose(entries []*entry) map[Channel]struct{} {
 		default:
 			for _, e := range gone {
 				e.order, e.set = 0, nil
+				p.joined--
 				p.added = append(p.added, e)
 			}
 		}

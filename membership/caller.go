@@ -52,7 +52,8 @@ func newCallerSocket(k kernel, f ifwatch.Family, s callersMemberSocket, index, l
 // and no memory or descriptor is left for the ballast with which to free it.
 var errStaleEntry = errors.New("the socket has the group from a former interface still")
 
-func (c *callerSocket) expect(int) {}
+func (c *callerSocket) expect(int)       {}
+func (c *callerSocket) openSockets() int { return 0 }
 
 func (c *callerSocket) join(channel Channel) (*sourceSet, error) {
 	if !c.bound {

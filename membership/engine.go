@@ -27,8 +27,10 @@ type engine struct {
 	owner   sync.Mutex // of what follows; from the beginning on it is held for loop
 	keeper  *keeper
 	session *session
+	watched ifwatch.Counters // of the sessions before
 
-	lastMemory Memory // read once stopped is closed
+	lastMemory Memory // read once stopped is closed; so is lastTotals
+	lastTotals Totals
 }
 
 // session is what an engine holds while its namespace is there. All that would
@@ -91,6 +93,7 @@ func (e *engine) begin(ctx context.Context) bool {
 func (e *engine) followNamespace(ctx context.Context) {
 	if e.session != nil && e.session.namespace.Gone() {
 		e.session.end()
+		e.watched = e.watched.Plus(e.session.watcher.Counters())
 		e.session = nil
 		e.keeper.vanish(fmt.Sprintf("the network namespace %s is gone", e.label), time.Now())
 	}
@@ -124,6 +127,7 @@ func (e *engine) beginSession(ctx context.Context) {
 	case err = <-s.failed:
 	}
 	s.end()
+	e.watched = e.watched.Plus(w.Counters())
 	if err != nil {
 		e.keeper.setAbsent(fmt.Sprintf("network namespace %s: %v", e.label, err), time.Now())
 	}
@@ -147,6 +151,7 @@ func (e *engine) loop(ctx context.Context) {
 			e.lastMemory = e.keeper.memory()
 			e.keeper.shutdown(time.Now())
 			e.session.end()
+			e.lastTotals = e.totalsNow()
 			return
 		}
 		step()

@@ -18,6 +18,7 @@ func (k *keeper) flush(now time.Time) {
 	for k.leaveEnded(now) {
 		k.flushPools(now)
 	}
+	k.flushed = time.Now()
 	k.reportAnnounced(now)
 	k.auditDue(now)
 	k.report(now)
@@ -46,6 +47,7 @@ func (k *keeper) flushPool(i *instance, key poolKey, p *pool, now time.Time) {
 	}
 	waited := len(p.refused) > 0 || p.wait > 0
 	out := p.flush(now)
+	k.totals.countRefusals(out)
 	if p.users == 0 {
 		delete(i.pools, key)
 	}

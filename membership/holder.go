@@ -28,6 +28,8 @@ type holder interface {
 	// kernel has lost, with these channels, so that it can be joined again.
 	// It takes no membership from anyone, and reports whether it could.
 	free(set *sourceSet, channels []Channel) bool
+	// openSockets returns how many sockets of the manager's own it has open.
+	openSockets() int
 	// expect says how many channels will be joined next, on an instance that
 	// was just seen to live.
 	expect(int)
@@ -95,6 +97,13 @@ type sourceSet struct {
 
 func newOwnSockets(k kernel, f ifwatch.Family, index int, lot *parkingLot, ended func() bool) *ownSockets {
 	return &ownSockets{kernel: k, family: f, index: index, lot: lot, ended: ended}
+}
+
+func (o *ownSockets) openSockets() int {
+	if o.spare != nil {
+		return len(o.sockets) + 1
+	}
+	return len(o.sockets)
 }
 
 func (o *ownSockets) expect(channels int) {

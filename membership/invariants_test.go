@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/ssmd-project/ssmd/ifwatch"
 )
 
@@ -47,9 +49,15 @@ func (w *world) untrue(meddled map[*fakeSocket]bool) error {
 	return nil
 }
 
-// stuck returns a membership that is degraded though nothing is in its way.
+// stuck returns a membership that is degraded though nothing is in its way, or
+// whose reattachment is still not measured.
 func (w *world) stuck() error {
 	for _, m := range w.keeper.members {
+		for _, a := range m.attachments {
+			if a.replaces.ID != 0 && !a.measured {
+				return fmt.Errorf("%s: its reattachment is not measured at rest", m.wish.name)
+			}
+		}
 		if m.state != StateDegraded || m.wish.socket != nil {
 			continue // a caller's socket is small
 		}
@@ -104,6 +112,46 @@ func (w *world) leaked() error {
 	}
 	if w.kernel.probes != probes {
 		return fmt.Errorf("%d probes open, %d in use", w.kernel.probes, probes)
+	}
+	return nil
+}
+
+// miscounted returns a total that is not what there is.
+func (w *world) miscounted() error {
+	t := w.keeper.totalsNow()
+	states, reattaches := make(map[State]int), t.Reattaches
+	for _, s := range States() {
+		states[s] = 0
+	}
+	for _, m := range w.keeper.members {
+		states[m.state]++
+		for _, a := range m.attachments {
+			if a.replaces.ID != 0 && !a.measured {
+				reattaches-- // its joins are put off
+			}
+		}
+	}
+	if diff := cmp.Diff(states, t.Memberships); diff != "" {
+		return fmt.Errorf("memberships (-are +counted):\n%s", diff)
+	}
+	if len(t.Detaches) != len(detachCauses) || len(t.Reannounces) != len(reannounceCauses) {
+		return fmt.Errorf("a cause that is not there from the beginning: %v, %v", t.Detaches, t.Reannounces)
+	}
+	channels := 0
+	for _, i := range w.keeper.instances {
+		for _, p := range i.pools {
+			for _, e := range p.entries {
+				if e.order != 0 {
+					channels++
+				}
+			}
+		}
+	}
+	if t.Channels != channels || t.Sockets != len(w.kernel.open_) {
+		return fmt.Errorf("%d channels and %d sockets counted, there are %d and %d", t.Channels, t.Sockets, channels, len(w.kernel.open_))
+	}
+	if n := t.ReattachTimes.Count(); n != reattaches {
+		return fmt.Errorf("%d reattachments were measured, of %d", n, reattaches)
 	}
 	return nil
 }

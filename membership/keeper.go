@@ -47,6 +47,9 @@ type keeper struct {
 	touched  []*member          // to be reported on at the end of the step
 	cause    Cause              // what the step is about
 	began    time.Time          // when that was read or asked for
+	flushed  time.Time          // when its joins and leaves were done
+
+	totals Totals // but for what is there to be counted
 }
 
 // instance is an interface instance with what is joined on it.
@@ -121,6 +124,7 @@ type attachment struct {
 	cause     Cause
 	replaces  ifwatch.Interface // the lost instance whose place this is; ID zero for none
 	announced bool
+	measured  bool // how long it took to take that place
 
 	announce    map[ifwatch.Family]Cause // to be announced anew, and why
 	announcedAt time.Time                // last, or when it began
@@ -139,6 +143,7 @@ func newKeeper(k kernel, expire func(ifwatch.ID), publish func(Event)) *keeper {
 		instances:  make(map[ifwatch.ID]*instance),
 		parking:    newParkingLot(),
 		affected:   make(map[*rule]struct{}),
+		totals:     newTotals(),
 
 		timed:      make(map[*member]struct{}),
 		announcing: make(map[*attachment]struct{}),

@@ -64,6 +64,8 @@ type Manager struct {
 	mu      sync.Mutex         // of the maps; never held while anything is waited for
 	engines map[string]*engine // of other namespaces, by their files
 	homes   map[string]*engine // of memberships, by name
+
+	finished Totals // of engines that are no longer among these
 }
 
 // watcher is what the manager needs of an ifwatch.Watcher.
@@ -72,6 +74,7 @@ type watcher interface {
 	Changed() <-chan struct{}
 	Take() ifwatch.Changes
 	Expire(ifwatch.ID)
+	Counters() ifwatch.Counters
 }
 
 // New returns a manager without memberships. It starts nothing: Run does.
@@ -100,6 +103,7 @@ func newManager(k kernel, w watcher) *Manager {
 		memoryChanged: make(chan struct{}, 1),
 		engines:       make(map[string]*engine),
 		homes:         make(map[string]*engine),
+		finished:      newTotals(),
 	}
 	m.session = &session{watcher: w}
 	m.keeper.noteMemory = m.noteMemory

@@ -3,6 +3,7 @@ package membership
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,6 +15,8 @@ import (
 type fakeWatcher struct {
 	wake chan struct{}
 	err  error // of Run, at once
+
+	links atomic.Uint64 // in its Counters
 
 	mu      sync.Mutex
 	changes ifwatch.Changes
@@ -47,6 +50,8 @@ func (w *fakeWatcher) Expire(id ifwatch.ID) {
 		w.expire(w, id)
 	}
 }
+
+func (w *fakeWatcher) Counters() ifwatch.Counters { return ifwatch.Counters{Links: w.links.Load()} }
 
 func (w *fakeWatcher) say(changes ifwatch.Changes) {
 	w.mu.Lock()

@@ -235,7 +235,7 @@ func TestKeeperAgainstModel(t *testing.T) {
 			actions[name] = action
 		}
 		check := func(t *rapid.T) {
-			if err := errors.Join(w.robbed(), w.leaked(), w.drainedJoined(), w.untimely()); err != nil {
+			if err := errors.Join(w.robbed(), w.leaked(), w.drainedJoined(), w.untimely(), w.miscounted()); err != nil {
 				t.Fatal(err)
 			}
 		}

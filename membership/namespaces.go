@@ -216,6 +216,7 @@ func (m *Manager) endIdle(e *engine, left int) {
 	<-e.stopped
 	m.mu.Lock()
 	delete(m.engines, e.path)
+	m.finished.add(e.lastTotals)
 	none := len(m.engines) == 0
 	m.mu.Unlock()
 	if none {

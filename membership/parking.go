@@ -48,6 +48,19 @@ func (l *parkingLot) closeOrPark(at place, s holdingSocket) {
 	l.freeOrPark(at, staleSocket{memberSocket: s, free: s.close})
 }
 
+// sockets returns how many of the manager's own are parked.
+func (l *parkingLot) sockets() int {
+	n := 0
+	for _, parked := range l.stale {
+		for _, s := range parked {
+			if s.entry.socket == 0 {
+				n++
+			}
+		}
+	}
+	return n
+}
+
 // takeEntry takes a caller's entry back out.
 func (l *parkingLot) takeEntry(at place, socket cookie, group netip.Addr) (staleEntry, bool) {
 	parked := l.stale[at]

@@ -28,7 +28,8 @@ type pool struct {
 	announcing []*entry // to be announced anew
 	late       int      // of those that were announced last, how many took too long
 
-	joins  uint64
+	joins  uint64    // ever, for their order
+	joined int       // entries that are
 	missed time.Time // since when the kernel lacks something, and it is not believed
 
 	retry   time.Time // when to try the refused ones, or what was put off, again
@@ -118,6 +119,8 @@ type outcome struct {
 	touched bool  // a channel was joined, left or refused
 	refused int   // how many joins and leaves the kernel refused
 	err     error // the first refusal
+
+	joinErrors map[string]uint64 // the joins among them, by errno
 }
 
 func (o *outcome) refuse(err error) {
@@ -125,6 +128,14 @@ func (o *outcome) refuse(err error) {
 	if o.err == nil {
 		o.err = err
 	}
+}
+
+func (o *outcome) refuseJoin(err error) {
+	o.refuse(err)
+	if o.joinErrors == nil {
+		o.joinErrors = make(map[string]uint64)
+	}
+	o.joinErrors[errnoName(err)]++
 }
 
 // due reports whether flush has anything to do.
@@ -175,12 +186,13 @@ func (p *pool) joinAll(try []*entry, out *outcome) (news bool) {
 		first := e.err == nil
 		if e.set, e.err = p.holder.join(e.channel); e.err == nil {
 			p.joins++
+			p.joined++
 			e.order = p.joins
 			continue
 		}
 		news = news || first
 		p.refused = append(p.refused, e)
-		out.refuse(e.err)
+		out.refuseJoin(e.err)
 		if concernsAll(e.err) {
 			gaveUp = e.err
 		}
@@ -213,8 +225,9 @@ func (p *pool) announceAll(out *outcome) (refused bool) {
 		if err != nil {
 			e.order, e.set, e.err = 0, nil, err
 			p.refused = append(p.refused, e)
+			p.joined--
 			out.touched, refused = true, true
-			out.refuse(err)
+			out.refuseJoin(err)
 			continue
 		}
 		if gap >= reportDelay {
@@ -269,7 +282,7 @@ func (p *pool) leaveUnwished(out *outcome) {
 	p.unwished = nil
 	slices.SortFunc(gone, func(a, b *entry) int { return cmp.Compare(b.order, a.order) })
 	if len(gone) == len(p.entries) {
-		p.entries, p.refused = nil, nil
+		p.entries, p.refused, p.joined = nil, nil, 0
 		out.touched = true
 		p.holder.release()
 		return
@@ -280,6 +293,7 @@ func (p *pool) leaveUnwished(out *outcome) {
 			continue
 		}
 		out.touched = true
+		p.joined--
 		if err := p.holder.leave(e.channel, e.set); err != nil {
 			out.refuse(err)
 		}

@@ -41,9 +41,10 @@ func (h *fakeHolder) free(_ *sourceSet, channels []Channel) bool {
 
 func (h *fakeHolder) warmUp() { h.did = append(h.did, "warm up") }
 
-func (h *fakeHolder) expect(int) {}
-func (h *fakeHolder) release()   { h.did = append(h.did, "release") }
-func (h *fakeHolder) abandon()   { h.did = append(h.did, "abandon") }
+func (h *fakeHolder) expect(int)       {}
+func (h *fakeHolder) openSockets() int { return 0 }
+func (h *fakeHolder) release()         { h.did = append(h.did, "release") }
+func (h *fakeHolder) abandon()         { h.did = append(h.did, "abandon") }
 
 func newTestPool() (*pool, *fakeHolder) {
 	h := &fakeHolder{refuse: make(map[Channel]error)}
@@ -208,7 +209,7 @@ func TestPoolGivesUpTheRound(t *testing.T) {
 	p.wish([]Channel{one, two})
 	out := p.flush(epoch)
 	h.want(t, "join 232.0.0.1")
-	if diff := cmp.Diff(outcome{touched: true, refused: 1, err: unix.EMFILE}, out, cmp.AllowUnexported(outcome{}), cmp.Comparer(sameError)); diff != "" {
+	if diff := cmp.Diff(outcome{touched: true, refused: 1, err: unix.EMFILE, joinErrors: map[string]uint64{"EMFILE": 1}}, out, cmp.AllowUnexported(outcome{}), cmp.Comparer(sameError)); diff != "" {
 		t.Errorf("outcome (-want +got):\n%s", diff)
 	}
 	if joined, refused, first := p.count([]Channel{one, two}); joined != 0 || refused != 2 || first.channel != one {

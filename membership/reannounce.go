@@ -186,6 +186,7 @@ func (k *keeper) announced(a *attachment, cause Cause, late int, now time.Time) 
 	a.announcedAt = now
 	k.everyDue = time.Time{}
 	a.member.counters.Reannounces++
+	k.totals.Reannounces[cause]++
 	reason := a.instance.now.String() + ": announced anew"
 	if a.isUnsourced() && a.instance.querier == "V2" { // older ones know no leave
 		reason += "; by IGMPv2 the network heard that the groups were left, and some milliseconds later that they were joined"

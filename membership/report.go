@@ -35,6 +35,7 @@ func (k *keeper) reportOn(m *member, now time.Time) {
 	}
 	for _, a := range m.attachments {
 		k.announce(a, now)
+		k.measure(a)
 		k.reportRefusals(a, now)
 	}
 	state, reason := k.stateOf(m)
@@ -44,6 +45,7 @@ func (k *keeper) reportOn(m *member, now time.Time) {
 	if state != m.state {
 		m.since = now
 	}
+	k.totals.enter(m.state, state)
 	m.state, m.reason = state, reason
 	e := Event{Time: now, Type: EventState, Membership: m.wish.name, State: state, Cause: m.cause, Reason: reason}
 	if len(m.attachments) > 0 && state == StateDegraded {
@@ -66,8 +68,6 @@ func (k *keeper) announce(a *attachment, now time.Time) {
 	if a.replaces.ID != 0 {
 		e.Type = EventReattached
 		e.Reason += "; takes the place of " + a.replaces.String()
-		took := time.Since(a.began).Seconds()
-		m.lastReattach = &took
 	}
 	k.publish(e)
 }

@@ -215,9 +215,11 @@ func (k *keeper) attach(m *member, c reattach.Candidate, now time.Time) *attachm
 	i.attachments[a] = struct{}{}
 	m.rule.attached[i.now.ID]++
 	m.counters.Attaches++
+	k.totals.Attaches++
 	m.cause = k.cause
 	if a.replaces.ID != 0 {
 		m.counters.Reattaches++
+		k.totals.Reattaches++
 	}
 	return a
 }
@@ -299,9 +301,11 @@ func (k *keeper) detached(a *attachment, healthy ifwatch.Interface, cause Cause,
 	}
 	m.lost = m.lost[max(0, len(m.lost)-longestLost):]
 	m.counters.Detaches++
+	k.totals.Detaches[cause]++
 	m.cause = cause
 	k.affected[m.rule] = struct{}{}
 	k.announce(a, now)
+	k.measured(a, time.Now()) // it ends before all of its joins were made
 	k.publish(Event{Time: now, Type: EventDetached, Membership: m.wish.name, Interface: healthy.Name, Instance: id, Cause: cause, Reason: reason})
 	k.touch(m)
 }

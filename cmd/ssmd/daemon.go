@@ -6,12 +6,14 @@ import (
 	"errors"
 	"log/slog"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/ssmd-project/ssmd/config"
 	"github.com/ssmd-project/ssmd/control"
+	"github.com/ssmd-project/ssmd/internal/web"
 	"github.com/ssmd-project/ssmd/membership"
 )
 
@@ -27,6 +29,7 @@ type daemon struct {
 	logs     *logSettings
 	listener *control.Listener
 	access   control.Access
+	http     *web.Listener // nil: neither metrics nor health are told
 	state    *state
 	log      *slog.Logger
 	started  time.Time
@@ -56,7 +59,11 @@ func (d daemon) run(ctx context.Context) error {
 	events := manager.Subscribe()
 	defer events.Close()
 
+	var joined atomic.Bool
 	parts, ctx := errgroup.WithContext(ctx)
+	if d.http != nil { // from before the first joins: it says that they are not made yet
+		parts.Go(func() error { return d.newWebServer(ctx, manager, reloader.LastReload, &joined).Serve(serving, d.http) })
+	}
 	parts.Go(func() error {
 		defer endServing()
 		return manager.Run(ctx)
@@ -72,6 +79,7 @@ func (d daemon) run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		joined.Store(true)
 		d.tellRunning(taken)
 		parts.Go(func() error {
 			reloader.follow(ctx)
@@ -113,6 +121,9 @@ func (d daemon) tellRunning(taken []string) {
 	running := d.log
 	if d.config.File != "" {
 		running = running.With("config", d.config.File)
+	}
+	if d.http != nil {
+		running = running.With("http", d.http.Addr().String())
 	}
 	running.Info("running", "memberships", len(d.config.Memberships), "control", d.config.Control.Socket)
 	if len(d.config.Memberships) == 0 {

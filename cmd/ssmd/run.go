@@ -100,7 +100,13 @@ func run(ctx context.Context, d daemon, stderr *os.File) error {
 	if d.access, err = control.NewAccess(c.Mode, c.Group, c.Readers); err != nil {
 		return err
 	}
+	if d.http, err = listenHTTP(ctx, d.config.HTTP.Listen); err != nil {
+		return err
+	}
 	if d.listener, err = control.Listen(c.Socket, d.access.Mode(), c.Group); err != nil {
+		if d.http != nil {
+			_ = d.http.Close() // nobody was served
+		}
 		return err
 	}
 	d.state, d.started = openState(d.config.StateDir, d.log), time.Now()
