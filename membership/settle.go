@@ -1,6 +1,7 @@
 package membership
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -304,7 +305,11 @@ func (k *keeper) detached(a *attachment, healthy ifwatch.Interface, cause Cause,
 	delete(a.instance.attachments, a)
 	m.rule.detach(id)
 	m.previous = &healthy
-	m.lost, m.lostAt = append(m.lost, healthy), now
+	m.lost = append(m.lost, healthy)
+	if now.Equal(m.lostAt) { // which of those lost at once is the last is not for the order of events to say
+		slices.SortFunc(m.lost, func(a, b ifwatch.Interface) int { return cmp.Compare(a.ID, b.ID) })
+	}
+	m.lostAt = now
 	if m.rule.rules.Attach == reattach.AttachOne {
 		m.lost = m.lost[len(m.lost)-1:]
 	}
