@@ -111,6 +111,7 @@ func TestStoryTheftIsSeenAtOnce(t *testing.T) {
 func TestStoryAuditIsQuiet(t *testing.T) {
 	bothFamilies(t, func(t *testing.T, f family) {
 		s := auditedStage(t, f)
+		s.settled(s.capture)
 		clock := s.clock()
 		s.quietly(func() { ok(t, clock.WaitNew(s.ctx, 100)) })
 		if told := s.events.all(membership.EventRepaired, membership.EventError); told != nil {
