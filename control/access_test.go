@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -104,24 +105,27 @@ func TestAccess(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := serveAll(t, ServerOptions{Access: access, Manager: &fakeManager{statuses: []membership.Status{joined}}, Editor: &fakeEditor{}}, nil)
+	yield := func(_ context.Context, successor *net.UnixConn) { _ = successor.Close() }
+	h := serveAll(t, ServerOptions{Access: access, Manager: &fakeManager{statuses: []membership.Status{joined}}, Editor: &fakeEditor{}, Yield: yield}, nil)
 	h.inDirectory(t)
 	const who = "want root or a member of group 4020 (control.group)"
 	const good = "read <nil>\nevents <nil>\n"
+	const takeover = "take over user 4001 may not take over: want root, or the daemon's own user 0 forbidden\n"
 	change := "change user 4001 may read and change nothing: " + who + " forbidden\n"
+	takeoverRead := strings.Replace(change, "change", "take over", 1)
 	neither := " user 4001 may neither read nor change anything: " + who + "; a member of group 4030 (control.readers) may read forbidden\n"
 	tests := map[string]struct {
 		uid, gid uint32
 		groups   []uint32
 		want     string
 	}{
-		"root":          {0, somebody, nil, good + "change <nil>\n"},
-		"group":         {somebody, changing, nil, good + "change <nil>\n"},
-		"further group": {somebody, somebody, []uint32{1, 2, changing}, good + "change <nil>\n"},
-		"many groups":   {somebody, somebody, manyGroups(changing), good + "change <nil>\n"},
-		"reader":        {somebody, reading, nil, good + change},
-		"further":       {somebody, somebody, []uint32{reading}, good + change},
-		"stranger":      {somebody, somebody, nil, "read" + neither + "events" + neither + "change" + neither},
+		"root":          {0, somebody, nil, good + "change <nil>\ntake over <nil>\n"},
+		"group":         {somebody, changing, nil, good + "change <nil>\n" + takeover},
+		"further group": {somebody, somebody, []uint32{1, 2, changing}, good + "change <nil>\n" + takeover},
+		"many groups":   {somebody, somebody, manyGroups(changing), good + "change <nil>\n" + takeover},
+		"reader":        {somebody, reading, nil, good + change + takeoverRead},
+		"further":       {somebody, somebody, []uint32{reading}, good + change + takeoverRead},
+		"stranger":      {somebody, somebody, nil, "read" + neither + "events" + neither + "change" + neither + "take over" + neither},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -163,6 +167,11 @@ func askAsSomebody(c *Client) {
 	tell("events", err)
 	_, err = c.Put(ctx, "feed-a", []byte("{}"), KeepUntilExit)
 	tell("change", err)
+	successor, err := c.TakeOver(ctx)
+	if err == nil {
+		_ = successor.Close()
+	}
+	tell("take over", err)
 }
 
 // Where there are no readers only the mode of the file lets others connect,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"net"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -124,11 +125,13 @@ func TestAnswersMatchTheDocument(t *testing.T) {
 		{drain, "/v1/interfaces/x/drain", "", 404},
 		{"GET /v1/events", "/v1/events?since=999", "", 404},
 		{"GET /v1/openapi.json", "/v1/openapi.json?x", "", 400},
+		{"POST /v1/takeover", "/v1/takeover", "", 426},
 	}
 	d, s := readDocument(t), newSchemas(t)
 	reloader := &fakeReloader{reloaded: Reloaded{File: "a.yaml", Added: []string{"x"}}}
-	h := serveAll(t, ServerOptions{Manager: fullManager(), Editor: &fakeEditor{}, Reloader: reloader}, nil)
-	seen := map[string]bool{"GET /v1/openapi.json": true} // below
+	noSuccessor := func(context.Context, *net.UnixConn) { t.Error("a successor that nobody is") }
+	h := serveAll(t, ServerOptions{Manager: fullManager(), Editor: &fakeEditor{}, Reloader: reloader, Yield: noSuccessor}, nil)
+	seen := map[string]bool{"GET /v1/openapi.json": true, "POST /v1/takeover": true} // below, and TestTakeOver
 	for _, a := range append(good, refused...) {
 		a.check(t, h.socket, d, s)
 		seen[a.operation] = seen[a.operation] || a.want == 200
@@ -168,6 +171,7 @@ func TestProblemsMatchTheDocument(t *testing.T) {
 	h := serve(t, managerWithEth0(), nil)
 	answered{put, "/v1/memberships/feed-a", "{}", 501}.check(t, h.socket, d, s)
 	answered{"POST /v1/reload", "/v1/reload", "", 501}.check(t, h.socket, d, s)
+	answered{"POST /v1/takeover", "/v1/takeover", "", 501}.check(t, h.socket, d, s)
 	wrong := &fakeReloader{err: &ConfigError{Errors: []Flaw{{File: "a.yaml", Line: 1, Column: 2, Path: "log.level", Message: "wrong"}}}}
 	for _, r := range []*fakeReloader{wrong, {err: &NoReloadError{Why: "there is no file"}}} {
 		h = serveAll(t, ServerOptions{Manager: managerWithEth0(), Reloader: r}, nil)

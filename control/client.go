@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
 	"syscall"
 	"time"
@@ -135,7 +136,7 @@ func (c *Client) unreachable(ctx context.Context, err error) error {
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
-	case isURL && wrapped.Timeout(), errors.Is(err, syscall.EAGAIN): // nobody accepts
+	case isURL && wrapped.Timeout(), errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, syscall.EAGAIN): // nobody accepts
 		return c.noAnswer(c.patience)
 	case isDial:
 		return dial

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -24,6 +25,8 @@ type Listener struct {
 	lock  *lock
 	close sync.Once
 	err   error
+
+	abandoned atomic.Bool // the path and the lock are somebody else's
 
 	reserve reserve
 }
@@ -177,15 +180,21 @@ func bare(err error) error {
 }
 
 // Close stops listening, removes the socket if it is still the one that
-// Listen made, and gives the lock back. More calls do nothing more.
+// Listen made, and gives the lock back, unless it is abandoned. More calls do
+// nothing more.
 func (l *Listener) Close() error {
 	l.close.Do(func() {
-		if file, err := os.Lstat(l.path); err == nil && os.SameFile(file, l.file) {
+		abandoned := l.abandoned.Load()
+		if file, err := os.Lstat(l.path); err == nil && !abandoned && os.SameFile(file, l.file) {
 			l.err = os.Remove(l.path)
 		}
 		l.err = errors.Join(l.err, l.UnixListener.Close())
 		l.reserve.close()
-		if l.lock != nil {
+		switch {
+		case l.lock == nil:
+		case abandoned:
+			_ = l.lock.file.Close() // the lock is on the open file
+		default:
 			l.lock.release()
 		}
 	})

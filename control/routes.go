@@ -50,6 +50,7 @@ func (s *Server) routes() []route {
 		{pattern: "GET /v1/events", query: []string{"since", "follow"}, respond: s.events},
 		{pattern: "GET /v1/status", respond: s.answer(s.status)},
 		{pattern: "POST /v1/reload", respond: s.answer(s.reload)},
+		{pattern: "POST /v1/takeover", respond: s.takeover},
 		{pattern: "GET /v1/openapi.json", respond: describe},
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net"
+	"sync"
 	"time"
 
 	"github.com/ssmd-project/ssmd/internal/httpserve"
@@ -18,6 +19,10 @@ type ServerOptions struct {
 	Editor Editor
 	// Reloader reads the configuration anew; nil refuses that.
 	Reloader Reloader
+	// Yield has the daemon hand what it holds to the process at the other end
+	// of a connection, and end, or go on as before. It owns the connection.
+	// nil refuses every successor.
+	Yield func(ctx context.Context, successor *net.UnixConn)
 	// Subscribe returns a new subscription to the manager's events since a
 	// point in the past, or from now on where that is nil. Each is closed
 	// when its reader is gone.
@@ -60,6 +65,7 @@ type Server struct {
 	limits      limits
 	connections *quota
 	streams     *quota
+	yielding    sync.WaitGroup // connections of successors, which are not the listener's any more
 }
 
 // NewServer returns a server. It starts nothing: Serve does.
@@ -81,6 +87,7 @@ func newServer(o ServerOptions, l limits) *Server {
 // the end have a second to be completed; streams of events end by themselves
 // where the manager ended before.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
+	defer s.yielding.Wait()
 	return httpserve.Until(ctx, newGate(l, s.connections, s.options.Logger), httpserve.Options{
 		Name: "the control socket", Handler: s.handler(), Introduce: introduce, Logger: s.options.Logger,
 		Header: s.limits.header,

@@ -22,18 +22,26 @@ func TestDaemon(t *testing.T) {
 	t.Parallel()
 	program := buildProgram(t)
 	stories := map[string]func(*testing.T, string){
-		"bad file":     storyBadFile,
-		"document":     storyDocument,
-		"killed":       storyKilled,
-		"metrics":      storyMetrics,
-		"port in use":  storyPortInUse,
-		"readme":       storyReadme,
-		"reloaded":     storyReloaded,
-		"config map":   storyReloadedConfigMap,
-		"many":         storyReloadedMany,
-		"stopped":      storyStopped,
-		"terminated":   storyTerminated,
-		"unprivileged": storyUnprivileged,
+		"activated":           storyActivated,
+		"bad file":            storyBadFile,
+		"document":            storyDocument,
+		"killed":              storyKilled,
+		"killed at a restart": storyRestartKilled,
+		"metrics":             storyMetrics,
+		"port in use":         storyPortInUse,
+		"readme":              storyReadme,
+		"reloaded":            storyReloaded,
+		"config map":          storyReloadedConfigMap,
+		"many":                storyReloadedMany,
+		"restarted":           storyRestarted,
+		"restarted later":     storyRestartedLater,
+		"service":             storyService,
+		"stopped":             storyStopped,
+		"taken over":          storyTakenOver,
+		"takeover killed":     storyTakeoverKilled,
+		"takeover refused":    storyTakeoverRefused,
+		"terminated":          storyTerminated,
+		"unprivileged":        storyUnprivileged,
 	}
 	for name, story := range stories {
 		t.Run(name, func(t *testing.T) { story(t, program) })
@@ -83,9 +91,17 @@ func (l *lab) daemonDir() string {
 // control socket is made too.
 func startDaemon(l *lab, program, dir string, as *syscall.Credential) *daemon {
 	l.t.Helper()
-	socket := filepath.Join(dir, "control.sock")
-	d := &daemon{lab: l, client: control.NewClient(socket), stderr: &bytes.Buffer{}, done: make(chan struct{})}
-	d.cmd = exec.Command(program, "run", "-c", filepath.Join(dir, "ssmd.yaml"), "--control-socket", socket, "--state-dir", filepath.Join(dir, "state"))
+	return startAs(l, dir, exec.Command(program, runArgs(dir)...), as)
+}
+
+func runArgs(dir string) []string {
+	return []string{"run", "-c", filepath.Join(dir, "ssmd.yaml"), "--control-socket", filepath.Join(dir, "control.sock"), "--state-dir", filepath.Join(dir, "state")}
+}
+
+// startAs starts a command that runs the daemon of a directory.
+func startAs(l *lab, dir string, cmd *exec.Cmd, as *syscall.Credential) *daemon {
+	l.t.Helper()
+	d := &daemon{lab: l, client: control.NewClient(filepath.Join(dir, "control.sock")), stderr: &bytes.Buffer{}, done: make(chan struct{}), cmd: cmd}
 	d.cmd.Stderr = d.stderr
 	d.cmd.SysProcAttr = &syscall.SysProcAttr{Credential: as}
 	err := l.Near.Start(d.cmd)

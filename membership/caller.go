@@ -55,6 +55,8 @@ var errStaleEntry = errors.New("the socket has the group from a former interface
 func (c *callerSocket) expect(int)       {}
 func (c *callerSocket) openSockets() int { return 0 }
 
+func (c *callerSocket) takeInherited(Channel) *sourceSet { return nil } // it stays the caller's
+
 func (c *callerSocket) join(channel Channel) (*sourceSet, error) {
 	if !c.bound {
 		if err := c.socket.rebind(c.index, c.lost); err != nil {

@@ -17,6 +17,8 @@ type engine struct {
 	path  string // its file, likewise
 	watch ifwatch.Options
 
+	estate *estate // what was handed over to the manager, nil for nothing
+
 	requests chan func()
 	stopped  chan struct{}
 	hinted   chan struct{}
@@ -83,6 +85,7 @@ func (e *engine) begin(ctx context.Context) bool {
 	case <-ctx.Done():
 		return false
 	case <-e.session.changed():
+		e.keeper.inherit(e.estate)
 		e.observe()
 		return true
 	}
@@ -122,6 +125,7 @@ func (e *engine) beginSession(ctx context.Context) {
 	case <-w.Changed():
 		e.session = s
 		e.keeper.absent = ""
+		e.keeper.inherit(e.estate)
 		e.observe()
 		return
 	case err = <-s.failed:
@@ -148,7 +152,9 @@ func (e *engine) loop(ctx context.Context) {
 		step := e.next(ctx, timer)
 		e.owner.Lock()
 		if step == nil {
-			e.lastMemory = e.keeper.memory()
+			if !e.keeper.surrendered {
+				e.lastMemory = e.keeper.memory()
+			}
 			e.keeper.shutdown(time.Now())
 			e.session.end()
 			e.lastTotals = e.totalsNow()
@@ -160,6 +166,9 @@ func (e *engine) loop(ctx context.Context) {
 
 // next waits for what is to be done next, nil for the end.
 func (e *engine) next(ctx context.Context, timer *time.Timer) func() {
+	if ctx.Err() != nil {
+		return nil // before anything else that waits, too
+	}
 	select {
 	case <-ctx.Done():
 		return nil
@@ -211,6 +220,9 @@ func (e *engine) observeEagerly(changes int) {
 	}
 	defer e.owner.Unlock()
 	k := e.keeper
+	if k.surrendered {
+		return
+	}
 	if k.channels*changes > mostEagerJoins || len(k.members)*(len(k.instances)+changes) > mostEagerVerdicts {
 		return
 	}

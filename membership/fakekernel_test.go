@@ -228,3 +228,5 @@ func (k *fakeKernel) filters(f ifwatch.Family, visit func(ifwatch.Filter)) (bool
 	}
 	return !k.blind, nil
 }
+
+func (p *fakeProbe) handle() (handle, bool) { return handle{number: 1}, true }

@@ -163,3 +163,5 @@ func (s *fakeSocket) rejoin(index int, c Channel) (time.Duration, error) {
 	}
 	return s.kernel.gap, s.join(index, c)
 }
+
+func (s *fakeSocket) handle() (handle, bool) { return handle{number: uint64(s.number)}, true }

@@ -18,6 +18,7 @@ func (k *keeper) flush(now time.Time) {
 	for k.leaveEnded(now) {
 		k.flushPools(now)
 	}
+	k.endInheritance()
 	k.flushed = time.Now()
 	k.reportAnnounced(now)
 	k.auditDue(now)
@@ -141,5 +142,9 @@ func (k *keeper) shutdown(now time.Time) {
 		}
 	}
 	clear(k.instances)
+	for _, i := range k.inherited {
+		i.discard(k.parking)
+	}
+	k.inherited = nil
 	k.parking.vacateAll()
 }

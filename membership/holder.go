@@ -33,6 +33,9 @@ type holder interface {
 	// expect says how many channels will be joined next, on an instance that
 	// was just seen to live.
 	expect(int)
+	// takeInherited returns where a channel is joined already, since an
+	// earlier manager did, nil where it is not.
+	takeInherited(Channel) *sourceSet
 	// release leaves everything while the instance lives.
 	release()
 	// abandon frees what the kernel left behind when the instance, or the
@@ -57,17 +60,18 @@ func fullness(err error) bool {
 // ownSockets spreads channels over as many sockets as the kernel's limits a
 // socket (groups, sources a group, option memory) ask for.
 type ownSockets struct {
-	kernel  kernel
-	family  ifwatch.Family
-	index   int
-	lot     *parkingLot
-	ended   func() bool     // whether the life that this is for has ended
-	sockets []*filledSocket // the newest last
-	roomy   []*filledSocket // those that may take a further group
-	round   uint64          // of looking for a socket
-	looked  bool            // whoever called expect looked whether the life has ended
-	spare   holdingSocket   // opened ahead, nil where none was
-	limit   int             // groups a socket takes, one source each; zero: not known yet
+	kernel    kernel
+	family    ifwatch.Family
+	index     int
+	lot       *parkingLot
+	ended     func() bool            // whether the life that this is for has ended
+	sockets   []*filledSocket        // the newest last
+	roomy     []*filledSocket        // those that may take a further group
+	round     uint64                 // of looking for a socket
+	looked    bool                   // whoever called expect looked whether the life has ended
+	spare     holdingSocket          // opened ahead, nil where none was
+	inherited map[Channel]*sourceSet // joined by an earlier manager, and not wished for yet
+	limit     int                    // groups a socket takes, one source each; zero: not known yet
 
 	// Channels mostly come sorted and stay, so that nobody asks which sets
 	// a group has: sets lists them in order, the groups ascending, until
@@ -358,5 +362,5 @@ func (o *ownSockets) forget() {
 		o.spare.close()
 		o.spare = nil
 	}
-	o.sockets, o.roomy, o.sets, o.groups, o.fresh = nil, nil, nil, nil, nil
+	o.sockets, o.roomy, o.sets, o.groups, o.fresh, o.inherited = nil, nil, nil, nil, nil, nil
 }

@@ -31,6 +31,11 @@ type keeper struct {
 	instances     map[ifwatch.ID]*instance
 	parking       *parkingLot
 
+	inherited   map[place]*inheritance // from an earlier manager, and in no pool yet
+	succeeded   map[int]bool           // indexes at which the life that was handed over has ended
+	wishesKnown bool                   // what is inherited and not wished for may go
+	surrendered bool                   // everything was handed over
+
 	timed      map[*member]struct{}     // to be judged again at a time
 	announcing map[*attachment]struct{} // to be announced anew
 	periodic   map[*member]struct{}     // members to be announced every so often
@@ -122,6 +127,7 @@ type attachment struct {
 	pools    map[ifwatch.Family]*pool
 
 	cause     Cause
+	resumed   bool              // it was there before an earlier manager ended
 	replaces  ifwatch.Interface // the lost instance whose place this is; ID zero for none
 	announced bool
 	measured  bool // how long it took to take that place
@@ -340,6 +346,10 @@ func (k *keeper) vanish(reason string, now time.Time) {
 		}
 		i.closeProbes()
 		i.closeSpares()
+	}
+	for at, i := range k.inherited {
+		i.closeAll()
+		delete(k.inherited, at)
 	}
 	k.parking.closeAll()
 	for id, i := range k.instances {

@@ -61,6 +61,8 @@ type memberSocket interface {
 type holdingSocket interface {
 	memberSocket
 	close()
+	// handle is false where there is none to hand over.
+	handle() (h handle, ok bool)
 }
 
 // linux is the kernel itself, in the namespace that within enters.
@@ -211,21 +213,28 @@ type ownedSocket struct {
 func (s ownedSocket) close() { _ = unix.Close(int(s.fd)) }
 
 func (k linux) open(f ifwatch.Family) (holdingSocket, error) {
-	domain := unix.AF_INET
-	if f == ifwatch.IPv6 {
-		domain = unix.AF_INET6
-	}
 	var fd int
 	err := k.within(func() (err error) {
-		fd, err = unix.Socket(domain, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+		fd, err = unix.Socket(domainOf(f), unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	s, err := newLinuxSocket(f, rawFD(fd), k.request)
+	return ownSocket(f, fd, k.request)
+}
+
+func ownSocket(f ifwatch.Family, fd int, r *request) (holdingSocket, error) {
+	s, err := newLinuxSocket(f, rawFD(fd), r)
 	if err != nil {
 		return nil, err
 	}
 	return ownedSocket{s, rawFD(fd)}, nil
+}
+
+func domainOf(f ifwatch.Family) int {
+	if f == ifwatch.IPv6 {
+		return unix.AF_INET6
+	}
+	return unix.AF_INET
 }

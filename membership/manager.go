@@ -30,6 +30,12 @@ type Options struct {
 	// Memory is what an earlier manager remembered. A membership goes on
 	// from there when it is added.
 	Memory Memory
+
+	// Handover is what an earlier manager handed over, with its memory in the
+	// place of the other; nil where none did. Its descriptors are the
+	// manager's from now on. What the first Apply does not wish for is left
+	// then.
+	Handover *Handover
 }
 
 // ErrStopped is returned by every method of a Manager whose Run has returned.
@@ -53,6 +59,8 @@ type Manager struct {
 	hints   func(lost func()) (run func(context.Context)) // of groups that the kernel lost; nil for none
 
 	memoryChanged chan struct{}
+	estate        *estate            // nil where nothing was handed over, or all is claimed
+	end           context.CancelFunc // of running
 
 	changing   sync.Mutex // held over a whole change of what is wished for
 	group      *errgroup.Group
@@ -89,6 +97,11 @@ func New(o Options) *Manager {
 	m.options = o
 	m.hints = func(lost func()) func(context.Context) { return ifwatch.WatchLosses(o.Watch, lost) }
 	m.keeper.auditEvery = o.auditEvery()
+	if o.Handover != nil {
+		o.Memory, m.estate = o.Handover.Memory, newEstate(*o.Handover)
+		m.options.Memory, m.options.Handover = o.Memory, nil
+	}
+	m.engine.estate = m.estate
 	m.remember(o.Memory)
 	return m
 }
@@ -123,6 +136,8 @@ func (m *Manager) Run(ctx context.Context) error {
 		return errors.New("manager: Run called twice")
 	}
 	defer m.hub.end()
+	ctx, m.end = context.WithCancel(ctx)
+	defer m.end()
 	m.group, m.running = errgroup.WithContext(ctx)
 	own := m.session.watcher
 	m.group.Go(func() error { return own.Run(m.running) })

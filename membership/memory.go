@@ -166,7 +166,7 @@ func (k *keeper) recallDrained(i *instance) {
 func (k *keeper) recognise(l Life, place string) (i ifwatch.Interface, lives bool) {
 	i = l.Interface
 	for id, now := range k.instances {
-		if l.isAt(place, now.now) {
+		if l.isAt(place, now.now) && !k.succeeded[now.now.Index] {
 			i.ID = id
 			return i, true
 		}
@@ -203,20 +203,29 @@ func (w *wish) digest() string {
 // Memory returns what a later manager should be given, also after Run has
 // returned: then as it was before the groups were left.
 func (m *Manager) Memory(ctx context.Context) (Memory, error) {
-	whole := Memory{Memberships: make(map[string]Remembered)}
-	for _, e := range m.all() {
+	var whole Memory
+	for _, e := range m.all() { // of others last: the own one may have what is not theirs yet
 		memory, err := e.memory(ctx)
 		if err != nil {
 			return Memory{}, err
 		}
-		for _, l := range memory.Drained {
-			if !slices.ContainsFunc(whole.Drained, l.same) { // several engines know of what was drained before
-				whole.Drained = append(whole.Drained, l)
-			}
-		}
-		maps.Copy(whole.Memberships, memory.Memberships) // of others last: the own one may have what is not theirs yet
+		whole = whole.with(memory)
 	}
 	return whole, nil
+}
+
+// with returns the memory together with that of another engine, which counts
+// where both speak.
+func (m Memory) with(other Memory) Memory {
+	whole := Memory{Memberships: make(map[string]Remembered, len(m.Memberships)+len(other.Memberships)), Drained: slices.Clip(m.Drained)}
+	for _, l := range other.Drained {
+		if !slices.ContainsFunc(whole.Drained, l.same) { // several engines know of what was drained before
+			whole.Drained = append(whole.Drained, l)
+		}
+	}
+	maps.Copy(whole.Memberships, m.Memberships)
+	maps.Copy(whole.Memberships, other.Memberships)
+	return whole
 }
 
 func (e *engine) memory(ctx context.Context) (Memory, error) {

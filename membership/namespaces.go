@@ -49,7 +49,10 @@ func (m *Manager) Apply(ctx context.Context, set []Membership) error {
 		}
 		m.endIdle(e, len(byPath[path]))
 	}
-	return m.do(ctx, func() { m.keeper.applyAfter(own, sum, time.Now()) })
+	if err := m.do(ctx, func() { m.keeper.applyAfter(own, sum, time.Now()) }); err != nil {
+		return err
+	}
+	return m.endInheritance(ctx)
 }
 
 // Put adds one membership, or replaces the one of its name.
@@ -183,7 +186,7 @@ func (m *Manager) startEngine(path, label string) *engine {
 		m.hub.publish(event)
 	}
 	e := newEngine(newKeeper(nil, nil, publish))
-	e.label, e.path, e.watch = label, path, m.options.Watch
+	e.label, e.path, e.watch, e.estate = label, path, m.options.Watch, m.estate
 	e.keeper.netns, e.keeper.noteMemory, e.keeper.auditEvery = label, m.noteMemory, m.options.auditEvery()
 	e.keeper.remembered = maps.Clone(m.options.Memory.Memberships)
 	e.keeper.drainedBefore = m.options.Memory.Drained

@@ -81,10 +81,20 @@ func (p *pool) wish(channels []Channel) {
 			e, fresh = &fresh[0], fresh[1:]
 			e.channel = c
 			p.entries[c] = e
-			p.added = append(p.added, e)
+			p.begin(e)
 		}
 		e.wishes++
 	}
+}
+
+// begin has a channel joined, unless an earlier manager joined it.
+func (p *pool) begin(e *entry) {
+	if e.set = p.holder.takeInherited(e.channel); e.set == nil {
+		p.added = append(p.added, e)
+		return
+	}
+	p.joins++
+	e.order = p.joins
 }
 
 // unwish takes a wish for each channel back. Nothing is left before flush, so

@@ -17,6 +17,8 @@ type fakeHolder struct {
 	did    []string
 }
 
+func (h *fakeHolder) takeInherited(Channel) *sourceSet { return nil }
+
 func (h *fakeHolder) join(c Channel) (*sourceSet, error) {
 	h.did = append(h.did, fmt.Sprint("join ", c.Group))
 	return nil, h.refuse[c]

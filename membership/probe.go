@@ -15,6 +15,8 @@ import (
 type lifeProbe interface {
 	ended() bool
 	close()
+	// handle is false where there is none to hand over.
+	handle() (h handle, ok bool)
 }
 
 // sysctlProbe is an open file of /proc/sys/net/ipv?/conf/NAME/. The kernel
@@ -66,3 +68,5 @@ func (p sysctlProbe) close() { _ = unix.Close(int(p)) }
 
 func (endedProbe) ended() bool { return true }
 func (endedProbe) close()      {}
+
+func (endedProbe) handle() (handle, bool) { return handle{}, false }

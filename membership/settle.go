@@ -94,7 +94,7 @@ func (k *keeper) decideAmong(m *member, ids []ifwatch.ID, now time.Time) decisio
 	lost := m.lostNext()
 	reattached := slices.Clip(m.reattached)
 	for _, id := range ids {
-		c := reattach.Candidate{Interface: k.instances[id].now, Attached: m.attachedTo(id) != nil}
+		c := reattach.Candidate{Interface: k.instances[id].now, Attached: m.attachedTo(id) != nil || k.goesOn(m, id)}
 		if !c.Attached {
 			v := m.rule.rules.Judge(m.rule.families, lost, c.Interface)
 			if slices.Contains(m.resumed, id) {
@@ -109,6 +109,12 @@ func (k *keeper) decideAmong(m *member, ids []ifwatch.ID, now time.Time) decisio
 	}
 	d.chosen = m.rule.rules.Choose(d.candidates)
 	return d
+}
+
+// goesOn reports whether a member is attached to an instance still, by sockets
+// that were handed over.
+func (k *keeper) goesOn(m *member, id ifwatch.ID) bool {
+	return slices.Contains(m.resumed, id) && k.inherits(k.instances[id])
 }
 
 // lostNext returns what is lost once the attachments have ended that no longer
@@ -196,6 +202,7 @@ func (k *keeper) attach(m *member, c reattach.Candidate, now time.Time) *attachm
 	if i.read.Before(k.began) { // something else let it be accepted
 		a.began = k.began
 	}
+	a.resumed = c.Attached
 	delete(m.settling, i.now.ID)
 	if c.Verdict.Replaces != 0 {
 		m.reattached = m.rule.rules.Limit.Recent(append(m.reattached, now))
@@ -229,7 +236,8 @@ func (k *keeper) attach(m *member, c reattach.Candidate, now time.Time) *attachm
 func (k *keeper) wishReady(a *attachment) {
 	m, i := a.member, a.instance
 	for _, f := range m.rule.families {
-		if a.pools[f] != nil || m.rule.rules.Ready(f, i.now).Result() != reattach.Accept {
+		goesOn := a.resumed && k.inherited[place{i.now.Index, f}] != nil
+		if a.pools[f] != nil || !goesOn && m.rule.rules.Ready(f, i.now).Result() != reattach.Accept {
 			continue
 		}
 		k.probe(i, f) // before the first join
@@ -271,6 +279,7 @@ func (k *keeper) pool(i *instance, f ifwatch.Family, m *member, lostIndex int) *
 	} else {
 		own := newOwnSockets(k.kernel, f, i.now.Index, k.parking, ended)
 		own.spare = i.takeSpare(f)
+		k.takeOver(i, f, own)
 		h = own
 	}
 	p := newPool(f, h)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/ssmd-project/ssmd/config"
 	"github.com/ssmd-project/ssmd/control"
+	"github.com/ssmd-project/ssmd/internal/service"
 	"github.com/ssmd-project/ssmd/internal/web"
 	"github.com/ssmd-project/ssmd/membership"
 )
@@ -33,71 +34,141 @@ type daemon struct {
 	state    *state
 	log      *slog.Logger
 	started  time.Time
+
+	takeover  bool
+	notifier  *service.Notifier
+	passed    service.Passed
+	inherited *membership.Handover // from an earlier process, nil where there was none
 }
 
-// run keeps the memberships until ctx is cancelled, and returns nil then. The
-// manager ends first: readers of events hear of every leave.
+// run keeps the memberships until ctx is cancelled, and returns nil then.
 func (d daemon) run(ctx context.Context) error {
 	defer d.listener.Close() // Serve closed it, unless it did not begin
-	manager := membership.New(membership.Options{Memory: d.state.load(), Audit: auditEvery(d.config)})
-	editor := newEditor(manager, d.state, d.config.File)
-	reloader := newReloader(&reloader{
-		source: d.source, editor: editor, setAudit: manager.SetAudit, logs: d.logs, log: d.log, hangups: d.hangups,
-		running: d.config, sources: d.sources,
+	w := d.wire()
+	err := w.work(ctx)
+	d.state.end(w.manager)
+	if err == nil {
+		w.heir.end()
+	}
+	return err
+}
+
+// worker is a daemon with its parts.
+type worker struct {
+	daemon
+	manager   *membership.Manager
+	editor    *editor
+	reloader  *reloader
+	attendant *attendant
+	heir      *succession
+	server    *control.Server
+
+	started chan struct{} // closed once the first joins are made, or cannot be
+	joined  atomic.Bool   // they are made
+}
+
+func (d daemon) wire() *worker {
+	manager := membership.New(membership.Options{Memory: d.state.load(), Audit: auditEvery(d.config), Handover: d.inherited})
+	w := &worker{daemon: d, manager: manager, editor: newEditor(manager, d.state, d.config.File), started: make(chan struct{})}
+	w.heir = &succession{manager: manager, notifier: d.notifier, listener: d.listener, http: d.http, log: d.log}
+	w.attendant = &attendant{notifier: d.notifier, watchdog: service.WatchdogInterval(), totals: manager.Totals, log: d.log}
+	w.reloader = newReloader(&reloader{
+		source: d.source, editor: w.editor, setAudit: manager.SetAudit, attendant: w.attendant,
+		logs: d.logs, log: d.log, hangups: d.hangups, running: d.config, sources: d.sources,
 	})
-	server := control.NewServer(control.ServerOptions{
+	w.attendant.reloads = w.reloader.LastReload
+	w.server = control.NewServer(control.ServerOptions{
 		Manager:   manager,
-		Editor:    editor,
+		Editor:    w.editor,
 		Access:    d.access,
-		Reloader:  reloader,
+		Reloader:  w.reloader,
+		Yield:     w.heir.yield,
 		Subscribe: subscribeTo(manager),
 		Info:      control.Info{Version: buildVersion().Version, PID: os.Getpid(), Started: d.started, ConfigFile: d.config.File},
 		Logger:    d.log,
 	})
-	serving, endServing := context.WithCancel(context.WithoutCancel(ctx))
-	defer endServing()
-	events := manager.Subscribe()
-	defer events.Close()
+	return w
+}
 
-	var joined atomic.Bool
+// work runs the parts until ctx is cancelled, one of them fails, or a successor
+// has everything. The manager ends first: readers of events hear of every leave.
+func (w *worker) work(ctx context.Context) error {
+	holding, leave := context.WithCancel(context.WithoutCancel(ctx))
+	defer leave()
+	serving, endServing := context.WithCancel(holding)
+	defer endServing()
+	ctx, end := context.WithCancel(ctx)
+	defer end()
+	logged, noticed := w.manager.Subscribe(), w.manager.Subscribe()
+	defer logged.Close()
+	defer noticed.Close()
+
 	parts, ctx := errgroup.WithContext(ctx)
-	if d.http != nil { // from before the first joins: it says that they are not made yet
-		parts.Go(func() error { return d.newWebServer(ctx, manager, reloader.LastReload, &joined).Serve(serving, d.http) })
+	if w.http != nil { // from before the first joins: it says that they are not made yet
+		parts.Go(func() error { return w.newWebServer(ctx).Serve(serving, w.http) })
 	}
 	parts.Go(func() error {
+		defer end()
 		defer endServing()
-		return manager.Run(ctx)
+		return w.manager.Run(holding)
 	})
 	parts.Go(func() error {
-		// Clients that come before the memberships are there wait in the
-		// socket's queue: they never see a daemon without.
-		editor.restore()
-		taken, err := editor.replace(ctx, d.config.Memberships)
-		if ctx.Err() != nil || errors.Is(err, membership.ErrStopped) {
-			return nil // Run tells why
+		<-ctx.Done()
+		w.attendant.ending()
+		if !w.bequeath(holding) {
+			leave()
 		}
-		if err != nil {
-			return err
-		}
-		joined.Store(true)
-		d.tellRunning(taken)
-		parts.Go(func() error {
-			reloader.follow(ctx)
-			return nil
-		})
-		return server.Serve(serving, d.listener)
-	})
-	parts.Go(func() error { return logEvents(serving, events, d.log) })
-	parts.Go(func() error {
-		d.state.keep(serving, manager)
 		return nil
 	})
-	err := parts.Wait()
-	d.state.end(manager)
-	if err == nil {
-		d.log.Info("ended: every group is left")
+	parts.Go(func() error {
+		if err := w.start(ctx, holding); err != nil || ctx.Err() != nil {
+			return err
+		}
+		parts.Go(func() error {
+			w.reloader.follow(ctx)
+			return nil
+		})
+		return w.server.Serve(serving, w.listener)
+	})
+	parts.Go(func() error { return logEvents(serving, logged, w.log) })
+	parts.Go(func() error {
+		w.attendant.attend(serving, noticed)
+		return nil
+	})
+	parts.Go(func() error {
+		w.state.keep(serving, w.manager)
+		return nil
+	})
+	return parts.Wait()
+}
+
+// start makes the first joins, also where ctx ends meanwhile: what was handed over
+// can be handed on only then. Clients that come before wait in the socket's
+// queue: they never see a daemon without its memberships.
+func (w *worker) start(ctx, holding context.Context) error {
+	defer close(w.started)
+	w.editor.restore()
+	taken, err := w.editor.replace(holding, w.config.Memberships)
+	if holding.Err() != nil || errors.Is(err, membership.ErrStopped) {
+		return nil // Run tells why
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	w.joined.Store(true)
+	w.tellRunning(taken)
+	w.attendant.ready(ctx)
+	return nil
+}
+
+// bequeath leaves what is joined to the next start, where the service manager
+// keeps it until then.
+func (w *worker) bequeath(ctx context.Context) bool {
+	if !w.heir.isKept() {
+		return false
+	}
+	<-w.started
+	return w.heir.bequeath(ctx)
 }
 
 // subscribeTo returns how the server subscribes to the manager's events.

@@ -3,17 +3,14 @@ package main
 import (
 	"context"
 	"errors"
-	"sync/atomic"
 
-	"github.com/ssmd-project/ssmd/control"
 	"github.com/ssmd-project/ssmd/internal/metrics"
 	"github.com/ssmd-project/ssmd/internal/web"
-	"github.com/ssmd-project/ssmd/membership"
 )
 
 var (
 	errStarting = errors.New("starting: the first joins are not made yet")
-	errEnding   = errors.New("ending: every group is being left")
+	errEnding   = errors.New("ending")
 )
 
 // listenHTTP returns nil where there is no address to listen on.
@@ -25,32 +22,32 @@ func listenHTTP(ctx context.Context, address string) (*web.Listener, error) {
 }
 
 // newWebServer returns the server of metrics and health. The daemon is ready
-// once joined says so, until ending is cancelled.
-func (d daemon) newWebServer(ending context.Context, manager *membership.Manager, lastReload func() control.ReloadStatus, joined *atomic.Bool) *web.Server {
+// once the first joins are made, until ending is cancelled.
+func (w *worker) newWebServer(ending context.Context) *web.Server {
 	v := buildVersion()
 	registry := metrics.NewRegistry(metrics.Options{
-		Source: manager,
+		Source: w.manager,
 		Reload: func() metrics.Reload {
-			last := lastReload()
+			last := w.reloader.LastReload()
 			return metrics.Reload{Successful: last.Successful, LastSuccess: last.LastSuccess}
 		},
 		Build: metrics.Build{Version: v.Version, Revision: v.Revision, Go: v.Go},
 	})
 	return web.NewServer(web.Options{
-		Metrics: metrics.Handler(registry, d.log),
+		Metrics: metrics.Handler(registry, w.log),
 		Alive: func(ctx context.Context) error {
-			_, err := manager.Totals(ctx)
+			_, err := w.manager.Totals(ctx)
 			return err
 		},
 		Ready: func() error {
 			switch {
 			case ending.Err() != nil:
 				return errEnding
-			case !joined.Load():
+			case !w.joined.Load():
 				return errStarting
 			}
 			return nil
 		},
-		Logger: d.log,
+		Logger: w.log,
 	})
 }

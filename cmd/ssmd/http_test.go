@@ -6,10 +6,8 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
-	"sync/atomic"
 	"testing"
 
-	"github.com/ssmd-project/ssmd/control"
 	"github.com/ssmd-project/ssmd/membership"
 )
 
@@ -48,14 +46,13 @@ func TestHealth(t *testing.T) {
 			t.Errorf("%s, %s: %d %q, want %d %q", when, path, got, body, status, text)
 		}
 	}
-	manager := membership.New(membership.Options{})
-	d := daemon{log: slog.New(slog.DiscardHandler), started: then}
-	lastReload := func() control.ReloadStatus { return control.ReloadStatus{Successful: true, LastSuccess: then} }
-	var joined atomic.Bool
+	log := slog.New(slog.DiscardHandler)
+	w := daemon{log: log, state: openState("", log), source: new(source), started: then}.wire()
+	manager := w.manager
 	ending, end := context.WithCancel(t.Context())
 	serving, endServing := context.WithCancel(t.Context())
 	served := make(chan error, 1)
-	go func() { served <- d.newWebServer(ending, manager, lastReload, &joined).Serve(serving, listener) }()
+	go func() { served <- w.newWebServer(ending).Serve(serving, listener) }()
 	want("before it runs", "/healthz", 503, "no answer from the manager within 1s\n")
 	want("before it runs", "/readyz", 503, errStarting.Error()+"\n")
 
@@ -65,7 +62,7 @@ func TestHealth(t *testing.T) {
 		t.Fatal(err)
 	}
 	want("before it is said to be ready", "/readyz", 503, errStarting.Error()+"\n")
-	joined.Store(true)
+	w.joined.Store(true)
 	want("while it runs", "/healthz", 200, "ok\n")
 	want("while it runs", "/readyz", 200, "ok\n")
 	want("while it runs", "/metrics", 200, "#")

@@ -17,12 +17,13 @@ import (
 // reloader reads the configuration of a daemon that runs anew: when it is asked,
 // at SIGHUP, and when the files change.
 type reloader struct {
-	source   *source
-	editor   *editor
-	setAudit func(context.Context, time.Duration) error
-	logs     *logSettings
-	log      *slog.Logger
-	hangups  <-chan struct{}
+	source    *source
+	editor    *editor
+	setAudit  func(context.Context, time.Duration) error
+	attendant *attendant
+	logs      *logSettings
+	log       *slog.Logger
+	hangups   <-chan struct{}
 
 	looked chan struct{} // says that what is to be watched may be something else now
 	last   atomic.Pointer[control.ReloadStatus]
@@ -36,6 +37,9 @@ type reloader struct {
 // newReloader completes one that knows what was read already.
 func newReloader(r *reloader) *reloader {
 	r.accepted, r.looked = r.sources, make(chan struct{}, 1)
+	if r.attendant == nil {
+		r.attendant = new(attendant)
+	}
 	now := time.Now()
 	r.last.Store(&control.ReloadStatus{Successful: true, Time: now, LastSuccess: now})
 	return r
@@ -53,6 +57,8 @@ func (r *reloader) Reload(ctx context.Context) (control.Reloaded, error) {
 func (r *reloader) reload(ctx context.Context, cause string) (control.Reloaded, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.attendant.reloading()
+	defer r.attendant.ready(ctx)
 	loaded, sources, err := r.source.again()
 	if _, none := errors.AsType[*control.NoReloadError](err); none {
 		r.log.Warn(err.Error(), "cause", cause)
@@ -78,6 +84,8 @@ func (r *reloader) reread(ctx context.Context) config.Sources {
 	if emptied := sources.Emptied(r.accepted); err == nil && emptied != "" {
 		err = config.Errors{{File: emptied, Message: "empty, and was not: a full disk leaves such files; to take it as it is, ssmd reload"}}
 	}
+	r.attendant.reloading()
+	defer r.attendant.ready(ctx)
 	_, _ = r.take(ctx, loaded, sources, err, "file") // it is in the log
 	return sources
 }

@@ -15,8 +15,9 @@ import (
 )
 
 type runOptions struct {
-	config config.Options
-	joins  []string
+	config   config.Options
+	joins    []string
+	takeover bool
 }
 
 func newRunCommand() *cobra.Command {
@@ -44,11 +45,12 @@ make the control socket.`,
 			if err != nil {
 				return err
 			}
-			return run(c.Context(), daemon{config: loaded, source: from, sources: sources}, os.Stderr)
+			return run(c.Context(), daemon{config: loaded, source: from, sources: sources, takeover: o.takeover}, os.Stderr)
 		},
 	}
 	configFlags(c, &o.config)
 	c.Flags().StringArrayVar(&o.joins, "join", nil, "join a channel on an interface, `SOURCE@GROUP%INTERFACE`; may be given again")
+	c.Flags().BoolVar(&o.takeover, "takeover", false, "take over from the daemon that has the control socket: nothing is left or joined anew, and it ends")
 	return c
 }
 
@@ -100,15 +102,17 @@ func run(ctx context.Context, d daemon, stderr *os.File) error {
 	if d.access, err = control.NewAccess(c.Mode, c.Group, c.Readers); err != nil {
 		return err
 	}
-	if d.http, err = listenHTTP(ctx, d.config.HTTP.Listen); err != nil {
-		return err
+	d.attach()
+	defer d.notifier.Close()
+	if d.takeover {
+		err = d.takeOver(ctx)
+	} else {
+		err = d.listen(ctx)
 	}
-	if d.listener, err = control.Listen(c.Socket, d.access.Mode(), c.Group); err != nil {
-		if d.http != nil {
-			_ = d.http.Close() // nobody was served
-		}
+	if err != nil {
 		return err
 	}
 	d.state, d.started = openState(d.config.StateDir, d.log), time.Now()
+	d.restore(ctx)
 	return d.run(ctx)
 }

@@ -37,7 +37,7 @@ func handleSignals(signals <-chan os.Signal, end, reload func(), log *slog.Logge
 			exit(exitFailed)
 		default:
 			ending = true
-			log.Info("ending: leaving every group", "signal", s.String())
+			log.Info("ending", "signal", s.String())
 			end()
 		}
 	}

@@ -54,7 +54,7 @@ func Until(ctx context.Context, l net.Listener, o Options) error {
 			switch state {
 			case http.StateNew:
 				connections.Add(1)
-			case http.StateClosed:
+			case http.StateClosed, http.StateHijacked: // whoever took it closes it
 				connections.Done()
 			}
 		},

@@ -5,13 +5,36 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"syscall"
 )
 
 // Listener listens on http.listen.
 type Listener struct {
-	net.Listener
-	host string // as configured
+	*net.TCPListener
+	address, host string // as configured
+}
+
+// Configured returns the address as Listen was given it.
+func (l *Listener) Configured() string { return l.address }
+
+// Inherit returns the listener of an earlier process, of which the file is a
+// duplicate, with the address as that one was given it.
+func Inherit(file *os.File, address string) (*Listener, error) {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, fmt.Errorf("http.listen %s: %w", address, err)
+	}
+	l, err := net.FileListener(file)
+	if err != nil {
+		return nil, fmt.Errorf("http.listen %s: %w", address, bare(err))
+	}
+	tcp, ok := l.(*net.TCPListener)
+	if !ok {
+		_ = l.Close()
+		return nil, fmt.Errorf("http.listen %s: was handed over as %s", address, l.Addr().Network())
+	}
+	return &Listener{tcp, address, host}, nil
 }
 
 // Listen listens on HOST:PORT; without a host on every address. A name is
@@ -26,7 +49,7 @@ func Listen(ctx context.Context, address string) (*Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("http.listen %s: %w%s", address, bare(err), hint(err))
 	}
-	return &Listener{l, host}, nil
+	return &Listener{l.(*net.TCPListener), address, host}, nil // what tcp gives
 }
 
 // bare drops what net puts around an errno: the address is said already.
