@@ -3,7 +3,6 @@ package config
 import (
 	"maps"
 	"slices"
-	"strings"
 	"sync"
 
 	"github.com/ssmd-project/ssmd/membership"
@@ -116,7 +115,7 @@ var sharedKeyList = sync.OnceValue(func() []Key {
 		newKey("netns", `""`, patternForm("a name or an absolute path", `^(/.*|[^/]*)$`), "The network namespace; empty: the daemon's own."),
 		newKey("require", "[up]", choicesForm(0, requirements...), "What an interface needs before anything is joined on it."),
 		mappingKey(Key{Name: "reattach", Doc: "Which new interface may take the place of one that is gone.", Below: []Key{
-			newKey("policy", "match", choiceForm(policies...), "Accept what interface and require accept; or only what is the same in every attribute listed; or what somebody approved; or nothing."),
+			newKey("policy", "match", choiceForm(policies...), "What is accepted. match: what interface and require accept; same: of that, what is the same in every attribute listed; approve: what somebody approved; never: nothing."),
 			newKey("same", "", choicesForm(1, reattach.Attributes()...), "With policy same, the attributes that must equal those of the lost interface."),
 			newKey("settle", "0s", durationForm(), "How long an interface must be accepted without a break before it is joined."),
 			newKey("within", "0s", durationForm(), "How long after a loss the membership may be joined again; 0s: no limit."),
@@ -179,7 +178,7 @@ func below(all []Key, name string) []Key {
 // schema is that of the key's value.
 func (k Key) schema() object {
 	schema := maps.Clone(k.form.schema)
-	schema["description"] = strings.TrimSpace(k.Doc)
+	schema["description"] = k.Doc
 	if value, ok := k.defaultValue(); ok {
 		schema["default"] = value
 	}
