@@ -1,5 +1,5 @@
 # `make check` is what CI runs.
-.PHONY: build test integration race bench chaos fuzz lint fmt generate tidy cover check
+.PHONY: build test integration race bench chaos fuzz lint fmt generate tidy cover check release packages
 FUZZTIME ?= 10s
 BENCHTIME ?= 300x
 TIME ?= 10m
@@ -16,4 +16,6 @@ fmt:         ; gofmt -w .
 generate:    ; go generate ./...
 tidy:        ; go mod tidy
 cover:       ; go test -short -coverpkg ./... -coverprofile cover.out ./... && go tool cover -func cover.out | tail -1
+release:     ; packaging/release
+packages:    ; .ci/packages
 check:       ; .ci/check

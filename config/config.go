@@ -12,13 +12,16 @@ import (
 // DefaultSocket is the path of the control socket where none is configured.
 const DefaultSocket = socketpath.Default
 
+// DefaultStateDir is where the daemon keeps what must survive a restart where
+// nothing else is configured.
+const DefaultStateDir = "/var/lib/ssmd"
+
 const (
 	defaultLevel  = slog.LevelInfo
 	defaultFormat = "text"
 	defaultMode   = fs.FileMode(0o660)
 
-	defaultAudit    = 30 * time.Second
-	defaultStateDir = "/var/lib/ssmd"
+	defaultAudit = 30 * time.Second
 )
 
 // Config is a whole, checked configuration: every default is spelled out in
@@ -72,6 +75,6 @@ func defaults() Config {
 		Log:      Log{Level: defaultLevel, Format: defaultFormat},
 		Control:  Control{Socket: DefaultSocket, Mode: defaultMode},
 		Audit:    defaultAudit,
-		StateDir: defaultStateDir,
+		StateDir: DefaultStateDir,
 	}
 }

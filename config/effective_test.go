@@ -166,6 +166,7 @@ func FuzzParse(f *testing.F) {
 		if err != nil {
 			return
 		}
+		agrees(t, text, nil)
 		count := 0
 		for _, m := range c.Memberships {
 			count += len(m.Channels)

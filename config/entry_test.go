@@ -57,6 +57,7 @@ func TestReannounce(t *testing.T) {
 				t.Errorf("%s: %v", file, err)
 				continue
 			}
+			agrees(t, file, nil)
 			if diff := cmp.Diff(want, c.Memberships[0].Reannounce); diff != "" {
 				t.Errorf("%s: -want +got:\n%s", file, diff)
 			}

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -13,6 +14,7 @@ func TestListen(t *testing.T) {
 		if err := setListen(&c, good); err != nil || c.HTTP.Listen != good {
 			t.Errorf("%q: %v, and it is %q", good, err, c.HTTP.Listen)
 		}
+		agrees(t, fmt.Sprintf("http: {listen: %q}", good), nil)
 	}
 	for bad, want := range map[string]string{
 		"9781":                          "is no address to listen on",
@@ -37,6 +39,8 @@ func TestListen(t *testing.T) {
 		c := Config{HTTP: HTTP{Listen: "before"}}
 		if err := setListen(&c, bad); err == nil || !strings.Contains(err.Error(), want) || c.HTTP.Listen != "before" {
 			t.Errorf("%q: %v, want %s; and it is %q", bad, err, want, c.HTTP.Listen)
+		} else {
+			agrees(t, fmt.Sprintf("http: {listen: %q}", bad), err)
 		}
 	}
 }

@@ -20,10 +20,19 @@ type wish struct {
 	patterns     int  // of the selector
 }
 
-func ownKeys() []string { return []string{"name", "channels", "groups", "sources"} }
+// The words that keys take.
+var (
+	attaches     = []reattach.Attach{reattach.AttachOne, reattach.AttachAll}
+	ambiguities  = []reattach.Ambiguous{reattach.AmbiguousHold, reattach.AmbiguousOldest, reattach.AmbiguousNewest}
+	requirements = []reattach.Requirement{reattach.RequireUp, reattach.RequireCarrier, reattach.RequireAddress}
+	policies     = []reattach.PolicyKind{reattach.PolicyMatch, reattach.PolicySame, reattach.PolicyApprove, reattach.PolicyNever}
+	onChanges    = []reattach.OnChange{reattach.OnChangeKeep, reattach.OnChangeLeave}
+)
+
+func ownKeys() []string { return keyNames(ownKeyList()) }
 
 func sharedKeys() keys {
-	k := keys{known: []string{"allow_any_range", "interface", "attach", "ambiguous", "netns", "require", "reattach", "on_change", "reannounce"}}.
+	k := keys{known: keyNames(sharedKeyList())}.
 		later("monitor", "on_stall").
 		refuse("not a key of memberships, want it under reattach", "policy", "same")
 	for _, attribute := range interfaceKeys().known {
@@ -45,7 +54,7 @@ func defaultKeys() keys {
 }
 
 func reattachKeys() keys {
-	return keys{known: []string{"policy", "same", "settle", "within", "limit", "when"}}
+	return keys{known: keyNames(below(sharedKeyList(), "reattach"))}
 }
 
 // defaults reads the rules that memberships inherit.
@@ -181,15 +190,13 @@ func (r *reader) shared(f fields, at *place, w *wish) {
 		w.hasInterface = true
 	}
 	if v, ok := f["attach"]; ok {
-		rules.Attach, _ = choice(r, v.value, at.at("attach"), reattach.AttachOne, reattach.AttachAll)
+		rules.Attach, _ = choice(r, v.value, at.at("attach"), attaches...)
 	}
 	if v, ok := f["ambiguous"]; ok {
-		rules.Ambiguous, _ = choice(r, v.value, at.at("ambiguous"),
-			reattach.AmbiguousHold, reattach.AmbiguousOldest, reattach.AmbiguousNewest)
+		rules.Ambiguous, _ = choice(r, v.value, at.at("ambiguous"), ambiguities...)
 	}
 	if v, ok := f["require"]; ok {
-		rules.Require, _ = choices(r, v.value, at.at("require"),
-			reattach.RequireUp, reattach.RequireCarrier, reattach.RequireAddress)
+		rules.Require, _ = choices(r, v.value, at.at("require"), requirements...)
 	}
 	if v, ok := f["reattach"]; ok && !isNull(v.value) {
 		r.reattach(v.value, at.at("reattach"), w)
@@ -198,7 +205,7 @@ func (r *reader) shared(f fields, at *place, w *wish) {
 		w.Reannounce = r.reannounce(v.value, at.at("reannounce"), w.Reannounce)
 	}
 	if v, ok := f["on_change"]; ok {
-		rules.OnChange, _ = choice(r, v.value, at.at("on_change"), reattach.OnChangeKeep, reattach.OnChangeLeave)
+		rules.OnChange, _ = choice(r, v.value, at.at("on_change"), onChanges...)
 	}
 }
 
@@ -239,7 +246,7 @@ func (r *reader) reattach(n *yaml.Node, at *place, w *wish) {
 
 // policyKind returns nothing where it is refused.
 func (r *reader) policyKind(n *yaml.Node, at *place) reattach.PolicyKind {
-	kind, _ := choice(r, n, at, reattach.PolicyMatch, reattach.PolicySame, reattach.PolicyApprove, reattach.PolicyNever)
+	kind, _ := choice(r, n, at, policies...)
 	return kind
 }
 

@@ -49,7 +49,7 @@ func isNull(n *yaml.Node) bool {
 }
 
 func topKeys() keys {
-	return keys{known: []string{"log", "control", "http", "state_dir", "audit", "include", "defaults", "memberships"}}.
+	return keys{known: keyNames(Keys())}.
 		later("pace")
 }
 

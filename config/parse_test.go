@@ -61,6 +61,7 @@ func TestParse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	agrees(t, design, nil)
 	want := Config{
 		File:    "ssmd.yaml",
 		Log:     Log{Level: slog.LevelInfo, Format: "text"},
@@ -122,6 +123,7 @@ func TestParseEmpty(t *testing.T) {
 		if err != nil {
 			t.Errorf("%q: %v", text, err)
 		}
+		agrees(t, text, err)
 		if diff := cmp.Diff(want, got, exact); diff != "" {
 			t.Errorf("%q: -want +got:\n%s", text, diff)
 		}
@@ -162,10 +164,12 @@ func TestParseChannels(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			c, err := Parse("f", []byte(one(tt.keys+"\n"+interfaceLine)))
+			text := one(tt.keys + "\n" + interfaceLine)
+			c, err := Parse("f", []byte(text))
 			if err != nil {
 				t.Fatal(err)
 			}
+			agrees(t, text, nil)
 			if diff := cmp.Diff(tt.want, c.Memberships[0].Channels, exact); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
 			}
@@ -204,10 +208,12 @@ func TestParseRules(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			c, err := Parse("f", []byte("defaults: "+tt.defaults+"\n"+one(channelLine+tt.keys)))
+			text := "defaults: " + tt.defaults + "\n" + one(channelLine+tt.keys)
+			c, err := Parse("f", []byte(text))
 			if err != nil {
 				t.Fatal(err)
 			}
+			agrees(t, text, nil)
 			if diff := cmp.Diff(tt.want.Normalize(), c.Memberships[0].Rules, exact); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
 			}
@@ -217,7 +223,9 @@ func TestParseRules(t *testing.T) {
 
 func TestParseSettings(t *testing.T) {
 	for _, mode := range []string{`"0660"`, `'660'`, "0660", "0o660", `"0o660"`} {
-		c, err := Parse("f", fmt.Appendf(nil, "log: {level: debug, format: json}\ncontrol: {socket: a.sock, mode: %s, group: ssm, readers: \"7\"}\nhttp: {listen: ':9781'}\nstate_dir: /state", mode))
+		text := fmt.Sprintf("log: {level: debug, format: json}\ncontrol: {socket: a.sock, mode: %s, group: ssm, readers: \"7\"}\nhttp: {listen: ':9781'}\nstate_dir: /state", mode)
+		c, err := Parse("f", []byte(text))
+		agrees(t, text, err)
 		if err != nil {
 			t.Errorf("mode %s: %v", mode, err)
 			continue

@@ -9,14 +9,7 @@ import (
 	"github.com/ssmd-project/ssmd/membership"
 )
 
-func reannounceKeys() keys {
-	k := keys{}
-	for _, t := range membership.Triggers() {
-		k.known = append(k.known, string(t))
-	}
-	k.known = append(k.known, "every")
-	return k
-}
+func reannounceKeys() keys { return keys{known: keyNames(reannounceKeyList())} }
 
 // reannounce reads when the network is told anew, key by key over what is
 // inherited.

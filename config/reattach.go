@@ -10,7 +10,7 @@ import (
 	"github.com/ssmd-project/ssmd/reattach"
 )
 
-func limitKeys() keys { return keys{known: []string{"count", "per"}} }
+func limitKeys() keys { return keys{known: keyNames(limitKeyList())} }
 
 // reattachRest reads what of reattach is no policy, key by key over what is
 // inherited.

@@ -26,6 +26,7 @@ func TestParseReattach(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	agrees(t, inheriting, nil)
 	when := func(text string) *reattach.When {
 		w, err := reattach.ParseWhen(text)
 		if err != nil {

@@ -90,10 +90,7 @@ func (r *reader) mode(n *yaml.Node, at *place) (string, bool) {
 
 // choice reads one of a few words.
 func choice[T ~string](r *reader, n *yaml.Node, at *place, allowed ...T) (T, bool) {
-	words := make([]string, len(allowed))
-	for i, a := range allowed {
-		words[i] = string(a)
-	}
+	words := wordsOf(allowed)
 	text, ok := r.text(n, at, oneOf(words))
 	if !ok {
 		return "", false
@@ -119,6 +116,14 @@ func choices[T ~string](r *reader, n *yaml.Node, at *place, allowed ...T) ([]T, 
 		list = append(list, one)
 	})
 	return list, good
+}
+
+func wordsOf[T ~string](all []T) []string {
+	words := make([]string, len(all))
+	for i, one := range all {
+		words[i] = string(one)
+	}
+	return words
 }
 
 func oneOf(words []string) string {

@@ -6,13 +6,7 @@ import (
 	"github.com/ssmd-project/ssmd/reattach"
 )
 
-func interfaceKeys() keys {
-	var k keys
-	for _, a := range reattach.Attributes() {
-		k.known = append(k.known, string(a))
-	}
-	return k
-}
+func interfaceKeys() keys { return keys{known: keyNames(attributeKeyList())} }
 
 // selector reads interface: a name, or attributes with their patterns. It
 // returns how many patterns there are, none where something is wrong.

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -19,8 +20,10 @@ import (
 // setting is one of the daemon's own settings: what a file, a variable and a
 // flag may all give, as the same text.
 type setting struct {
-	section, key string                      // the section is empty at the top level
-	usage        string                      // of the flag
+	section, key string // the section is empty at the top level
+	usage        string // of the flag
+	doc          string // of the key, in plain sentences
+	form         form
 	get          func(Config) string         // the value as text
 	set          func(*Config, string) error // reads the text; the error names neither place nor key
 }
@@ -46,41 +49,57 @@ func settings() []setting {
 	return []setting{{
 		section: "log", key: "level",
 		usage: "log from this `level` on: debug, info, warn or error; instead of the file's",
+		doc:   "What is less is not logged.",
+		form:  choiceForm(levelTexts()...),
 		get:   func(c Config) string { return levelText(c.Log.Level) },
 		set:   func(c *Config, text string) (err error) { c.Log.Level, err = parseLevel(text); return err },
 	}, {
 		section: "log", key: "format",
 		usage: "log in this `format`: text or json; instead of the file's",
+		doc:   "How a line of the log looks.",
+		form:  choiceForm(formats...),
 		get:   func(c Config) string { return c.Log.Format },
 		set:   func(c *Config, text string) error { return setFormat(c, text) },
 	}, {
 		section: "control", key: "socket",
 		usage: "`path` of the control socket; instead of the file's",
+		doc:   "The path of the control socket, at most 107 bytes long.",
+		form:  form{"a path", object{"type": "string", "pattern": "^[^@]", "maxLength": socketpath.Longest}},
 		get:   func(c Config) string { return c.Control.Socket },
 		set:   func(c *Config, text string) error { return setSocket(c, text) },
 	}, {
 		section: "control", key: "mode",
 		usage: "octal permission `bits` of the control socket, as 0660; instead of the file's",
+		doc:   "The permissions of the control socket.",
+		form:  form{"octal permission bits in quotes", object{"anyOf": []any{object{"type": "string", "pattern": modePattern}, object{"type": "integer"}}}},
 		get:   func(c Config) string { return fmt.Sprintf("%04o", c.Control.Mode.Perm()) },
 		set:   func(c *Config, text string) (err error) { c.Control.Mode, err = parseMode(text); return err },
 	}, {
 		section: "control", key: "group",
 		usage: "`group` of the control socket, empty for the daemon's own; instead of the file's",
+		doc:   "Whose members may do everything over the socket; empty: the group of the process.",
+		form:  textForm("a group's name or number, in quotes"),
 		get:   func(c Config) string { return c.Control.Group },
 		set:   func(c *Config, text string) error { return setGroup(&c.Control.Group, text) },
 	}, {
 		section: "control", key: "readers",
 		usage: "`group` whose members may read over the control socket, empty for none; instead of the file's",
+		doc:   "Whose members may ask, and change nothing; empty: nobody.",
+		form:  textForm("a group's name or number, in quotes"),
 		get:   func(c Config) string { return c.Control.Readers },
 		set:   func(c *Config, text string) error { return setGroup(&c.Control.Readers, text) },
 	}, {
 		section: "http", key: "listen",
 		usage: "`address` of metrics and health, as 127.0.0.1:9781, empty for none; instead of the file's",
+		doc:   "The address of metrics and health; empty: none.",
+		form:  patternForm("HOST:PORT, or empty", listenPattern),
 		get:   func(c Config) string { return c.HTTP.Listen },
 		set:   func(c *Config, text string) error { return setListen(c, text) },
 	}, {
 		key:   "state_dir",
 		usage: "`directory` for what must survive a restart, empty for nothing; instead of the file's",
+		doc:   "Where the daemon keeps what must survive a restart; empty: nothing does.",
+		form:  patternForm("an absolute path, or empty", "^(/.*)?$"),
 		get:   func(c Config) string { return c.StateDir },
 		set:   func(c *Config, text string) error { return setStateDir(c, text) },
 	}}
@@ -89,20 +108,45 @@ func settings() []setting {
 // notSupportedYet is said of what this version knows but does not act on.
 const notSupportedYet = "not supported yet"
 
+// asKey describes the setting as a key of the file.
+func (s setting) asKey() Key {
+	// Quoted where YAML would read something else.
+	def := s.get(defaults())
+	if def == "" || s.key == "mode" {
+		def = strconv.Quote(def)
+	}
+	k := newKey(s.key, def, s.form, s.doc)
+	k.Flag, k.Variable = s.flag(), s.variable()
+	return k
+}
+
+var (
+	levels  = []slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError}
+	formats = []string{"text", "json"}
+)
+
 func levelText(l slog.Level) string { return strings.ToLower(l.String()) }
 
+func levelTexts() []string {
+	texts := make([]string, len(levels))
+	for i, l := range levels {
+		texts[i] = levelText(l)
+	}
+	return texts
+}
+
 func parseLevel(text string) (slog.Level, error) {
-	for _, l := range []slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError} {
+	for _, l := range levels {
 		if text == levelText(l) {
 			return l, nil
 		}
 	}
-	return 0, fmt.Errorf("unknown level %q, want debug, info, warn or error", text)
+	return 0, fmt.Errorf("unknown level %q, want %s", text, oneOf(levelTexts()))
 }
 
 func setFormat(c *Config, text string) error {
-	if text != "text" && text != "json" {
-		return fmt.Errorf("unknown format %q, want text or json", text)
+	if !slices.Contains(formats, text) {
+		return fmt.Errorf("unknown format %q, want %s", text, oneOf(formats))
 	}
 	c.Log.Format = text
 	return nil
@@ -172,7 +216,7 @@ func isHost(host string) bool {
 func setStateDir(c *Config, dir string) error {
 	switch {
 	case dir != "" && !filepath.IsAbs(dir):
-		return fmt.Errorf("%q is no absolute path, want for example %s, or nothing", dir, defaultStateDir)
+		return fmt.Errorf("%q is no absolute path, want for example %s, or nothing", dir, DefaultStateDir)
 	case !text.Printable(dir):
 		return fmt.Errorf("%q has a character that cannot be printed, want a directory", dir)
 	}

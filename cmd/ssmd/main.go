@@ -43,6 +43,7 @@ Exit codes: 0 good, 1 it failed, 2 the words were wrong, 3 not joined.`,
 	root.AddCommand(
 		newRunCommand(),
 		newCheckCommand(),
+		newSchemaCommand(),
 		newStatusCommand(),
 		newExplainCommand(),
 		newJoinCommand(),

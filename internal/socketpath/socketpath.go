@@ -12,8 +12,8 @@ import (
 // Default is the path where none is configured.
 const Default = "/run/ssmd/control.sock"
 
-// longest is what fits into sockaddr_un with its final zero byte, unix(7).
-const longest = 107
+// Longest is how many bytes a path may have: what fits into sockaddr_un with its final zero byte, unix(7).
+const Longest = 107
 
 // Validate returns an error where a path cannot be that of a control socket. It
 // does not look at the file system.
@@ -23,8 +23,8 @@ func Validate(path string) error {
 		return errors.New("empty, want a path, for example " + Default)
 	case path[0] == '@':
 		return fmt.Errorf("%q is an abstract socket, which has neither mode nor group, want a path", path)
-	case len(path) > longest:
-		return fmt.Errorf("%d bytes long, want a path of at most %d", len(path), longest)
+	case len(path) > Longest:
+		return fmt.Errorf("%d bytes long, want a path of at most %d", len(path), Longest)
 	case !text.Printable(path):
 		return fmt.Errorf("%q has a character that cannot be printed, want a path without", path)
 	}
