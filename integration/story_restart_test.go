@@ -121,12 +121,14 @@ func storyRestarted(t *testing.T, program string) {
 		s.lossless(func(receiver *testnet.Receiver) {
 			s.quietly(func() {
 				for range 5 {
+					told := len(s.manager.Messages())
 					s.stop(d)
 					ok(t, receiver.WaitNew(s.ctx, 50))
 					if kept := len(s.manager.Stored()); kept < 2 {
 						t.Errorf("%d descriptors are kept", kept)
 					}
 					d = s.start()
+					s.wantTold(told, "READY=1\nSTATUS=1 of 1 membership joined, 1 channel")
 					if status := d.await(inState(membership.StateJoined)); status.Counters != (membership.Counters{Attaches: 1}) {
 						t.Errorf("%+v", status.Counters)
 					}

@@ -10,7 +10,8 @@ import (
 
 // successor is the world with another keeper, which was handed what the first
 // one held, and then told what to keep. Meanwhile something may happen.
-func (w *world) successor(meanwhile func(), set ...Membership) *world {
+func (w *world) successor(t *testing.T, meanwhile func(), set ...Membership) *world {
+	t.Helper()
 	holdings, _ := w.keeper.holdings()
 	memory := Memory{}.with(w.keeper.memory())
 	old := w.keeper
@@ -28,6 +29,9 @@ func (w *world) successor(meanwhile func(), set ...Membership) *world {
 	next.apply(set...)
 	next.keeper.wishesKnown, next.keeper.suspicious = true, true
 	next.keeper.flush(next.now)
+	if err := next.miscounted(); err != nil {
+		t.Error(err)
+	}
 	return &next
 }
 
@@ -78,7 +82,7 @@ func TestHandoverTouchesNothing(t *testing.T) {
 			w.put(m)
 			w.deliver()
 			w.later(time.Hour)
-			next := w.successor(nothing, m)
+			next := w.successor(t, nothing, m)
 			if did := next.kernelDid(); did != "0 joins, 0 leaves" {
 				t.Error(did)
 			}
@@ -102,7 +106,7 @@ func TestHandoverToAnotherSet(t *testing.T) {
 	w.create(2, mac2)
 	w.apply(feed("a", "eth1", manyChannels(4, 1)...), feed("b", "eth2", one))
 	w.deliver()
-	next := w.successor(nothing, feed("a", "eth1", append(manyChannels(3, 1), two)...))
+	next := w.successor(t, nothing, feed("a", "eth1", append(manyChannels(3, 1), two)...))
 	if did := next.kernelDid(); did != "1 joins, 2 leaves" {
 		t.Error(did)
 	}
@@ -120,7 +124,7 @@ func TestHandoverOfADeadLife(t *testing.T) {
 	m := feed("a", "eth1", one, six)
 	w.put(m)
 	w.deliver()
-	next := w.successor(func() {
+	next := w.successor(t, func() {
 		w.recreate(1, mac1)
 		w.kernel.life(1, ifwatch.IPv4).foreignJoin(one)
 	}, m)
@@ -149,7 +153,7 @@ func TestHandoverOfParkedSockets(t *testing.T) {
 	w.deliver()
 	w.recreate(1, mac1)
 	w.deliver()
-	next := w.successor(func() { w.kernel.life(1, ifwatch.IPv4).foreignJoin(two) }, m)
+	next := w.successor(t, func() { w.kernel.life(1, ifwatch.IPv4).foreignJoin(two) }, m)
 	if did := next.kernelDid(); did != "0 joins, 0 leaves" {
 		t.Error(did)
 	}
@@ -161,19 +165,22 @@ func TestHandoverOfParkedSockets(t *testing.T) {
 
 // The link is down, as it may be while a membership stays attached.
 func TestHandoverWhileDown(t *testing.T) {
-	w := newWorld()
-	w.create(1, mac1)
 	m := feed("a", "eth1", one, six)
-	w.put(m)
-	w.deliver()
-	w.alter(1, func(i *ifwatch.Interface) { i.Up = false })
-	w.deliver()
-	next := w.successor(nothing, m)
+	down := func() *world {
+		w := newWorld()
+		w.create(1, mac1)
+		w.put(m)
+		w.deliver()
+		w.alter(1, func(i *ifwatch.Interface) { i.Up = false })
+		w.deliver()
+		return w
+	}
+	next := down().successor(t, nothing, m)
 	wantJoined(t, next, "a", 2)
 	if did := next.kernelDid(); did != "0 joins, 0 leaves" {
 		t.Error(did)
 	}
-	other := w.successor(nothing) // nothing is wished for any more
+	other := down().successor(t, nothing) // nothing is wished for any more
 	if did := other.kernelDid(); did != "0 joins, 1 leaves" {
 		t.Errorf("while it is down IPv6 is not touched: %s", did)
 	}
@@ -191,7 +198,7 @@ func TestHandoverIsAudited(t *testing.T) {
 	m := feed("a", "eth1", one, two)
 	w.put(m)
 	w.deliver()
-	next := w.successor(func() { w.kernel.life(1, ifwatch.IPv4).rob(one) }, m)
+	next := w.successor(t, func() { w.kernel.life(1, ifwatch.IPv4).rob(one) }, m)
 	if !next.hears(1, one) || next.status(t, "a").Counters.Repairs != 1 {
 		t.Errorf("not repaired: %+v", next.status(t, "a"))
 	}

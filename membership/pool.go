@@ -94,6 +94,7 @@ func (p *pool) begin(e *entry) {
 		return
 	}
 	p.joins++
+	p.joined++
 	e.order = p.joins
 }
 

@@ -158,6 +158,9 @@ func (e *engine) totalsNow() Totals {
 func (k *keeper) totalsNow() Totals {
 	t := k.totals.clone()
 	t.Sockets = k.parking.sockets()
+	for _, i := range k.inherited {
+		t.Sockets += len(i.sockets)
+	}
 	for _, i := range k.instances {
 		t.Sockets += len(i.spares)
 		for _, p := range i.pools {
