@@ -22,13 +22,14 @@ type Handover struct {
 }
 
 // Holding is what is joined for a family at one interface index of one
-// namespace.
+// namespace. Where that is nothing, it tells of the life alone.
 type Holding struct {
-	Place   string         `json:"place"` // the namespace, as in Life
-	Index   int            `json:"ifindex"`
-	Family  ifwatch.Family `json:"family"`
-	Life    uint64         `json:"life,omitempty"` // inode number of the life probe, zero for none
-	Sockets []HeldSocket   `json:"sockets"`        // the newest last
+	Place    string         `json:"place"` // the namespace, as in Life
+	Index    int            `json:"ifindex"`
+	Instance ifwatch.ID     `json:"instance"` // as in the memory's lives, zero for none
+	Family   ifwatch.Family `json:"family"`
+	Life     uint64         `json:"life,omitempty"` // inode number of the life probe, zero for none
+	Sockets  []HeldSocket   `json:"sockets"`        // the newest last
 }
 
 // HeldSocket is one socket of a holding.
@@ -99,6 +100,9 @@ func (k *keeper) holdings() (all []Holding, descriptors []int) {
 	namespace := k.placeOf()
 	add := func(at place, probe lifeProbe, sockets []heldBy) {
 		h := Holding{Place: namespace, Index: at.index, Family: at.family}
+		if i := k.instanceAt(at.index); i != nil && probe != nil {
+			h.Instance = i.now.ID
+		}
 		if probe != nil {
 			if id, ok := probe.handle(); ok {
 				h.Life = id.number
@@ -111,15 +115,17 @@ func (k *keeper) holdings() (all []Holding, descriptors []int) {
 				descriptors = append(descriptors, id.descriptor)
 			}
 		}
-		if len(h.Sockets) > 0 {
+		if len(h.Sockets) > 0 || h.Life != 0 {
 			all = append(all, h)
 		}
 	}
 	for _, i := range k.instances {
-		for key, p := range i.pools {
-			if key.socket == 0 {
-				add(place{i.now.Index, key.family}, i.probes[key.family], p.heldBySockets())
+		for _, f := range bothFamilies {
+			var sockets []heldBy
+			if p := i.pools[poolKey{family: f}]; p != nil {
+				sockets = p.heldBySockets()
 			}
+			add(place{i.now.Index, f}, i.probes[f], sockets)
 		}
 	}
 	for at, i := range k.inherited {

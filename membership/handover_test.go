@@ -1,6 +1,8 @@
 package membership
 
 import (
+	"maps"
+	"slices"
 	"testing"
 	"time"
 
@@ -17,13 +19,17 @@ func (w *world) successor(t *testing.T, meanwhile func(), set ...Membership) *wo
 	old := w.keeper
 	next := *w
 	next.told, next.lastID, next.events = make(map[int]ifwatch.Interface), w.lastID+100, nil
+	next.table = make(map[int]ifwatch.Interface)
 	next.keeper = newKeeper(w.kernel, next.expire, func(e Event) { next.events = append(next.events, e) })
 	next.keeper.auditEvery = time.Minute
 	next.keeper.newID = func() ifwatch.ID { next.lastID++; return next.lastID }
-	next.keeper.remembered = memory.Memberships
+	next.keeper.remembered, next.keeper.drainedBefore = memory.Memberships, memory.Drained
 	next.kernel.joins, next.kernel.leaves = nil, nil
 	estate := next.estateOf(old, holdings)
 	meanwhile()
+	for _, index := range slices.Sorted(maps.Keys(w.truth)) {
+		next.read(index) // it numbers them anew
+	}
 	next.keeper.inherit(estate)
 	next.deliver()
 	next.apply(set...)
@@ -43,7 +49,7 @@ func (w *world) estateOf(old *keeper, holdings []Holding) *estate {
 	}
 	e := &estate{byPlace: make(map[string][]*inheritance)}
 	for _, h := range holdings {
-		i := &inheritance{at: place{h.Index, h.Family}}
+		i := &inheritance{at: place{h.Index, h.Family}, instance: h.Instance}
 		if h.Life != 0 {
 			i.life = old.instanceAt(h.Index).probes[h.Family]
 		}
@@ -201,5 +207,86 @@ func TestHandoverIsAudited(t *testing.T) {
 	next := w.successor(t, func() { w.kernel.life(1, ifwatch.IPv4).rob(one) }, m)
 	if !next.hears(1, one) || next.status(t, "a").Counters.Repairs != 1 {
 		t.Errorf("not repaired: %+v", next.status(t, "a"))
+	}
+}
+
+// What is attached stays so, whatever the interface is like by now: also several
+// memberships with other rules, of which the first one takes the sockets.
+func TestHandoverWhateverItIsLike(t *testing.T) {
+	mac := func(w *world) {
+		w.alter(1, func(i *ifwatch.Interface) { i.MAC = mac2 })
+	}
+	for name, c := range map[string]struct{ before, meanwhile func(*world) }{
+		"other MAC":           {before: mac},
+		"down":                {before: func(w *world) { w.alter(1, func(i *ifwatch.Interface) { i.Up = false }) }},
+		"renamed":             {before: func(w *world) { w.rename(1, "other") }},
+		"other MAC meanwhile": {meanwhile: mac},
+		"down meanwhile":      {meanwhile: func(w *world) { w.alter(1, func(i *ifwatch.Interface) { i.Up = false }) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			rules := func(r *reattach.Rules) {
+				r.Selector.MAC = reattach.Globs{mac1}
+				r.Policy.Kind, r.OnChange = reattach.PolicyNever, reattach.OnChangeKeep
+			}
+			set := []Membership{with(feed("a", "eth1", one), rules), with(feed("b", "eth*", one, two), rules), with(feed("c", "e*", six), rules)}
+			w := newWorld()
+			w.create(1, mac1)
+			w.apply(set...)
+			w.deliver()
+			did := func(f func(*world)) func() {
+				return func() {
+					if f != nil {
+						f(w)
+					}
+				}
+			}
+			did(c.before)()
+			w.deliver()
+			next := w.successor(t, did(c.meanwhile), set...)
+			if did := next.kernelDid(); did != "0 joins, 0 leaves" {
+				t.Error(did)
+			}
+			for _, m := range set {
+				wantJoined(t, next, m.Name, len(m.Channels))
+			}
+			if n := next.parkedSockets(); n != 0 {
+				t.Errorf("%d sockets are parked", n)
+			}
+		})
+	}
+}
+
+// Which life an interface is in is known also where nothing is joined on it.
+func TestHandoverOfALifeAlone(t *testing.T) {
+	never := with(feed("a", "eth1", one), func(r *reattach.Rules) { r.Policy.Kind = reattach.PolicyNever })
+	drained := func() *world {
+		w := newWorld()
+		w.create(1, mac1)
+		w.put(never)
+		w.deliver()
+		if _, err := w.keeper.drain("eth1", w.now); err != nil {
+			t.Fatal(err)
+		}
+		w.alter(1, func(i *ifwatch.Interface) { i.MAC = mac2 })
+		w.deliver()
+		return w
+	}
+	w := drained()
+	next := w.successor(t, func() { w.alter(1, func(i *ifwatch.Interface) { i.MAC = mac1 }) }, never)
+	if s := next.status(t, "a"); s.State != StateHeld {
+		t.Errorf("%+v", s)
+	}
+	next = next.successor(t, nothing, never)
+	if err := next.keeper.undrain("eth1", next.now); err != nil {
+		t.Fatal(err)
+	}
+	if s := next.status(t, "a"); s.State != StateJoined {
+		t.Errorf("%+v", s)
+	}
+
+	w = drained()
+	next = w.successor(t, func() { w.recreate(1, mac2) }, never)
+	if s := next.status(t, "a"); s.State != StateEnded || len(next.keeper.memory().Drained) != 0 {
+		t.Errorf("another life is taken for it: %+v", s)
 	}
 }

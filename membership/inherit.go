@@ -17,9 +17,10 @@ type estate struct {
 
 // inheritance is what an earlier manager held for a family at an index.
 type inheritance struct {
-	at      place
-	life    lifeProbe // nil where none was handed over: then nobody knows whose life it is
-	sockets []heldBy  // the newest last; without channels where it is not known which
+	at       place
+	instance ifwatch.ID // what the earlier manager called it
+	life     lifeProbe  // nil where none was handed over: then nobody knows whose life it is
+	sockets  []heldBy   // the newest last; without channels where it is not known which
 }
 
 // claim takes what there is of a namespace.
@@ -86,17 +87,9 @@ func (k *keeper) inherit(from *estate) {
 		return
 	}
 	all := from.claim(k.placeOf())
-	k.succeeded = make(map[int]bool)
+	k.noteFates(all)
 	for _, i := range all {
-		if i.life != nil {
-			k.succeeded[i.at.index] = true
-		}
-	}
-	for _, i := range all {
-		if i.lives() {
-			delete(k.succeeded, i.at.index)
-		}
-		if k.inherited[i.at] != nil || !i.lives() {
+		if len(i.sockets) == 0 || k.inherited[i.at] != nil || !i.lives() {
 			i.discard(k.parking)
 			continue
 		}
@@ -104,12 +97,8 @@ func (k *keeper) inherit(from *estate) {
 			k.inherited = make(map[place]*inheritance)
 		}
 		k.inherited[i.at] = i
+		k.noteHeldBefore(i)
 	}
-}
-
-// inherits reports whether anything of an instance was handed over.
-func (k *keeper) inherits(i *instance) bool {
-	return slices.ContainsFunc(bothFamilies, func(f ifwatch.Family) bool { return k.inherited[place{i.now.Index, f}] != nil })
 }
 
 // takeOver puts into a holder what was handed over for an instance.
@@ -180,6 +169,7 @@ func (k *keeper) endInheritance() {
 	if !k.wishesKnown {
 		return
 	}
+	k.heldBefore = nil
 	for at, inheritance := range k.inherited {
 		i := k.instanceAt(at.index)
 		if inheritance.lives() && (i == nil || !i.mayChange(at.family)) {

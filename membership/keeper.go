@@ -31,10 +31,11 @@ type keeper struct {
 	instances     map[ifwatch.ID]*instance
 	parking       *parkingLot
 
-	inherited   map[place]*inheritance // from an earlier manager, and in no pool yet
-	succeeded   map[int]bool           // indexes at which the life that was handed over has ended
-	wishesKnown bool                   // what is inherited and not wished for may go
-	surrendered bool                   // everything was handed over
+	inherited   map[place]*inheritance         // from an earlier manager, and in no pool yet
+	fates       map[int]fate                   // of the lives that it handed over, by index
+	heldBefore  map[place]map[Channel]struct{} // what it had joined there, until all wishes are known
+	wishesKnown bool                           // what is inherited and not wished for may go
+	surrendered bool                           // everything was handed over
 
 	timed      map[*member]struct{}     // to be judged again at a time
 	announcing map[*attachment]struct{} // to be announced anew
@@ -193,6 +194,7 @@ func (k *keeper) instanceGone(healthy ifwatch.Interface, now time.Time) {
 		return
 	}
 	delete(k.instances, healthy.ID)
+	k.fateSealed(healthy.Index)
 	for key, p := range i.pools {
 		k.bury(i, key.family, p)
 	}
@@ -319,6 +321,7 @@ func (k *keeper) protocolDied(i *instance, f ifwatch.Family, now time.Time) {
 			delete(i.pools, key)
 		}
 	}
+	delete(k.heldBefore, place{i.now.Index, f})
 	if probe := i.probes[f]; probe != nil {
 		probe.close()
 		delete(i.probes, f)

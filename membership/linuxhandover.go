@@ -31,7 +31,7 @@ func newEstate(h Handover) *estate {
 	sockets, probes := sortDescriptors(h.Descriptors)
 	e := &estate{byPlace: make(map[string][]*inheritance)}
 	for _, holding := range h.Holdings {
-		i := &inheritance{at: place{holding.Index, holding.Family}}
+		i := &inheritance{at: place{holding.Index, holding.Family}, instance: holding.Instance}
 		if fd, found := probes[holding.Life]; found {
 			i.life = sysctlProbe(fd)
 			delete(probes, holding.Life)

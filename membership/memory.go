@@ -57,7 +57,7 @@ func (l Life) same(o Life) bool { return o.isAt(l.Place, l.Interface) }
 // memory returns what a later manager should know.
 func (k *keeper) memory() Memory {
 	place := k.placeOf()
-	memory := Memory{Memberships: maps.Clone(k.remembered)}
+	memory := Memory{Memberships: k.stillRemembered(place)}
 	for _, l := range k.drainedBefore {
 		if l.Place != place { // here it would have been seen
 			memory.Drained = append(memory.Drained, l)
@@ -67,9 +67,6 @@ func (k *keeper) memory() Memory {
 		if i.drained {
 			memory.Drained = append(memory.Drained, Life{place, i.now})
 		}
-	}
-	if memory.Memberships == nil {
-		memory.Memberships = make(map[string]Remembered, len(k.members))
 	}
 	for name, m := range k.members {
 		r := Remembered{Selector: m.wish.selectorDigest(), Wish: m.wish.digest(), Ended: m.ended}
@@ -91,6 +88,32 @@ func (k *keeper) memory() Memory {
 		memory.Memberships[name] = r
 	}
 	return memory
+}
+
+// stillRemembered is what is known of memberships that are not added yet, with
+// the lives as they are called here.
+func (k *keeper) stillRemembered(place string) map[string]Remembered {
+	memberships := make(map[string]Remembered, len(k.remembered)+len(k.members))
+	renumber := func(lives []Life) []Life {
+		lives = slices.Clone(lives)
+		for n, l := range lives {
+			switch i := k.inLife(l, place); {
+			case i != nil:
+				lives[n].Interface.ID = i.now.ID
+			case l.Place == place:
+				lives[n].Place = ""
+			}
+		}
+		return lives
+	}
+	for name, r := range k.remembered {
+		r.Attached, r.Lost, r.Approved = renumber(r.Attached), renumber(r.Lost), renumber(r.Approved)
+		if r.Previous != nil {
+			r.Previous = &renumber([]Life{*r.Previous})[0]
+		}
+		memberships[name] = r
+	}
+	return memberships
 }
 
 func (k *keeper) placeOf() string {
@@ -155,7 +178,7 @@ func (k *keeper) recallDrained(i *instance) {
 	}
 	place := k.placeOf()
 	k.drainedBefore = slices.DeleteFunc(slices.Clone(k.drainedBefore), func(l Life) bool {
-		is := l.isAt(place, i.now)
+		is := k.isLife(l, place, i.now)
 		i.drained = i.drained || is
 		return is
 	})
@@ -165,14 +188,22 @@ func (k *keeper) recallDrained(i *instance) {
 // new one where it is over.
 func (k *keeper) recognise(l Life, place string) (i ifwatch.Interface, lives bool) {
 	i = l.Interface
-	for id, now := range k.instances {
-		if l.isAt(place, now.now) && !k.succeeded[now.now.Index] {
-			i.ID = id
-			return i, true
-		}
+	if now := k.inLife(l, place); now != nil {
+		i.ID = now.now.ID
+		return i, true
 	}
 	i.ID = k.newID()
 	return i, false
+}
+
+// inLife returns the instance of a life, nil where it is over.
+func (k *keeper) inLife(l Life, place string) *instance {
+	for _, i := range k.instances {
+		if k.isLife(l, place, i.now) {
+			return i
+		}
+	}
+	return nil
 }
 
 // digests of a wish are short, and the same in every process of this version.

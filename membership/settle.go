@@ -85,6 +85,11 @@ func (k *keeper) decide(m *member, now time.Time) decision {
 	for _, a := range m.attachments {
 		ids = append(ids, a.instance.now.ID)
 	}
+	for _, id := range m.resumed {
+		if k.goesOn(m, id) {
+			ids = append(ids, id)
+		}
+	}
 	slices.Sort(ids)
 	ids = slices.Compact(ids)
 	return k.decideAmong(m, ids, now)
@@ -112,10 +117,10 @@ func (k *keeper) decideAmong(m *member, ids []ifwatch.ID, now time.Time) decisio
 	return d
 }
 
-// goesOn reports whether a member is attached to an instance still, by sockets
-// that were handed over.
+// goesOn reports whether a member is attached to an instance still, whose life
+// was handed over.
 func (k *keeper) goesOn(m *member, id ifwatch.ID) bool {
-	return slices.Contains(m.resumed, id) && k.inherits(k.instances[id])
+	return slices.Contains(m.resumed, id) && k.instances[id] != nil && k.fates[k.instances[id].now.Index].goesOn
 }
 
 // lostNext returns what is lost once the attachments have ended that no longer
@@ -237,7 +242,7 @@ func (k *keeper) attach(m *member, c reattach.Candidate, now time.Time) *attachm
 func (k *keeper) wishReady(a *attachment) {
 	m, i := a.member, a.instance
 	for _, f := range m.rule.families {
-		goesOn := a.resumed && k.inherited[place{i.now.Index, f}] != nil
+		goesOn := a.resumed && k.hadJoined(i, f, m)
 		if a.pools[f] != nil || !goesOn && m.rule.rules.Ready(f, i.now).Result() != reattach.Accept {
 			continue
 		}
