@@ -121,6 +121,7 @@ func (k *keeper) holdings() (all []Holding, descriptors []int) {
 	}
 	for _, i := range k.instances {
 		for _, f := range bothFamilies {
+			k.over(i, f) // after a rename a probe may be open only now
 			var sockets []heldBy
 			if p := i.pools[poolKey{family: f}]; p != nil {
 				sockets = p.heldBySockets()

@@ -222,6 +222,12 @@ func TestHandoverWhateverItIsLike(t *testing.T) {
 		"renamed":             {before: func(w *world) { w.rename(1, "other") }},
 		"other MAC meanwhile": {meanwhile: mac},
 		"down meanwhile":      {meanwhile: func(w *world) { w.alter(1, func(i *ifwatch.Interface) { i.Up = false }) }},
+		"renamed just now": {before: func(w *world) {
+			w.kernel.hidden = true // its new name is not there yet
+			w.rename(1, "other")
+			w.deliver()
+			w.kernel.hidden = false
+		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			rules := func(r *reattach.Rules) {
