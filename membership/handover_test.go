@@ -296,3 +296,19 @@ func TestHandoverOfALifeAlone(t *testing.T) {
 		t.Errorf("another life is taken for it: %+v", s)
 	}
 }
+
+// What is attached is not lost: it stands in the way of nothing that came
+// meanwhile.
+func TestHandoverToMore(t *testing.T) {
+	m := with(feed("a", "eth*", one), func(r *reattach.Rules) {
+		r.Attach, r.Policy = reattach.AttachAll, reattach.Policy{Kind: reattach.PolicySame, Same: []reattach.Attribute{reattach.MAC}}
+	})
+	w := newWorld()
+	w.create(2, mac1)
+	w.put(m)
+	w.deliver()
+	next := w.successor(t, func() { w.create(1, mac2) }, m)
+	if s := next.status(t, "a"); len(s.Attachments) != 2 || s.Counters.Reattaches != 0 {
+		t.Errorf("%+v", s)
+	}
+}

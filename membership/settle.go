@@ -97,7 +97,7 @@ func (k *keeper) decide(m *member, now time.Time) decision {
 
 func (k *keeper) decideAmong(m *member, ids []ifwatch.ID, now time.Time) decision {
 	d := decision{lost: m.lost}
-	lost := m.lostNext()
+	lost := k.lostNext(m)
 	reattached := slices.Clip(m.reattached)
 	for _, id := range ids {
 		c := reattach.Candidate{Interface: k.instances[id].now, Attached: m.attachedTo(id) != nil || k.goesOn(m, id)}
@@ -125,8 +125,13 @@ func (k *keeper) goesOn(m *member, id ifwatch.ID) bool {
 
 // lostNext returns what is lost once the attachments have ended that no longer
 // match: what takes their place in the same step is held against them.
-func (m *member) lostNext() []ifwatch.Interface {
+func (k *keeper) lostNext(m *member) []ifwatch.Interface {
 	lost := slices.Clip(m.lost)
+	if len(m.resumed) > 0 { // what goes on is not lost
+		lost = slices.DeleteFunc(slices.Clone(lost), func(l ifwatch.Interface) bool {
+			return k.goesOn(m, l.ID) && !m.rule.rules.Leaves(k.instances[l.ID].now)
+		})
+	}
 	for _, a := range m.attachments {
 		if m.rule.rules.Leaves(a.instance.now) {
 			lost = append(lost, a.seen)
