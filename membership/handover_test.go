@@ -312,3 +312,25 @@ func TestHandoverToMore(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 }
+
+// What the next manager leaves first is lost, and may come back as such.
+func TestHandoverOfWhatIsLeft(t *testing.T) {
+	m := with(feed("a", "eth1", one), func(r *reattach.Rules) {
+		r.Selector.MAC, r.OnChange, r.Settle = reattach.Globs{mac1}, reattach.OnChangeLeave, time.Second
+	})
+	w := newWorld()
+	w.create(1, mac1)
+	w.put(m)
+	w.deliver()
+	w.later(time.Second)
+	set := func(mac string) { w.alter(1, func(i *ifwatch.Interface) { i.MAC = mac }) }
+	next := w.successor(t, func() { set(mac2) }, m)
+	if s := next.status(t, "a"); s.State != StateDetached || next.hears(1, one) {
+		t.Errorf("%+v", s)
+	}
+	next.alter(1, func(i *ifwatch.Interface) { i.MAC = mac1 })
+	next.deliver()
+	if s := next.status(t, "a"); s.State != StateSettling {
+		t.Errorf("%+v", s)
+	}
+}

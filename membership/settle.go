@@ -159,6 +159,7 @@ func (k *keeper) carryOut(m *member, d decision, now time.Time) {
 			k.leave(a, CauseMismatch, "no longer matches: "+m.rule.rules.Selector.Match(a.instance.now).Reason(), now)
 		}
 	}
+	k.loseResumed(m, d)
 	k.noteSettling(m, d, now)
 	if k.attachChosen(m, d, now) && len(m.settling) > 0 {
 		k.settleOne(m, now) // the place that the others would have taken may be taken
@@ -176,6 +177,21 @@ func (k *keeper) carryOut(m *member, d decision, now time.Time) {
 		k.touch(m)
 	}
 	m.idle, m.idleReason = idle, reason
+}
+
+// loseResumed notes that what was attached before is left, where it was not chosen
+// again.
+func (k *keeper) loseResumed(m *member, d decision) {
+	for _, id := range slices.Clone(m.resumed) {
+		if !k.goesOn(m, id) || slices.Contains(d.chosen, id) {
+			continue
+		}
+		m.resumed = slices.DeleteFunc(m.resumed, func(r ifwatch.ID) bool { return r == id })
+		if at := slices.IndexFunc(m.lost, func(l ifwatch.Interface) bool { return l.ID == id }); at >= 0 {
+			left := m.lost[at]
+			m.previous = &left
+		}
+	}
 }
 
 // attachChosen attaches to what was chosen for long enough, and reports
