@@ -17,15 +17,18 @@ func (c *chaos) set(p place, changes ...testnet.Change) {
 	c.ok(c.near.Set(c.world.lives[p].name, changes...))
 }
 
+// seenLater is more than any number that a daemon gave to what it has seen.
+const seenLater = 1 << 30
+
 // begin notes a new life at a place, which is down and has no addresses.
 func (c *chaos) begin(p place, l life) {
 	c.lives++
-	l.id, l.place = c.lives, p
+	l.id, l.place, l.age = c.lives, p, seenLater+c.lives
 	l.up, l.port, l.drained, l.net, l.netBefore, l.deaths6 = false, false, false, nets{}, nets{}, 0
 	c.world.lives[p] = l
 	index := c.indexAt(p)
 	_, had := c.lastAt[index]
-	c.heirs[l.id], c.lastAt[index] = had, l.id
+	c.heirs[l.id], c.lastAt[index], c.indexOf[l.id] = had, l.id, index
 	c.noted()
 }
 
@@ -91,21 +94,25 @@ func (c *chaos) setMTU(p place, mtu int) {
 	c.set(p, testnet.MTU(mtu))
 	if p == left && c.world.has(above) && c.world.lives[above].mtu > mtu {
 		c.world.lives[above].setMTU(mtu)
+		c.doubt(above)
 		c.noted()
 	}
 	c.world.lives[p].setMTU(mtu)
+	c.doubt(p)
 	c.noted()
 }
 
 func (c *chaos) setMAC(p place, mac string) {
 	c.set(p, testnet.MAC(mac))
 	c.world.lives[p].mac = mac
+	c.doubt(p)
 	c.noted()
 }
 
 func (c *chaos) rename(p place, name string) {
 	c.set(p, testnet.Name(name))
 	c.world.lives[p].name = name
+	c.doubt(p)
 	c.noted()
 }
 
@@ -184,7 +191,7 @@ func (c *chaos) goneTogether(p, q place) {
 }
 
 func (c *chaos) gone(p place) {
-	c.graves[c.world.lives[p].id] = c.world.lives[p]
+	c.graves[c.world.lives[p].id] = grave{c.world.lives[p], true, c.unwatched != nil}
 	c.world.lives[p] = life{}
 	c.noted()
 }

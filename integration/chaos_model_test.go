@@ -34,7 +34,8 @@ type attached struct {
 	has [2]bool // which families were wished for
 }
 
-func (s standing) key() string { return fmt.Sprintf("%+v", s) }
+// key tells all of it, and not what String does.
+func (s standing) key() string { return fmt.Sprintf("%#v", s) }
 
 func (s standing) clone() standing {
 	s.on, s.lost = slices.Clone(s.on), slices.Clone(s.lost)
@@ -43,28 +44,6 @@ func (s standing) clone() standing {
 
 func (s standing) attachment(id int) int {
 	return slices.IndexFunc(s.on, func(a attached) bool { return a.id == id })
-}
-
-// lose ends an attachment. Of what was lost that is remembered which the policy
-// asks about, in no order.
-func (s *standing) lose(w aWish, id int, as life) {
-	s.on = slices.Delete(s.on, s.attachment(id), s.attachment(id)+1)
-	lost := life{id: as.id, place: as.place}
-	switch w.same {
-	case "mac":
-		lost.mac = as.mac
-	case "name":
-		lost.name = as.name
-	case "subnet":
-		lost.net, lost.netBefore = as.net, as.netBefore
-	}
-	if !w.all {
-		s.lost = nil
-	}
-	if w.policy != "match" { // which asks about nothing
-		s.lost = append(s.lost, lost)
-		slices.SortFunc(s.lost, func(a, b life) int { return a.id - b.id })
-	}
 }
 
 // possible is every state in which a membership may be, by key.
@@ -81,73 +60,20 @@ func possibly(all ...standing) possible {
 func (p possible) add(q possible) { maps.Copy(p, q) }
 
 // look is what becomes of a membership when somebody takes a look at the world.
-// graves has each life that ended, as it was.
-func (w aWish) look(v view, graves map[int]life, s standing) possible {
+// graves has each life that ended.
+func (w aWish) look(v view, graves map[int]grave, s standing) possible {
 	s = s.clone()
 	if s.ended {
 		return possibly(s)
 	}
-	w.bury(v, graves, &s)
-	w.mismatched(v, &s)
 	after := make(possible)
-	for _, s := range s.forgetful() {
-		after.add(w.attach(v, s))
+	for _, s := range w.bury(v, graves, s) {
+		w.mismatched(v, &s)
+		for _, s := range s.forgetful() {
+			after.add(w.attach(v, s))
+		}
 	}
 	return after
-}
-
-// bury ends the attachments to what is gone: the interface, or the last of the
-// families that were joined on it.
-func (w aWish) bury(v view, graves map[int]life, s *standing) {
-	for _, a := range slices.Clone(s.on) {
-		now := v.lives[a.place]
-		if now.id != a.id {
-			s.lose(w, a.id, graves[a.id])
-			continue
-		}
-		if now.deaths6 == a.deaths6 {
-			continue
-		}
-		at := s.attachment(a.id)
-		if s.on[at].has[fam6] = false; !s.on[at].has[fam4] {
-			s.lose(w, a.id, a.life)
-		}
-	}
-}
-
-// mismatched ends the attachments to what is drained, and to what the selector
-// no longer wants under on_change: leave.
-func (w aWish) mismatched(v view, s *standing) {
-	for _, a := range slices.Clone(s.on) {
-		now := v.lives[a.place]
-		if now.drained || w.leaves && w.where.matches(v.world, now) == no {
-			s.lose(w, a.id, a.life)
-		}
-	}
-}
-
-// forgetful returns the standing once for each way in which addresses that went
-// before their interfaces may be remembered.
-func (s standing) forgetful() []standing {
-	all := []standing{s}
-	for n, l := range s.lost {
-		for f := range l.net {
-			if l.net[f] != 0 || l.netBefore[f] == 0 {
-				continue
-			}
-			for _, other := range slices.Clone(all) {
-				other = other.clone()
-				other.lost[n].net[f] = l.netBefore[f]
-				all = append(all, other)
-			}
-		}
-	}
-	for _, s := range all { // it is decided
-		for n := range s.lost {
-			s.lost[n].netBefore = s.lost[n].net
-		}
-	}
-	return all
 }
 
 // attach goes where the membership should be.
@@ -158,7 +84,7 @@ func (w aWish) attach(v view, s standing) possible {
 			accepted = append(accepted, l)
 		}
 	}
-	slices.SortFunc(accepted, func(a, b life) int { return a.id - b.id })
+	slices.SortFunc(accepted, func(a, b life) int { return a.age - b.age })
 	if !w.all {
 		accepted = w.choose(s, accepted)
 	}

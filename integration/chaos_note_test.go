@@ -42,10 +42,19 @@ func (c *chaos) noted() {
 	}
 	c.was = c.world
 	views := c.world.views()
+	if c.unwatched != nil {
+		views = append(views, c.seenAnew().views()...)
+	}
+	twins := c.twins(c.unwatched)
 	c.views = append(c.views, views...)
 	for _, v := range views {
 		for _, name := range sortedKeys(c.members) {
-			c.members[name].look(c, v)
+			m := c.members[name]
+			m.look(c, v)
+			if c.unwatched != nil {
+				m.mistake(c.unwatched, twins)
+				m.look(c, v)
+			}
 		}
 	}
 	c.noteHeld()

@@ -1,10 +1,9 @@
 package integration
 
 import (
+	"fmt"
 	"maps"
 	"slices"
-
-	"github.com/ssmd-project/ssmd/control"
 )
 
 // stranger is another process that joined one of the channels on a life of an
@@ -57,8 +56,12 @@ var memberNames = []string{"m0", "m1", "m2", "m3", "m4", "m5", "m6", "m7"}
 func addMember(c *chaos, _ place) {
 	unused := slices.DeleteFunc(slices.Clone(memberNames), func(name string) bool { return c.members[name] != nil })
 	w := drawWish(c.rand, pick(c.rand, unused))
+	if !w.persists {
+		c.unkept++
+		w.name = fmt.Sprintf("until%d", c.unkept) // what is remembered of it is of no use
+	}
 	c.say("  %s", w)
-	_, err := c.daemon.client.Put(c.ctx, w.name, w.entry(), control.KeepUntilExit)
+	_, err := c.daemon.client.Put(c.ctx, w.name, w.entry(), w.keep())
 	c.ok(err)
 	m := &chaosMember{wish: w, may: make(possible)}
 	for _, v := range c.views {
@@ -85,7 +88,7 @@ func changeChannels(c *chaos, _ place) {
 	m := c.members[pick(c.rand, sortedKeys(c.members))]
 	m.wish.channels = m.wish.others(c.rand)
 	c.say("  %s", m.wish)
-	_, err := c.daemon.client.Put(c.ctx, m.wish.name, m.wish.entry(), control.KeepUntilExit)
+	_, err := c.daemon.client.Put(c.ctx, m.wish.name, m.wish.entry(), m.wish.keep())
 	c.ok(err)
 	c.noteHeld()
 	c.rest()
@@ -156,12 +159,16 @@ func neighbourLeaves(c *chaos, _ place) {
 
 func (c *chaos) stop() {
 	c.daemon.stop()
-	c.stopped = true
+	c.stopped, c.paused = true, c.newUnwatched()
 }
 
 func (c *chaos) cont() {
+	if c.ended {
+		c.beginNext()
+		return
+	}
 	c.daemon.cont()
-	c.stopped = false
+	c.stopped, c.paused = false, nil
 }
 
 func canRob(c *chaos, p place) bool {

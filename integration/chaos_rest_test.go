@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/ssmd-project/ssmd/internal/testnet"
@@ -67,6 +69,10 @@ func (m *chaosMember) lookLast(c *chaos, v view) {
 // beginAnew begins the time until the next rest.
 func (c *chaos) beginAnew(v view) {
 	c.views = []view{v}
+	for id, g := range c.graves {
+		g.recent = false
+		c.graves[id] = g
+	}
 	c.soFar = append(c.soFar, c.log...)
 	c.soFar = c.soFar[max(0, len(c.soFar)-40):]
 	c.log = nil
@@ -220,6 +226,9 @@ func (c *chaos) wireAgrees() error {
 		if s, shared := c.strangers[h.channel]; shared && s.on.id == h.life {
 			continue // what changes nothing for the interface is not reported (K14)
 		}
+		if c.behind[h] {
+			continue // likewise
+		}
 		if c.world.carrier(p) && !c.announced[h] && !slices.ContainsFunc(reports, reported) {
 			errs = append(errs, fmt.Errorf("%s is joined on %s, and no report told of it", channel, c.world.lives[p].name))
 		}
@@ -253,10 +262,22 @@ func (c *chaos) silent() error {
 	return errors.Join(errs...)
 }
 
-// openDescriptors counts those of a daemon.
-func (c *chaos) openDescriptors(d *daemon) int {
+// openDescriptors tells what a daemon has open, without the numbers of sockets and
+// the like. What the shell that runs the test left open goes to every process, but
+// where a service manager passes others under those numbers: it does not count.
+func (c *chaos) openDescriptors(d *daemon) []string {
 	c.t.Helper()
-	all, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", d.cmd.Process.Pid))
+	dir := fmt.Sprintf("/proc/%d/fd", d.cmd.Process.Pid)
+	all, err := os.ReadDir(dir)
 	c.ok(err)
-	return len(all)
+	var open []string
+	for _, fd := range all {
+		if file, err := os.Readlink(filepath.Join(dir, fd.Name())); err == nil { // not closed meanwhile
+			if kind, _, _ := strings.Cut(file, ":["); kind != "pipe" && kind != os.DevNull {
+				open = append(open, filepath.Base(kind))
+			}
+		}
+	}
+	slices.Sort(open)
+	return open
 }

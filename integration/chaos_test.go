@@ -6,7 +6,6 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,7 +14,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/ssmd-project/ssmd/control"
 	"github.com/ssmd-project/ssmd/internal/testnet"
 	"github.com/ssmd-project/ssmd/membership"
 )
@@ -60,16 +58,23 @@ type chaos struct {
 	rand           *rand.Rand
 	near, far      *testnet.Namespace
 	away           *testnet.Namespace // where interfaces are moved to
-	daemon         *daemon
 	program        string
+	home           *home
+	daemon         *daemon // of home
 	capture        *testnet.Capture
 	ears           [2]*ear
 	senders        [2]*testnet.Sender // by far end
 	stopped        bool               // the daemon is not run
+	ended          bool               // nor is there one: its sockets are kept for the next
+	unwatched      *unwatched         // nil while a daemon looks
+	paused         *unwatched         // what would be if the daemon that is stopped handed over; nil while none is
 	strangers      map[int]stranger   // by channel
 	neighbour      *process           // a member of another group
 	indexes        [places]int        // where the last life of each place was
 	count, resting int                // acts and rests so far
+	takeovers      int
+	restarts       int
+	unkept         int // memberships so far that end with the daemon
 	tally          map[string]int
 	survived       survived
 	log            []string // of acts since the last rest
@@ -78,14 +83,15 @@ type chaos struct {
 	world     world
 	was       world // at the last note
 	lives     int
-	graves    map[int]life
+	graves    map[int]grave
 	views     []view // since the last rest, which is the first
 	members   map[string]*chaosMember
 	instances map[int]instanceID // what the daemon calls a life
 
-	lastAt map[int]int      // the life that had an index last
-	heirs  map[int]bool     // lives at an index that another had before
-	behind map[holding]bool // channels that were left behind by a former life
+	lastAt  map[int]int      // the life that had an index last
+	indexOf map[int]int      // of each life
+	heirs   map[int]bool     // lives at an index that another had before
+	behind  map[holding]bool // channels that were left behind by a former life
 
 	announced map[holding]bool      // to what is beyond the carrier, at the last rest
 	steady    map[holding]time.Time // joined without a break since
@@ -108,8 +114,8 @@ func newChaos(t *testing.T, program string, r *rand.Rand) *chaos {
 		t: t, ctx: t.Context(), rand: r, program: program,
 		near: newNamespace(t), far: newNamespace(t), away: newNamespace(t),
 		strangers: make(map[int]stranger), tally: make(map[string]int),
-		graves: make(map[int]life), members: make(map[string]*chaosMember), instances: make(map[int]instanceID),
-		lastAt: make(map[int]int), heirs: make(map[int]bool), behind: make(map[holding]bool),
+		graves: make(map[int]grave), members: make(map[string]*chaosMember), instances: make(map[int]instanceID),
+		lastAt: make(map[int]int), indexOf: make(map[int]int), heirs: make(map[int]bool), behind: make(map[holding]bool),
 		announced: make(map[holding]bool), steady: make(map[holding]time.Time),
 	}
 	ok(t, c.far.Set("lo", testnet.Address(netip.PrefixFrom(testnet.Source4, 32).String(), netip.PrefixFrom(testnet.Source6, 128).String())))
@@ -128,7 +134,9 @@ func newChaos(t *testing.T, program string, r *rand.Rand) *chaos {
 		background(t, c.ears[f].run)
 	}
 	c.capture = newCapture(t, c.far)
-	c.daemon = c.newDaemon()
+	c.home = c.newHome()
+	c.daemon = c.home.begin()
+	c.answers(c.daemon)
 	c.survived.events = make(map[membership.EventType]int)
 	c.survived.watch(c)
 	c.views = c.world.views()
@@ -136,22 +144,11 @@ func newChaos(t *testing.T, program string, r *rand.Rand) *chaos {
 	return c
 }
 
-// newDaemon starts a daemon without memberships.
-func (c *chaos) newDaemon() *daemon {
-	c.t.Helper()
-	l := &lab{Network: &testnet.Network{Near: c.near, Far: c.far}, t: c.t, ctx: c.ctx, family: v4}
-	dir := openDir(c.t)
-	ok(c.t, os.WriteFile(filepath.Join(dir, "ssmd.yaml"), nil, 0o644))
-	d := startDaemon(l, c.program, dir, nil)
-	c.eventually(func() error { _, err := d.client.Daemon(c.ctx); return err })
-	return d
-}
-
 // run does anything at all for some time.
 func (c *chaos) run(duration time.Duration) {
 	c.t.Helper()
 	for began := time.Now(); time.Since(began) < duration; {
-		c.perform(c.draw(slices.Concat(worldActs, otherActs)))
+		c.perform(c.draw(slices.Concat(worldActs, otherActs, successionActs)))
 		if !c.stopped && c.rand.IntN(3) == 0 {
 			c.rest()
 		}
@@ -190,9 +187,8 @@ func (c *chaos) end() {
 	c.survived.end()
 	c.wantDescriptors()
 	c.daemon.signal(unix.SIGTERM)
-	if code := c.daemon.ended(); code != 0 {
-		c.t.Errorf("the daemon ended with code %d", code)
-	}
+	c.wantEnded(c.daemon)
+	c.ok(c.home.manager.Close()) // which keeps what was joined until then
 	c.members = nil
 	c.ok(c.listsAgree())
 	if n, most := len(c.behind), mostBehind(c.lives); n > most {
@@ -204,21 +200,22 @@ func (c *chaos) end() {
 // the same memberships.
 func (c *chaos) wantDescriptors() {
 	c.t.Helper()
-	fresh := c.newDaemon()
+	home := c.newHome()
+	fresh := home.begin()
+	c.answers(fresh)
 	for _, name := range sortedKeys(c.members) {
-		_, err := fresh.client.Put(c.ctx, name, c.members[name].wish.entry(), control.KeepUntilExit)
+		_, err := fresh.client.Put(c.ctx, name, c.members[name].wish.entry(), c.members[name].wish.keep())
 		c.ok(err)
 	}
 	c.eventually(func() error {
-		if n, want := c.openDescriptors(c.daemon), c.openDescriptors(fresh); n != want {
-			return fmt.Errorf("the daemon has %d descriptors, a fresh one %d", n, want)
+		if n, want := c.openDescriptors(c.daemon), c.openDescriptors(fresh); !slices.Equal(n, want) {
+			return fmt.Errorf("the daemon has open %q, a fresh one %q", n, want)
 		}
 		return nil
 	})
 	fresh.signal(unix.SIGTERM)
-	if code := fresh.ended(); code != 0 {
-		c.t.Errorf("the fresh daemon ended with code %d", code)
-	}
+	c.wantEnded(fresh)
+	c.ok(home.manager.Close())
 }
 
 // summary says what was done, and survived.
@@ -227,6 +224,6 @@ func (c *chaos) summary() string {
 	for _, name := range sortedKeys(c.tally) {
 		done = append(done, fmt.Sprintf("%s %d", name, c.tally[name]))
 	}
-	return fmt.Sprintf("%d acts, %d rests, %d lives of interfaces, %d channels left behind: %s\nsurvived: %s",
-		c.count, c.resting, c.lives, len(c.behind), strings.Join(done, ", "), c.survived.String())
+	return fmt.Sprintf("%d acts, %d rests, %d takeovers, %d restarts, %d lives of interfaces, %d channels left behind: %s\nsurvived: %s",
+		c.count, c.resting, c.takeovers, c.restarts, c.lives, len(c.behind), strings.Join(done, ", "), c.survived.String())
 }

@@ -24,7 +24,7 @@ type ear struct {
 
 	mu    sync.Mutex
 	since time.Time // datagrams that were sent before do not count
-	heard map[sound]int
+	heard map[sound]heard
 }
 
 // sound is a group that is heard on an interface.
@@ -33,9 +33,15 @@ type sound struct {
 	group   netip.Addr
 }
 
+// heard is what was heard of a group from one sender, who numbers its datagrams.
+type heard struct {
+	count       int
+	first, last uint64
+}
+
 // newEar opens a receiver of a family. It listens while run runs.
 func newEar(n *testnet.Namespace, f fam) (*ear, error) {
-	e := &ear{heard: make(map[sound]int)}
+	e := &ear{heard: make(map[sound]heard)}
 	return e, n.Do(func() error {
 		network := [...]string{"udp4", "udp6"}[f]
 		conn, err := net.ListenUDP(network, &net.UDPAddr{Port: port})
@@ -84,7 +90,12 @@ func (e *ear) run(ctx context.Context) error {
 			sent := time.Unix(0, int64(binary.BigEndian.Uint64(b[8:16])))
 			e.mu.Lock()
 			if !sent.Before(e.since) {
-				e.heard[sound{ifindex, group}]++
+				h, number := e.heard[sound{ifindex, group}], binary.BigEndian.Uint64(b[:8])
+				if h.count == 0 {
+					h.first = number
+				}
+				h.count, h.last = h.count+1, number
+				e.heard[sound{ifindex, group}] = h
 			}
 			e.mu.Unlock()
 		}
@@ -103,5 +114,16 @@ func (e *ear) listen() {
 func (e *ear) count(s sound) int {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.heard[s]
+	return e.heard[s].count
+}
+
+// lost returns how many are missing among those that one sender sent, first to
+// last.
+func (e *ear) lost(s sound) int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if h := e.heard[s]; h.count > 0 {
+		return int(h.last-h.first) + 1 - h.count
+	}
+	return 0
 }

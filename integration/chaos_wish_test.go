@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+
+	"github.com/ssmd-project/ssmd/control"
 )
 
 // wishedChannels are what the chaos's memberships may be of, and its sender
@@ -109,6 +111,7 @@ type aWish struct {
 	same      string // mac, name or subnet
 	leaves    bool   // on_change: leave
 	require   string // up, carrier, address, or empty for nothing
+	persists  bool   // over the end of the daemon
 }
 
 // drawWish draws anything that the chaos may wish for. An address is required
@@ -122,6 +125,7 @@ func drawWish(r *rand.Rand, name string) aWish {
 		policy:    pick(r, []string{"match", "match", "same", "same", "same", "never"}),
 		leaves:    r.IntN(2) == 0,
 		require:   pick(r, []string{"up", "up", "up", "", "carrier", "address"}),
+		persists:  r.IntN(4) > 0,
 	}
 	if w.policy == "same" {
 		w.same = pick(r, []string{"mac", "name", "subnet"})
@@ -175,6 +179,14 @@ func (w aWish) channelsOf(f fam) int {
 		}
 	}
 	return n
+}
+
+// keep is for how long the daemon is told to keep it.
+func (w aWish) keep() control.Keep {
+	if w.persists {
+		return control.KeepOver
+	}
+	return control.KeepUntilExit
 }
 
 // entry is the wish as it stands in the file, in JSON.

@@ -36,7 +36,8 @@ const bridgeName = "br0"
 
 // life is one life of an interface, as the kernel has it.
 type life struct {
-	id        int // a greater one began later; zero is none
+	id        int // zero is none
+	age       int // a greater one was seen later by the daemon that runs
 	place     place
 	name, mac string
 	up        bool

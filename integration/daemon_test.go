@@ -116,7 +116,7 @@ func startAs(l *lab, dir string, cmd *exec.Cmd, as *syscall.Credential) *daemon 
 	l.t.Cleanup(func() {
 		_ = d.cmd.Process.Kill()
 		<-d.done
-		if l.t.Failed() {
+		if l.t.Failed() && d.stderr.Len() > 0 {
 			l.t.Logf("the daemon said:\n%s", d.stderr)
 		}
 	})
