@@ -17,11 +17,12 @@ type fate struct {
 // noteFates finds out which of the lives that were handed over go on. One does
 // while a protocol's does.
 func (k *keeper) noteFates(of []*inheritance) {
-	k.fates = make(map[int]fate)
+	k.fates, k.goingOn = make(map[int]fate), make(map[place]bool)
 	for _, i := range of {
 		if i.life != nil {
-			was := k.fates[i.at.index]
-			k.fates[i.at.index] = fate{cmp.Or(was.instance, i.instance), was.goesOn || i.lives()}
+			was, lives := k.fates[i.at.index], i.lives()
+			k.fates[i.at.index] = fate{cmp.Or(was.instance, i.instance), was.goesOn || lives}
+			k.goingOn[i.at] = k.goingOn[i.at] || lives
 		}
 	}
 }
@@ -32,7 +33,7 @@ func (k *keeper) fateSealed(index int) {
 		k.fates[index] = fate{f.instance, false}
 	}
 	for _, f := range bothFamilies {
-		delete(k.heldBefore, place{index, f})
+		delete(k.goingOn, place{index, f})
 	}
 }
 
@@ -46,23 +47,21 @@ func (k *keeper) isLife(l Life, place string, now ifwatch.Interface) bool {
 	return l.isAt(place, now)
 }
 
-// noteHeldBefore notes what an earlier manager had joined.
-func (k *keeper) noteHeldBefore(i *inheritance) {
-	held := make(map[Channel]struct{})
-	for _, s := range i.sockets {
-		for _, c := range s.channels {
-			held[c] = struct{}{}
-		}
+// goOn returns for which of a member's families it is attached to an instance
+// still, whose life was handed over: none where it was not.
+func (k *keeper) goOn(m *member, id ifwatch.ID) []ifwatch.Family {
+	i := k.instances[id]
+	if i == nil || len(m.resumed[id]) == 0 || !k.fates[i.now.Index].goesOn {
+		return nil
 	}
-	if k.heldBefore == nil {
-		k.heldBefore = make(map[place]map[Channel]struct{})
-	}
-	k.heldBefore[i.at] = held
+	return slices.DeleteFunc(slices.Clone(m.resumed[id]), func(f ifwatch.Family) bool { return !k.goingOn[place{i.now.Index, f}] })
 }
 
-// hadJoined reports whether an earlier manager had joined any of a member's
-// channels of a family on an instance.
-func (k *keeper) hadJoined(i *instance, f ifwatch.Family, m *member) bool {
-	held := k.heldBefore[place{i.now.Index, f}]
-	return slices.ContainsFunc(m.wish.byFamily[f], func(c Channel) bool { _, is := held[c]; return is })
+func (k *keeper) goesOn(m *member, id ifwatch.ID) bool { return len(k.goOn(m, id)) > 0 }
+
+// isResumed reports whether a member was on an instance before an earlier manager
+// ended, and is not yet again.
+func (m *member) isResumed(id ifwatch.ID) bool {
+	_, is := m.resumed[id]
+	return is
 }

@@ -334,3 +334,29 @@ func TestHandoverOfWhatIsLeft(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 }
+
+// What goes on is each family that a membership was ready for: where it was ready
+// for IPv6 alone, and that has died meanwhile, the membership is detached, though
+// IPv4 goes on. It is lost, and the instance is the same.
+func TestHandoverOfOneFamily(t *testing.T) {
+	for name, later := range map[string]func(*world){
+		"dead":                  func(w *world) { w.endIPv6(1) },
+		"alive again, and down": func(w *world) { w.endIPv6(1); w.beginIPv6(1); w.alter(1, func(i *ifwatch.Interface) { i.Up = false }) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			only6 := with(feed("a", "eth1", six), func(r *reattach.Rules) { r.Policy.Kind = reattach.PolicyNever })
+			both := feed("b", "eth1", one, six2)
+			w := newWorld()
+			w.create(1, mac1)
+			w.apply(only6, both)
+			w.deliver()
+			next := w.successor(t, func() { later(w) }, only6, both)
+			if s := next.status(t, "a"); len(s.Attachments) != 0 || s.State == StateEnded {
+				t.Errorf("%+v", s)
+			}
+			if s := next.status(t, "b"); s.Joined != 1 || s.State != StateDegraded {
+				t.Errorf("%+v", s)
+			}
+		})
+	}
+}

@@ -97,7 +97,6 @@ func (k *keeper) inherit(from *estate) {
 			k.inherited = make(map[place]*inheritance)
 		}
 		k.inherited[i.at] = i
-		k.noteHeldBefore(i)
 	}
 }
 
@@ -169,7 +168,7 @@ func (k *keeper) endInheritance() {
 	if !k.wishesKnown {
 		return
 	}
-	k.heldBefore = nil
+	k.goingOn = nil
 	for at, inheritance := range k.inherited {
 		i := k.instanceAt(at.index)
 		if inheritance.lives() && (i == nil || !i.mayChange(at.family)) {

@@ -31,11 +31,11 @@ type keeper struct {
 	instances     map[ifwatch.ID]*instance
 	parking       *parkingLot
 
-	inherited   map[place]*inheritance         // from an earlier manager, and in no pool yet
-	fates       map[int]fate                   // of the lives that it handed over, by index
-	heldBefore  map[place]map[Channel]struct{} // what it had joined there, until all wishes are known
-	wishesKnown bool                           // what is inherited and not wished for may go
-	surrendered bool                           // everything was handed over
+	inherited   map[place]*inheritance // from an earlier manager, and in no pool yet
+	fates       map[int]fate           // of the lives that it handed over, by index
+	goingOn     map[place]bool         // where these go on, until all wishes are known
+	wishesKnown bool                   // what is inherited and not wished for may go
+	surrendered bool                   // everything was handed over
 
 	timed      map[*member]struct{}     // to be judged again at a time
 	announcing map[*attachment]struct{} // to be announced anew
@@ -94,11 +94,11 @@ type member struct {
 	wish        *wish
 	rule        *rule
 	attachments []*attachment
-	lost        []ifwatch.Interface // not replaced yet, the latest last
-	resumed     []ifwatch.ID        // of these, those on which it was when an earlier manager ended
-	previous    *ifwatch.Interface  // lost last
-	lostAt      time.Time           // when the last of these was lost
-	ended       string              // why it has ended, empty while it has not
+	lost        []ifwatch.Interface             // not replaced yet, the latest last
+	resumed     map[ifwatch.ID][]ifwatch.Family // of these, those on which it was when an earlier manager ended, and for which families
+	previous    *ifwatch.Interface              // lost last
+	lostAt      time.Time                       // when the last of these was lost
+	ended       string                          // why it has ended, empty while it has not
 
 	settling   map[ifwatch.ID]time.Time // chosen since then, and not attached yet
 	reattached []time.Time              // as many as the limit needs, oldest first
@@ -128,7 +128,7 @@ type attachment struct {
 	pools    map[ifwatch.Family]*pool
 
 	cause     Cause
-	resumed   bool              // it was there before an earlier manager ended
+	resumed   []ifwatch.Family  // for which it was there before an earlier manager ended
 	replaces  ifwatch.Interface // the lost instance whose place this is; ID zero for none
 	announced bool
 	measured  bool // how long it took to take that place
@@ -321,7 +321,7 @@ func (k *keeper) protocolDied(i *instance, f ifwatch.Family, now time.Time) {
 			delete(i.pools, key)
 		}
 	}
-	delete(k.heldBefore, place{i.now.Index, f})
+	delete(k.goingOn, place{i.now.Index, f})
 	if probe := i.probes[f]; probe != nil {
 		probe.close()
 		delete(i.probes, f)

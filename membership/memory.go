@@ -38,6 +38,9 @@ type Remembered struct {
 type Life struct {
 	Place     string            `json:"place,omitempty"` // empty: it is over
 	Interface ifwatch.Interface `json:"interface"`
+	// Families are those that a membership was ready to join, where it was
+	// attached to it.
+	Families []ifwatch.Family `json:"families,omitempty"`
 }
 
 // isAt reports whether an interface is most likely the same life. An index
@@ -65,13 +68,13 @@ func (k *keeper) memory() Memory {
 	}
 	for _, i := range k.instances {
 		if i.drained {
-			memory.Drained = append(memory.Drained, Life{place, i.now})
+			memory.Drained = append(memory.Drained, Life{Place: place, Interface: i.now})
 		}
 	}
 	for name, m := range k.members {
 		r := Remembered{Selector: m.wish.selectorDigest(), Wish: m.wish.digest(), Ended: m.ended}
 		for _, a := range m.attachments {
-			r.Attached = append(r.Attached, Life{place, a.seen})
+			r.Attached = append(r.Attached, Life{Place: place, Interface: a.seen, Families: a.families()})
 		}
 		for _, l := range m.lost {
 			r.Lost = append(r.Lost, k.lifeOf(l, place))
@@ -82,7 +85,7 @@ func (k *keeper) memory() Memory {
 		}
 		for _, id := range m.approved {
 			if i := k.instances[id]; i != nil {
-				r.Approved = append(r.Approved, Life{place, i.now})
+				r.Approved = append(r.Approved, Life{Place: place, Interface: i.now})
 			}
 		}
 		memory.Memberships[name] = r
@@ -116,6 +119,9 @@ func (k *keeper) stillRemembered(place string) map[string]Remembered {
 	return memberships
 }
 
+// families are those for which the attachment's channels are wished for.
+func (a *attachment) families() []ifwatch.Family { return slices.Sorted(maps.Keys(a.pools)) }
+
 func (k *keeper) placeOf() string {
 	if k.place == "" && k.kernel != nil {
 		k.place = k.kernel.place()
@@ -127,7 +133,7 @@ func (k *keeper) lifeOf(i ifwatch.Interface, place string) Life {
 	if k.instances[i.ID] == nil {
 		place = ""
 	}
-	return Life{place, i}
+	return Life{Place: place, Interface: i}
 }
 
 // recall gives a new member what is remembered of it. What it was attached to
@@ -157,7 +163,10 @@ func (k *keeper) recall(m *member) {
 		i, lives := k.recognise(l, place)
 		m.lost = append(m.lost, i)
 		if lives {
-			m.resumed = append(m.resumed, i.ID)
+			if m.resumed == nil {
+				m.resumed = make(map[ifwatch.ID][]ifwatch.Family)
+			}
+			m.resumed[i.ID] = l.Families
 			continue
 		}
 		m.previous = &i

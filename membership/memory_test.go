@@ -137,15 +137,15 @@ func TestLifeIsAt(t *testing.T) {
 		is   ifwatch.Interface
 		want bool
 	}{
-		"the same":             {Life{"here", life}, "here", life, true},
-		"with another name":    {Life{"here", life}, "here", alter(life, func(i *ifwatch.Interface) { i.ID, i.Name, i.MTU = 9, "x", 9000 }), true},
-		"with another index":   {Life{"here", life}, "here", alter(life, func(i *ifwatch.Interface) { i.Index = 8 }), false},
-		"with another MAC":     {Life{"here", life}, "here", alter(life, func(i *ifwatch.Interface) { i.MAC = mac2 }), false},
-		"of another kind":      {Life{"here", life}, "here", alter(life, func(i *ifwatch.Interface) { i.Kind = "vlan" }), false},
-		"elsewhere":            {Life{"here", life}, "there", life, false},
-		"over":                 {Life{"", life}, "", life, false},
-		"a tunnel":             {Life{"here", tunnel}, "here", tunnel, true},
-		"a tunnel that it was": {Life{"here", tunnel}, "here", alter(tunnel, func(i *ifwatch.Interface) { i.Name = "tun1" }), false},
+		"the same":             {Life{Place: "here", Interface: life}, "here", life, true},
+		"with another name":    {Life{Place: "here", Interface: life}, "here", alter(life, func(i *ifwatch.Interface) { i.ID, i.Name, i.MTU = 9, "x", 9000 }), true},
+		"with another index":   {Life{Place: "here", Interface: life}, "here", alter(life, func(i *ifwatch.Interface) { i.Index = 8 }), false},
+		"with another MAC":     {Life{Place: "here", Interface: life}, "here", alter(life, func(i *ifwatch.Interface) { i.MAC = mac2 }), false},
+		"of another kind":      {Life{Place: "here", Interface: life}, "here", alter(life, func(i *ifwatch.Interface) { i.Kind = "vlan" }), false},
+		"elsewhere":            {Life{Place: "here", Interface: life}, "there", life, false},
+		"over":                 {Life{Place: "", Interface: life}, "", life, false},
+		"a tunnel":             {Life{Place: "here", Interface: tunnel}, "here", tunnel, true},
+		"a tunnel that it was": {Life{Place: "here", Interface: tunnel}, "here", alter(tunnel, func(i *ifwatch.Interface) { i.Name = "tun1" }), false},
 	} {
 		if got := c.life.isAt(c.at, c.is); got != c.want {
 			t.Errorf("%s: %v", name, got)

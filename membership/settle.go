@@ -3,6 +3,7 @@ package membership
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -85,7 +86,7 @@ func (k *keeper) decide(m *member, now time.Time) decision {
 	for _, a := range m.attachments {
 		ids = append(ids, a.instance.now.ID)
 	}
-	for _, id := range m.resumed {
+	for id := range m.resumed {
 		if k.goesOn(m, id) {
 			ids = append(ids, id)
 		}
@@ -103,7 +104,7 @@ func (k *keeper) decideAmong(m *member, ids []ifwatch.ID, now time.Time) decisio
 		c := reattach.Candidate{Interface: k.instances[id].now, Attached: m.attachedTo(id) != nil || k.goesOn(m, id)}
 		if !c.Attached {
 			v := m.rule.rules.Judge(m.rule.families, lost, c.Interface)
-			if slices.Contains(m.resumed, id) {
+			if m.isResumed(id) {
 				v.Replaces = 0 // it was there all the time
 			}
 			c.Verdict = m.rule.rules.Hold(v, id, k.circumstances(m, id, reattached, now))
@@ -115,12 +116,6 @@ func (k *keeper) decideAmong(m *member, ids []ifwatch.ID, now time.Time) decisio
 	}
 	d.chosen = m.rule.rules.Choose(d.candidates)
 	return d
-}
-
-// goesOn reports whether a member is attached to an instance still, whose life
-// was handed over.
-func (k *keeper) goesOn(m *member, id ifwatch.ID) bool {
-	return slices.Contains(m.resumed, id) && k.instances[id] != nil && k.fates[k.instances[id].now.Index].goesOn
 }
 
 // lostNext returns what is lost once the attachments have ended that no longer
@@ -182,11 +177,11 @@ func (k *keeper) carryOut(m *member, d decision, now time.Time) {
 // loseResumed notes that what was attached before is left, where it was not chosen
 // again.
 func (k *keeper) loseResumed(m *member, d decision) {
-	for _, id := range slices.Clone(m.resumed) {
+	for _, id := range slices.Sorted(maps.Keys(m.resumed)) {
 		if !k.goesOn(m, id) || slices.Contains(d.chosen, id) {
 			continue
 		}
-		m.resumed = slices.DeleteFunc(m.resumed, func(r ifwatch.ID) bool { return r == id })
+		delete(m.resumed, id)
 		if at := slices.IndexFunc(m.lost, func(l ifwatch.Interface) bool { return l.ID == id }); at >= 0 {
 			left := m.lost[at]
 			m.previous = &left
@@ -229,7 +224,7 @@ func (k *keeper) attach(m *member, c reattach.Candidate, now time.Time) *attachm
 	if i.read.Before(k.began) { // something else let it be accepted
 		a.began = k.began
 	}
-	a.resumed = c.Attached
+	a.resumed = k.goOn(m, i.now.ID)
 	delete(m.settling, i.now.ID)
 	if c.Verdict.Replaces != 0 {
 		m.reattached = m.rule.rules.Limit.Recent(append(m.reattached, now))
@@ -240,7 +235,7 @@ func (k *keeper) attach(m *member, c reattach.Candidate, now time.Time) *attachm
 		}
 		return l.ID == c.Verdict.Replaces || l.ID == i.now.ID
 	})
-	m.resumed = slices.DeleteFunc(m.resumed, func(id ifwatch.ID) bool { return id == i.now.ID })
+	delete(m.resumed, i.now.ID)
 	if m.rule.rules.Attach == reattach.AttachOne {
 		m.lost = nil
 	}
@@ -263,7 +258,7 @@ func (k *keeper) attach(m *member, c reattach.Candidate, now time.Time) *attachm
 func (k *keeper) wishReady(a *attachment) {
 	m, i := a.member, a.instance
 	for _, f := range m.rule.families {
-		goesOn := a.resumed && k.hadJoined(i, f, m)
+		goesOn := slices.Contains(a.resumed, f)
 		if a.pools[f] != nil || !goesOn && m.rule.rules.Ready(f, i.now).Result() != reattach.Accept {
 			continue
 		}
@@ -277,6 +272,7 @@ func (k *keeper) wishReady(a *attachment) {
 		a.pools[f] = p
 		k.touch(m)
 	}
+	a.resumed = nil
 }
 
 // pool returns the pool for a member's channels, nil where the caller's socket

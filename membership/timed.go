@@ -77,7 +77,7 @@ func (k *keeper) noteSettling(m *member, d decision, now time.Time) {
 		return
 	}
 	for _, id := range d.chosen {
-		if m.attachedTo(id) != nil || slices.Contains(m.resumed, id) {
+		if m.attachedTo(id) != nil || m.isResumed(id) {
 			continue
 		}
 		since, known := was[id]
