@@ -94,25 +94,27 @@ func (c *chaos) setMTU(p place, mtu int) {
 	c.set(p, testnet.MTU(mtu))
 	if p == left && c.world.has(above) && c.world.lives[above].mtu > mtu {
 		c.world.lives[above].setMTU(mtu)
-		c.doubt(above)
+		c.doubt(above, reborn)
 		c.noted()
 	}
 	c.world.lives[p].setMTU(mtu)
-	c.doubt(p)
+	if !c.world.lives[p].alive(fam6) {
+		c.doubt(p, reborn)
+	}
 	c.noted()
 }
 
 func (c *chaos) setMAC(p place, mac string) {
 	c.set(p, testnet.MAC(mac))
 	c.world.lives[p].mac = mac
-	c.doubt(p)
+	c.doubt(p, changed)
 	c.noted()
 }
 
 func (c *chaos) rename(p place, name string) {
 	c.set(p, testnet.Name(name))
 	c.world.lives[p].name = name
-	c.doubt(p)
+	c.doubt(p, reborn)
 	c.noted()
 }
 

@@ -15,11 +15,14 @@ import (
 // what is attached stays attached.
 var successionActs = []act{
 	{"take over", 3, once(func(c *chaos) bool { return !c.ended }), takeOver},
-	{"take over in peace", 1, once(func(c *chaos) bool { return !c.ended }), takeOverInPeace},
-	{"restart in peace", 1, once(func(c *chaos) bool { return !c.ended }), restartInPeace},
+	{"take over in peace", 1, once(seldom), takeOverInPeace},
+	{"restart in peace", 1, once(seldom), restartInPeace},
 	{"end, for the next one to begin", 3, once(func(c *chaos) bool { return !c.stopped }), func(c *chaos, _ place) { c.endDaemon() }},
 	{"reload", 1, once(func(c *chaos) bool { return !c.stopped }), reload},
 }
+
+// seldom is for what takes long.
+func seldom(c *chaos) bool { return !c.ended && c.count%8 == 0 }
 
 // home is where one daemon after the other runs, as the service of a service
 // manager.

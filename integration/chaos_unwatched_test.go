@@ -3,13 +3,21 @@ package integration
 // unwatched is a time in which the interfaces change and nobody looks: after what
 // the one daemon remembers, and before the next one takes its first look.
 type unwatched struct {
-	was world // as it began
-	// doubtful are lives that go on, and of which the next daemon cannot be sure.
-	doubtful map[int]bool
+	was      world         // as it began
+	doubtful map[int]doubt // of lives that go on
 }
 
+// doubt is why the next daemon cannot be sure that a life goes on.
+type doubt int
+
+const (
+	sure    doubt = iota
+	changed       // in a way that matters where no rule comes near: there is no life probe
+	reborn        // under another name, or as to IPv6: its life probes may have ended
+)
+
 func (c *chaos) newUnwatched() *unwatched {
-	return &unwatched{was: c.world, doubtful: make(map[int]bool)}
+	return &unwatched{was: c.world, doubtful: make(map[int]doubt)}
 }
 
 // beginUnwatched begins such a time: now, or when the daemon was stopped, who may
@@ -28,10 +36,10 @@ func (c *chaos) beginUnwatched() {
 
 // doubt notes that something happened to the interface at a place after which it
 // may be taken for another one.
-func (c *chaos) doubt(p place) {
+func (c *chaos) doubt(p place, how doubt) {
 	for _, u := range []*unwatched{c.unwatched, c.paused} {
-		if u != nil && c.world.has(p) {
-			u.doubtful[c.world.lives[p].id] = true
+		if id := c.world.lives[p].id; u != nil {
+			u.doubtful[id] = max(u.doubtful[id], how)
 		}
 	}
 }
@@ -45,8 +53,8 @@ func (c *chaos) endUnwatched() {
 			delete(c.members, name)
 		}
 	}
-	for id := range u.doubtful {
-		c.heirs[id] = true // of what it was taken for another one of
+	for id, how := range u.doubtful {
+		c.heirs[id] = c.heirs[id] || how == reborn // of what it was before
 	}
 	c.learn(u)
 	c.noted()
@@ -89,7 +97,7 @@ func (c *chaos) learn(u *unwatched) {
 				continue
 			}
 			l.age = int(i.ID)
-			if was.drained && (u.doubtful[l.id] || l.id != was.id) {
+			if was.drained && (u.doubtful[l.id] != sure || l.id != was.id) {
 				l.drained = i.Drained
 			}
 		}
@@ -107,12 +115,12 @@ func (c *chaos) seenAnew() world {
 }
 
 // mistaken returns the standings for somebody who takes a life for another one.
-func (w aWish) mistaken(s standing, doubtful map[int]bool, twins map[int]life) []standing {
+func (w aWish) mistaken(s standing, doubtful map[int]doubt, twins map[int]life) []standing {
 	all := []standing{s}
-	for id := range doubtful {
+	for id, how := range doubtful {
 		for _, t := range all {
 			t = t.clone()
-			if at := t.attachment(id); at >= 0 {
+			if at := t.attachment(id); at >= 0 && how == reborn {
 				t.lose(w, id, t.on[at].life)
 			}
 			for n := range t.lost {
