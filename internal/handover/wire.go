@@ -43,7 +43,11 @@ func Send(conn *net.UnixConn, p Parcel) error {
 		all = append(all, int(p.process.Fd()))
 	}
 	for _, l := range p.Listeners {
-		all = append(all, int(l.File.Fd()))
+		fd, err := numberOf(l.File)
+		if err != nil {
+			return fmt.Errorf("hand over %s: %w", l.Name, err)
+		}
+		all = append(all, fd)
 	}
 	for some := range slices.Chunk(append(all, p.Descriptors...), mostDescriptors) {
 		if _, _, err := conn.WriteMsgUnix([]byte{0}, unix.UnixRights(some...), nil); err != nil {
@@ -54,6 +58,17 @@ func Send(conn *net.UnixConn, p Parcel) error {
 		return fmt.Errorf("hand over: the other process did not take it: %w", err)
 	}
 	return nil
+}
+
+// numberOf returns a file's descriptor. File.Fd would have a socket block, and with
+// it that of which the file is a duplicate: whoever waits there for a client
+// could not be ended any more.
+func numberOf(f *os.File) (number int, err error) {
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	return number, raw.Control(func(fd uintptr) { number = int(fd) })
 }
 
 // Given says that nothing is held any more, after Send.

@@ -1,0 +1,58 @@
+package integration
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/ssmd-project/ssmd/membership"
+	"golang.org/x/sys/unix"
+)
+
+// open counts the daemon's descriptors.
+func (d *daemon) open() int {
+	d.t.Helper()
+	all, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", d.cmd.Process.Pid))
+	ok(d.t, err)
+	return len(all)
+}
+
+// Again and again somebody wants to take over who cannot: that costs the daemon
+// nothing, and it ends as ever.
+func storyTakeoverRefusedOften(t *testing.T, program string) {
+	t.Parallel()
+	l := newLab(t, v4)
+	dir := l.daemonDir()
+	d := startDaemon(l, program, dir, nil)
+	d.await(inState(membership.StateJoined))
+	var taken net.Listener
+	ok(t, l.Near.Do(func() (err error) {
+		taken, err = net.Listen("tcp", "127.0.0.1:0")
+		return err
+	}))
+	defer taken.Close()
+	refused := func() {
+		next := successor(l, program, dir, "--http-listen", taken.Addr().String())
+		if code := next.ended(); code != 1 || !strings.Contains(next.stderr.String(), "nothing was taken over: http.listen ") {
+			t.Errorf("exit code %d", code)
+		}
+	}
+	refused()
+	before := d.open()
+	for range 20 {
+		refused()
+	}
+	eventually(t, func() error {
+		if now := d.open(); now > before {
+			return fmt.Errorf("%d descriptors, before it was %d", now, before)
+		}
+		return nil
+	})
+	d.signal(unix.SIGTERM)
+	if code := d.ended(); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	l.wantUsers(0)
+}
