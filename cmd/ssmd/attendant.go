@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ssmd-project/ssmd/control"
@@ -26,6 +27,8 @@ type attendant struct {
 
 	mu   sync.Mutex // so that lines are told in order
 	told string
+
+	ends atomic.Bool // nothing but the end is told any more
 }
 
 // ready says that the first joins are made, or that what reloading began is over.
@@ -36,14 +39,23 @@ func (a *attendant) ready(ctx context.Context) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.told = a.summary(ctx)
-	a.tell(a.notifier.Ready(a.told))
+	if !a.ends.Load() {
+		a.tell(a.notifier.Ready(a.told))
+	}
 }
 
 // reloading says that the configuration is read anew, until ready.
-func (a *attendant) reloading() { a.tell(a.notifier.Reloading()) }
+func (a *attendant) reloading() {
+	if !a.ends.Load() {
+		a.tell(a.notifier.Reloading())
+	}
+}
 
 // ending says so.
-func (a *attendant) ending() { a.tell(a.notifier.Stopping()) }
+func (a *attendant) ending() {
+	a.ends.Store(true)
+	a.tell(a.notifier.Stopping())
+}
 
 // tell logs what goes wrong: nothing stops for it.
 func (a *attendant) tell(err error) {
@@ -99,7 +111,7 @@ func (a *attendant) attend(ctx context.Context, events nexter) {
 func (a *attendant) update(ctx context.Context) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if now := a.summary(ctx); now != "" && now != a.told {
+	if now := a.summary(ctx); now != "" && now != a.told && !a.ends.Load() {
 		a.told = now
 		a.tell(a.notifier.Status(now))
 	}

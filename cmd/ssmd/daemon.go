@@ -125,6 +125,7 @@ func (w *worker) work(ctx context.Context) error {
 			return err
 		}
 		parts.Go(func() error {
+			w.attendant.ready(ctx) // clients do not wait for the service manager
 			w.reloader.follow(ctx)
 			return nil
 		})
@@ -157,7 +158,6 @@ func (w *worker) start(ctx, holding context.Context) error {
 	}
 	w.joined.Store(true)
 	w.tellRunning(taken)
-	w.attendant.ready(ctx)
 	return nil
 }
 
