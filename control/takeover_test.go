@@ -150,6 +150,9 @@ func TestListenerIsHandedOver(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if err := second.Own(); err != nil {
+		t.Error(err)
+	}
 	c, err := second.Accept()
 	if err != nil {
 		t.Fatal(err)
@@ -171,6 +174,48 @@ func TestListenerIsHandedOver(t *testing.T) {
 		if _, err := os.Lstat(left); err == nil {
 			t.Errorf("%s is left", left)
 		}
+	}
+}
+
+// A listener that is inherited, and then not taken over, stays as it was.
+func TestListenerIsGivenBack(t *testing.T) {
+	path := socketPath(t)
+	first, err := Listen(path, 0o600, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, group := range []string{"", "no such group"} {
+		files, err := first.Files()
+		if err != nil {
+			t.Fatal(err)
+		}
+		second, err := Inherit(path, files, 0o666, group)
+		if (err == nil) != (group == "") {
+			t.Fatalf("group %q: %v", group, err)
+		}
+		if second != nil {
+			if err := second.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("%v, %v", info.Mode(), err)
+	}
+	if _, err := Listen(path, 0o600, ""); !errors.Is(err, ErrInUse) {
+		t.Errorf("another daemon: %v", err)
+	}
+	mustDial(t, path)
+	c, err := first.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = c.Close()
+	if err := first.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Lstat(path); err == nil {
+		t.Error("the path is left")
 	}
 }
 

@@ -40,6 +40,7 @@ func TestDaemon(t *testing.T) {
 		"taken over":             storyTakenOver,
 		"takeover killed":        storyTakeoverKilled,
 		"takeover refused":       storyTakeoverRefused,
+		"takeover refused group": storyTakeoverRefusedGroup,
 		"takeover refused often": storyTakeoverRefusedOften,
 		"terminated":             storyTerminated,
 		"unprivileged":           storyUnprivileged,

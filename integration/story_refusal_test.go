@@ -4,7 +4,10 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/ssmd-project/ssmd/membership"
@@ -55,4 +58,30 @@ func storyTakeoverRefusedOften(t *testing.T, program string) {
 		t.Errorf("exit code %d", code)
 	}
 	l.wantUsers(0)
+}
+
+// Whoever may not give the control socket to its group is refused, as at any start,
+// before the other one has let go.
+func storyTakeoverRefusedGroup(t *testing.T, program string) {
+	t.Parallel()
+	const nobody = 65534
+	l := newLab(t, v4)
+	dir := l.daemonDir()
+	if err := os.Chown(dir, nobody, nobody); err != nil {
+		needs(t, "second user in this user namespace", err)
+	}
+	as := &syscall.Credential{Uid: nobody, Gid: nobody}
+	d := startDaemon(l, program, dir, as)
+	d.await(inState(membership.StateJoined))
+	args := append(runArgs(dir), "--takeover", "--control-group", "0", "--control-mode", "0600")
+	next := startAs(l, dir, exec.Command(program, args...), as)
+	if code := next.ended(); code != 1 || !strings.Contains(next.stderr.String(), "nothing was taken over: ") {
+		t.Errorf("exit code %d: %s", code, next.stderr)
+	}
+	d.await(inState(membership.StateJoined))
+	info, err := os.Stat(filepath.Join(dir, "control.sock"))
+	ok(t, err)
+	if mode := info.Mode().Perm(); mode != 0o660 {
+		t.Errorf("the socket has the mode %o", mode)
+	}
 }

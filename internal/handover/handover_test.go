@@ -147,6 +147,40 @@ func TestNobodyTakesIt(t *testing.T) {
 	}
 }
 
+// Whoever has said that it takes everything waits until the other one has nothing,
+// even if that one stands still for longer than anybody has patience.
+func TestNobodyGivesUpHalfway(t *testing.T) {
+	a, b := pair(t)
+	h, _ := sample(t, 1)
+	sent := make(chan error, 1)
+	go func() { sent <- Send(a, Parcel{Handover: h}) }()
+	got, err := Receive(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer got.Close()
+	over := time.Now().Add(20 * time.Millisecond)
+	if err := b.SetDeadline(over); err != nil {
+		t.Fatal(err)
+	}
+	accepted := make(chan error, 1)
+	go func() { accepted <- got.Accept(b) }()
+	if err := <-sent; err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case err := <-accepted:
+		t.Fatalf("gave up: %v", err)
+	case <-time.After(2 * time.Until(over)):
+	}
+	if err := a.SetDeadline(over); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(Given(a), <-accepted); err != nil {
+		t.Error(err)
+	}
+}
+
 // A listener that nobody took goes on as before, and can be closed.
 func TestListenerIsNotTaken(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")

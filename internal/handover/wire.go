@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"slices"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -73,6 +74,7 @@ func numberOf(f *os.File) (number int, err error) {
 
 // Given says that nothing is held any more, after Send.
 func Given(conn *net.UnixConn) error {
+	_ = conn.SetDeadline(time.Time{}) // the other one waits as long as it takes
 	_, err := conn.Write([]byte{given})
 	return err
 }
@@ -125,10 +127,13 @@ func Receive(conn *net.UnixConn) (Parcel, error) {
 
 // Accept says that everything was received and is in good hands, and returns nil
 // once the other process holds nothing any more: it has said so, or it is dead.
-// After an error it goes on as before.
+// After an error it goes on as before. It waits as long as that takes: what the
+// other process does that was stopped in between is seen only then, and whoever
+// gave up before could leave what nobody else holds.
 func (p *Parcel) Accept(conn *net.UnixConn) error {
 	_, err := conn.Write([]byte{taken})
 	if err == nil {
+		_ = conn.SetDeadline(time.Time{}) // its errors are those of what follows
 		err = awaitByte(conn, given)
 	}
 	if err == nil || p.isDead() {
