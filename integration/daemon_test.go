@@ -39,6 +39,7 @@ func TestDaemon(t *testing.T) {
 		"stopped":                storyStopped,
 		"taken over":             storyTakenOver,
 		"takeover killed":        storyTakeoverKilled,
+		"takeover terminated":    storyTakeoverTerminated,
 		"takeover refused":       storyTakeoverRefused,
 		"takeover refused group": storyTakeoverRefusedGroup,
 		"takeover refused often": storyTakeoverRefusedOften,

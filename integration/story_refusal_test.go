@@ -2,6 +2,7 @@ package integration
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/ssmd-project/ssmd/membership"
 	"golang.org/x/sys/unix"
@@ -84,4 +86,32 @@ func storyTakeoverRefusedGroup(t *testing.T, program string) {
 	if mode := info.Mode().Perm(); mode != 0o660 {
 		t.Errorf("the socket has the mode %o", mode)
 	}
+}
+
+// The daemon that is to be taken over is told to end, at any moment: whoever comes
+// after it runs, with its groups or with its own, and with its state.
+func storyTakeoverTerminated(t *testing.T, program string) {
+	t.Parallel()
+	l := newLab(t, v4)
+	dir := l.daemonDir()
+	d := startDaemon(l, program, dir, nil)
+	for range 10 {
+		d.await(inState(membership.StateJoined))
+		next := successor(l, program, dir)
+		select {
+		case <-time.After(rand.N(80 * time.Millisecond)):
+		case <-d.done:
+		}
+		_ = d.cmd.Process.Signal(unix.SIGTERM) // it may have ended
+		if code := d.ended(); code != 0 || strings.Contains(d.stderr.String(), "cannot keep state") {
+			t.Errorf("exit code %d, %s", code, d.stderr)
+		}
+		next.holds()
+		d = next
+	}
+	d.signal(unix.SIGTERM)
+	if code := d.ended(); code != 0 || strings.Contains(d.stderr.String(), "cannot keep state") {
+		t.Errorf("exit code %d", code)
+	}
+	l.wantUsers(0)
 }

@@ -91,11 +91,12 @@ func (d daemon) wire() *worker {
 }
 
 // work runs the parts until ctx is cancelled, one of them fails, or a successor
-// has everything. The manager ends first: readers of events hear of every leave.
+// has everything. The manager ends first: readers of events hear of every leave,
+// and a successor that is about to have everything finds the control socket.
 func (w *worker) work(ctx context.Context) error {
 	holding, leave := context.WithCancel(context.WithoutCancel(ctx))
 	defer leave()
-	serving, endServing := context.WithCancel(holding)
+	serving, endServing := context.WithCancel(context.WithoutCancel(ctx))
 	defer endServing()
 	ctx, end := context.WithCancel(ctx)
 	defer end()

@@ -20,7 +20,8 @@ import (
 func (d *daemon) takeOver(ctx context.Context) error {
 	for until := time.Now().Add(handoverPatience); ; {
 		err := d.tryTakeOver(ctx)
-		if !isLost(err) || time.Now().After(until) || !pause(ctx, takeOverPace) {
+		ends := isLost(err) || errors.Is(err, control.ErrInUse)
+		if !ends || time.Now().After(until) || !pause(ctx, takeOverPace) {
 			return err
 		}
 	}
