@@ -58,8 +58,9 @@ func (s *succession) bequeath(ctx context.Context) bool {
 	return true
 }
 
-// yield hands everything to a successor, or goes on as before.
-func (s *succession) yield(ctx context.Context, successor *net.UnixConn) {
+// yield hands everything to a successor, or goes on as before. It reports whether
+// the daemon ends.
+func (s *succession) yield(ctx context.Context, successor *net.UnixConn) bool {
 	ctx, cancel := context.WithTimeout(ctx, handoverPatience)
 	defer cancel()
 	_ = successor.SetDeadline(time.Now().Add(handoverPatience)) // its errors are those of what follows
@@ -76,15 +77,20 @@ func (s *succession) yield(ctx context.Context, successor *net.UnixConn) {
 		s.listener.Abandon()
 		return nil
 	})
+	if errors.Is(err, membership.ErrStopped) {
+		_ = successor.Close() // which comes again, to find somebody else or nobody
+		return true
+	}
 	if err != nil {
 		s.log.Warn("not handed over: going on as before", "error", err)
 		_ = successor.Close()
-		return
+		return false
 	}
 	s.went("handed over to another ssmd", successor)
 	if err := handover.Given(successor); err != nil {
 		s.log.Warn("whoever took over has ended: the kernel leaves the groups", "error", err)
 	}
+	return true
 }
 
 // The names of what goes with the sockets.
