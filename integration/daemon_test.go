@@ -44,6 +44,7 @@ func TestDaemon(t *testing.T) {
 		"takeover refused group": storyTakeoverRefusedGroup,
 		"takeover refused often": storyTakeoverRefusedOften,
 		"terminated":             storyTerminated,
+		"watchdog at takeover":   storyWatchdogAtTakeover,
 		"unprivileged":           storyUnprivileged,
 	}
 	for name, story := range stories {

@@ -22,6 +22,7 @@ type attendant struct {
 	notifier *service.Notifier
 	watchdog time.Duration // within which it wants to hear of us; zero: it does not
 	totals   func(context.Context) (membership.Totals, error)
+	still    func() bool // whether the manager stands still on purpose, for a time that is bounded
 	reloads  func() control.ReloadStatus
 	log      *slog.Logger
 
@@ -90,6 +91,7 @@ func (a *attendant) attend(ctx context.Context, events nexter) {
 	var parts sync.WaitGroup
 	defer parts.Wait()
 	parts.Go(func() { a.feed(ctx) })
+	parts.Go(func() { a.feedWhileStill(ctx) })
 	changed := make(chan struct{}, 1)
 	parts.Go(func() {
 		defer close(changed)
@@ -132,6 +134,16 @@ func (a *attendant) feed(ctx context.Context) {
 		}
 		if !pause(ctx, a.watchdog/2) {
 			return
+		}
+	}
+}
+
+// feedWhileStill tells that all is well where the manager does not answer since
+// another process takes its time to take over.
+func (a *attendant) feedWhileStill(ctx context.Context) {
+	for a.watchdog > 0 && pause(ctx, a.watchdog/2) {
+		if a.still() {
+			a.tell(a.notifier.Alive())
 		}
 	}
 }
