@@ -78,11 +78,12 @@ func (s *Server) yield(w http.ResponseWriter, ctx context.Context) {
 }
 
 // finishAnswers waits until nobody is answered any more but successors and readers
-// of events, or for the time of grace: whoever asked the daemon has the answer
-// from it, and whoever comes later from the next.
+// of events, but no longer than a request may take to arrive and the time of grace:
+// whoever asked the daemon has the answer from it, and whoever comes later from
+// the next.
 func (s *Server) finishAnswers() {
 	const pace = time.Millisecond
-	for until := time.Now().Add(s.limits.grace); time.Now().Before(until); time.Sleep(pace) {
+	for until := time.Now().Add(s.limits.read + s.limits.grace); time.Now().Before(until); time.Sleep(pace) {
 		if s.gate.paused() && int64(s.connections.taken()-s.streams.taken()) <= s.yields.Load() {
 			return
 		}
