@@ -1,7 +1,6 @@
 package handover
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -40,7 +39,13 @@ func Store(ctx context.Context, n *service.Notifier, h membership.Handover) erro
 		return err
 	}
 	defer file.Close()
-	err = cmp.Or(n.Store(documentName, int(file.Fd())), n.Store(heldName, h.Descriptors...), n.Barrier(ctx))
+	err = n.Store(documentName, int(file.Fd()))
+	if err == nil {
+		err = n.Store(heldName, h.Descriptors...)
+	}
+	if err == nil {
+		err = n.Barrier(ctx)
+	}
 	if err != nil {
 		// What it keeps all the same would stay joined.
 		return errors.Join(err, n.Remove(heldName), n.Remove(documentName))
