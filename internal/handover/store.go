@@ -67,8 +67,8 @@ func inMemory(data []byte) (*os.File, error) {
 }
 
 // Restore returns what an earlier run stored, nil where it stored nothing. The
-// service manager keeps it no more: what it kept would go on being joined. After
-// an error all descriptors are closed.
+// service manager keeps it no more: what it kept would go on being joined. With an
+// error it may return less, or what the service manager keeps too.
 func Restore(ctx context.Context, n *service.Notifier, stored map[string][]int) (*membership.Handover, error) {
 	if len(stored) == 0 {
 		return nil, nil
@@ -77,11 +77,7 @@ func Restore(ctx context.Context, n *service.Notifier, stored map[string][]int) 
 	for _, name := range Names() {
 		err = errors.Join(err, n.Remove(name))
 	}
-	err = errors.Join(err, n.Barrier(ctx))
-	if h == nil || err != nil && len(h.Holdings) == 0 {
-		return nil, err
-	}
-	return h, err
+	return h, errors.Join(err, n.Barrier(ctx))
 }
 
 // restore takes the newest document: a run that was killed may have left
