@@ -105,7 +105,7 @@ func TestAccess(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	yield := func(_ context.Context, successor *net.UnixConn) { _ = successor.Close() }
+	yield := func(_ context.Context, successor *net.UnixConn) bool { return successor.Close() != nil }
 	h := serveAll(t, ServerOptions{Access: access, Manager: &fakeManager{statuses: []membership.Status{joined}}, Editor: &fakeEditor{}, Yield: yield}, nil)
 	h.inDirectory(t)
 	const who = "want root or a member of group 4020 (control.group)"

@@ -129,7 +129,10 @@ func TestAnswersMatchTheDocument(t *testing.T) {
 	}
 	d, s := readDocument(t), newSchemas(t)
 	reloader := &fakeReloader{reloaded: Reloaded{File: "a.yaml", Added: []string{"x"}}}
-	noSuccessor := func(context.Context, *net.UnixConn) { t.Error("a successor that nobody is") }
+	noSuccessor := func(context.Context, *net.UnixConn) bool {
+		t.Error("a successor that nobody is")
+		return false
+	}
 	h := serveAll(t, ServerOptions{Manager: fullManager(), Editor: &fakeEditor{}, Reloader: reloader, Yield: noSuccessor}, nil)
 	seen := map[string]bool{"GET /v1/openapi.json": true, "POST /v1/takeover": true} // below, and TestTakeOver
 	for _, a := range append(good, refused...) {

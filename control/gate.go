@@ -2,9 +2,12 @@ package control
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net"
+	"os"
 	"sync"
+	"time"
 )
 
 // gate is a listener that knows who connects, and bounds how many there are.
@@ -17,6 +20,11 @@ type gate struct {
 
 	open context.Context // until Close
 	shut context.CancelFunc
+
+	mu      sync.Mutex
+	pauses  int
+	waits   bool          // Accept does, so that nobody is let in
+	resumed chan struct{} // closed once there is no pause any more
 }
 
 func newGate(l net.Listener, q *quota, log *slog.Logger) *gate {
@@ -29,6 +37,9 @@ func newGate(l net.Listener, q *quota, log *slog.Logger) *gate {
 func (g *gate) Accept() (net.Conn, error) {
 	for {
 		c, err := g.Listener.Accept()
+		if errors.Is(err, os.ErrDeadlineExceeded) && g.wait() {
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -44,6 +55,55 @@ func (g *gate) Accept() (net.Conn, error) {
 			return &guest{Conn: c, peer: p, over: got == over, leave: sync.OnceFunc(func() { g.quota.give(p) })}, nil
 		}
 		_ = c.Close() // there is no room for an answer
+	}
+}
+
+// pause has whoever connects wait, until resume is called as often. A listener
+// without deadlines goes on.
+func (g *gate) pause() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.pauses++; g.pauses == 1 {
+		g.resumed = make(chan struct{})
+		g.setDeadline(time.Unix(1, 0))
+	}
+}
+
+func (g *gate) resume() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.pauses--; g.pauses == 0 {
+		g.setDeadline(time.Time{})
+		g.waits = false
+		close(g.resumed)
+	}
+}
+
+// paused reports whether nobody is let in any more.
+func (g *gate) paused() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.waits
+}
+
+func (g *gate) setDeadline(at time.Time) {
+	if l, ok := g.Listener.(interface{ SetDeadline(time.Time) error }); ok {
+		_ = l.SetDeadline(at) // or it is closed
+	}
+}
+
+// wait waits for the end of a pause, and reports false where that of the gate
+// came first.
+func (g *gate) wait() bool {
+	g.mu.Lock()
+	resumed := g.resumed
+	g.waits = g.pauses > 0
+	g.mu.Unlock()
+	select {
+	case <-resumed:
+		return true
+	case <-g.open.Done():
+		return false
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -33,6 +34,8 @@ func (l *Listener) Abandon() { l.abandoned.Store(true) }
 
 // Inherit returns the listener of the daemon that handed over its Files, with
 // the mode and the group as Listen sets them. It closes the files in any case.
+// Until Own the path and the lock are that daemon's: Close leaves them as they
+// were.
 func Inherit(path string, files []*os.File, mode fs.FileMode, group string) (*Listener, error) {
 	l, err := inherit(path, files, mode, group)
 	if err != nil {
@@ -43,6 +46,9 @@ func Inherit(path string, files []*os.File, mode fs.FileMode, group string) (*Li
 
 func inherit(path string, files []*os.File, mode fs.FileMode, group string) (*Listener, error) {
 	defer closeFiles(files)
+	if len(files) == 0 {
+		return nil, errors.New("take over: no socket came")
+	}
 	listener, err := net.FileListener(files[0])
 	if err != nil {
 		return nil, bare(err)
@@ -63,23 +69,41 @@ func inherit(path string, files []*os.File, mode fs.FileMode, group string) (*Li
 		return nil, err
 	}
 	l.path, l.lock = path, &lock{file: os.NewFile(uintptr(duplicate), path+".lock")}
-	l.abandoned.Store(false)
-	if err := l.own(mode, group); err != nil {
+	if err := l.borrow(mode, group); err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
 	return l, nil
 }
 
-// own makes a socket that was another daemon's this one's.
-func (l *Listener) own(mode fs.FileMode, group string) error {
+// borrow opens a socket that is another daemon's to whom it is meant for now.
+func (l *Listener) borrow(mode fs.FileMode, group string) error {
 	gid, err := lookUpGroup(group)
 	if err != nil {
 		return err
 	}
-	if err := l.publish(mode, gid); err != nil {
+	if l.before, err = os.Lstat(l.path); err != nil {
 		return err
 	}
-	_, err = l.lock.take() // it says whose it is
+	return l.publish(mode, gid)
+}
+
+// giveBack has the socket open to whom it was before.
+func (l *Listener) giveBack() {
+	if before, ok := l.before.Sys().(*syscall.Stat_t); ok {
+		_ = os.Lchown(l.path, -1, int(before.Gid)) // where it may not, it did not
+	}
+	_ = os.Chmod(l.path, l.before.Mode().Perm())
+}
+
+// Own makes what was inherited this daemon's, once the other one has abandoned
+// it.
+func (l *Listener) Own() error {
+	if l.before == nil {
+		return nil // the service manager's
+	}
+	l.before = nil
+	l.abandoned.Store(false)
+	_, err := l.lock.take() // it says whose it is
 	return err
 }
 

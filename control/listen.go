@@ -27,6 +27,7 @@ type Listener struct {
 	err   error
 
 	abandoned atomic.Bool // the path and the lock are somebody else's
+	before    fs.FileInfo // the socket as it was, until what was inherited is owned; nil for none
 
 	reserve reserve
 }
@@ -185,6 +186,9 @@ func bare(err error) error {
 func (l *Listener) Close() error {
 	l.close.Do(func() {
 		abandoned := l.abandoned.Load()
+		if l.before != nil {
+			l.giveBack()
+		}
 		if file, err := os.Lstat(l.path); err == nil && !abandoned && os.SameFile(file, l.file) {
 			l.err = os.Remove(l.path)
 		}

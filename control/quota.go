@@ -81,6 +81,9 @@ func (q *quota) wait(ctx context.Context) bool {
 	}
 }
 
+// taken returns how many are taken.
+func (q *quota) taken() int { return len(q.slots) }
+
 // give gives back what somebody took.
 func (q *quota) give(p peer) {
 	if !p.privileged() {

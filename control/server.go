@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ssmd-project/ssmd/internal/httpserve"
@@ -20,9 +21,10 @@ type ServerOptions struct {
 	// Reloader reads the configuration anew; nil refuses that.
 	Reloader Reloader
 	// Yield has the daemon hand what it holds to the process at the other end
-	// of a connection, and end, or go on as before. It owns the connection.
-	// nil refuses every successor.
-	Yield func(ctx context.Context, successor *net.UnixConn)
+	// of a connection, and end, or go on as before. It owns the connection,
+	// and reports whether the daemon ends. Meanwhile clients wait. nil
+	// refuses every successor.
+	Yield func(ctx context.Context, successor *net.UnixConn) (yielded bool)
 	// Subscribe returns a new subscription to the manager's events since a
 	// point in the past, or from now on where that is nil. Each is closed
 	// when its reader is gone.
@@ -65,7 +67,9 @@ type Server struct {
 	limits      limits
 	connections *quota
 	streams     *quota
+	gate        *gate          // of Serve
 	yielding    sync.WaitGroup // connections of successors, which are not the listener's any more
+	yields      atomic.Int64   // how many there are
 }
 
 // NewServer returns a server. It starts nothing: Serve does.
@@ -88,7 +92,8 @@ func newServer(o ServerOptions, l limits) *Server {
 // where the manager ended before.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	defer s.yielding.Wait()
-	return httpserve.Until(ctx, newGate(l, s.connections, s.options.Logger), httpserve.Options{
+	s.gate = newGate(l, s.connections, s.options.Logger)
+	return httpserve.Until(ctx, s.gate, httpserve.Options{
 		Name: "the control socket", Handler: s.handler(), Introduce: introduce, Logger: s.options.Logger,
 		Header: s.limits.header,
 		Read:   s.limits.read, Write: s.limits.write, Idle: s.limits.idle, Grace: s.limits.grace,

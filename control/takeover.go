@@ -68,7 +68,26 @@ func (s *Server) yield(w http.ResponseWriter, ctx context.Context) {
 		return
 	}
 	_ = c.SetDeadline(time.Time{})
-	s.options.Yield(context.WithoutCancel(ctx), successor)
+	s.yields.Add(1)
+	defer s.yields.Add(-1)
+	s.gate.pause()
+	s.finishAnswers()
+	if !s.options.Yield(context.WithoutCancel(ctx), successor) {
+		s.gate.resume()
+	}
+}
+
+// finishAnswers waits until nobody is answered any more but successors and readers
+// of events, but no longer than a request may take to arrive and the time of grace:
+// whoever asked the daemon has the answer from it, and whoever comes later from
+// the next.
+func (s *Server) finishAnswers() {
+	const pace = time.Millisecond
+	for until := time.Now().Add(s.limits.read + s.limits.grace); time.Now().Before(until); time.Sleep(pace) {
+		if s.gate.paused() && int64(s.connections.taken()-s.streams.taken()) <= s.yields.Load() {
+			return
+		}
+	}
 }
 
 // socketOf finds the socket in a connection of ours.

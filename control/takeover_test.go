@@ -17,14 +17,18 @@ import (
 type yielded struct {
 	give func(*net.UnixConn)
 	done chan struct{}
+	ends bool
 }
 
-func newYielded(give func(*net.UnixConn)) *yielded { return &yielded{give, make(chan struct{})} }
+func newYielded(give func(*net.UnixConn)) *yielded {
+	return &yielded{give: give, done: make(chan struct{}), ends: true}
+}
 
-func (y *yielded) yield(_ context.Context, successor *net.UnixConn) {
+func (y *yielded) yield(_ context.Context, successor *net.UnixConn) bool {
 	defer close(y.done)
 	defer successor.Close()
 	y.give(successor)
+	return y.ends
 }
 
 // A successor gets the connection, and descriptors over it from the first byte on.
@@ -56,6 +60,39 @@ func TestTakeOver(t *testing.T) {
 	_ = unix.Close(descriptors[0])
 	if _, err := c.Read(content[:]); err != io.EOF {
 		t.Errorf("after the end: %v", err)
+	}
+	h.stop()
+}
+
+// Whoever comes while something is handed over waits, and is answered where that
+// fails.
+func TestClientsWaitForTheSuccessor(t *testing.T) {
+	on, begun := make(chan struct{}), make(chan struct{})
+	y := newYielded(func(*net.UnixConn) {
+		close(begun)
+		<-on
+	})
+	y.ends = false
+	h := serveAll(t, ServerOptions{Manager: &fakeManager{}, Yield: y.yield}, nil)
+	c, err := h.client.TakeOver(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	<-begun
+	answered := make(chan error, 1)
+	go func() {
+		_, err := h.client.Memberships(t.Context())
+		answered <- err
+	}()
+	select {
+	case err := <-answered:
+		t.Errorf("answered meanwhile: %v", err)
+	case <-time.After(20 * time.Millisecond):
+	}
+	close(on)
+	if err := <-answered; err != nil {
+		t.Error(err)
 	}
 	h.stop()
 }
@@ -150,6 +187,9 @@ func TestListenerIsHandedOver(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if err := second.Own(); err != nil {
+		t.Error(err)
+	}
 	c, err := second.Accept()
 	if err != nil {
 		t.Fatal(err)
@@ -171,6 +211,48 @@ func TestListenerIsHandedOver(t *testing.T) {
 		if _, err := os.Lstat(left); err == nil {
 			t.Errorf("%s is left", left)
 		}
+	}
+}
+
+// A listener that is inherited, and then not taken over, stays as it was.
+func TestListenerIsGivenBack(t *testing.T) {
+	path := socketPath(t)
+	first, err := Listen(path, 0o600, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, group := range []string{"", "no such group"} {
+		files, err := first.Files()
+		if err != nil {
+			t.Fatal(err)
+		}
+		second, err := Inherit(path, files, 0o666, group)
+		if (err == nil) != (group == "") {
+			t.Fatalf("group %q: %v", group, err)
+		}
+		if second != nil {
+			if err := second.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("%v, %v", info.Mode(), err)
+	}
+	if _, err := Listen(path, 0o600, ""); !errors.Is(err, ErrInUse) {
+		t.Errorf("another daemon: %v", err)
+	}
+	mustDial(t, path)
+	c, err := first.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = c.Close()
+	if err := first.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Lstat(path); err == nil {
+		t.Error("the path is left")
 	}
 }
 

@@ -204,3 +204,26 @@ func TestStoryHandoverWithoutTheProbe(t *testing.T) {
 		s.wantUsers(1)
 	})
 }
+
+// A manager that ends before it is told what to keep leaves everything, also what is
+// of a namespace that it never looked at.
+func TestStoryHandoverToNobody(t *testing.T) {
+	bothFamilies(t, func(t *testing.T, f family) {
+		for name, place := range map[string]string{"the own namespace": "", "another namespace": "another"} {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				s, run := handedStage(t, f, f.feed())
+				handed := s.handOver(run)
+				s.wantUsers(1)
+				if place != "" {
+					handed.Holdings[0].Place = place
+				}
+				m := membership.New(membership.Options{Watch: ifwatch.Options{Within: s.Near.Do}, Handover: &handed})
+				ctx, cancel := context.WithCancel(s.ctx)
+				cancel()
+				ok(t, m.Run(ctx))
+				s.wantUsers(0)
+			})
+		}
+	})
+}

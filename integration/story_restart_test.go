@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -225,6 +226,10 @@ func storyTakenOver(t *testing.T, program string) {
 		s.reported(s.capture, testnet.AllowNewSources, 2)
 		s.settled(s.capture)
 		from := len(s.capture.Reports())
+		clients, noMore := context.WithCancel(s.ctx)
+		defer noMore()
+		ask := d.askUntil
+		background(t, func(context.Context) error { return ask(clients) })
 		s.lossless(func(*testnet.Receiver) {
 			for range 5 {
 				next := successor(s.lab, program, dir)
@@ -240,6 +245,7 @@ func storyTakenOver(t *testing.T, program string) {
 				d.await(inState(membership.StateJoined))
 			}
 		})
+		noMore()
 		silent(t, s.capture, f.channel.group, from, s.mark())
 		s.wantUsers(1)
 		from = len(s.capture.Reports())
@@ -253,6 +259,21 @@ func storyTakenOver(t *testing.T, program string) {
 			t.Errorf("left behind: %v, %v", left, err)
 		}
 	})
+}
+
+// askUntil asks whoever is the daemon again and again, until ctx ends. One answer
+// may be missing: on a busy machine a client may not get to run for longer than
+// a daemon waits for it.
+func (d *daemon) askUntil(ctx context.Context) error {
+	refused := 0
+	for ctx.Err() == nil {
+		if _, err := d.client.Membership(d.ctx, "feed"); err == nil {
+			continue
+		} else if refused++; refused > 1 {
+			return fmt.Errorf("a client got no answer: %w", err)
+		}
+	}
+	return nil
 }
 
 // A takeover in which one of both is killed at any moment.

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/ssmd-project/ssmd/control"
 	"github.com/ssmd-project/ssmd/membership"
@@ -84,4 +85,28 @@ func storyActivated(t *testing.T, program string) {
 	if _, err := os.Stat(path); err != nil {
 		t.Errorf("the service manager's socket: %v", err)
 	}
+}
+
+// While somebody takes his time to take over, the manager stands still, and the
+// service manager has no reason to kill the daemon.
+func storyWatchdogAtTakeover(t *testing.T, program string) {
+	t.Parallel()
+	s := newService(t, v4, program)
+	s.env = []string{"WATCHDOG_USEC=200000"}
+	d := s.start()
+	d.await(inState(membership.StateJoined))
+	successor, err := d.client.TakeOver(s.ctx)
+	ok(t, err)
+	_, err = successor.Read(make([]byte, 1)) // it has begun
+	ok(t, err)
+	at, begun := len(s.manager.Messages()), time.Now()
+	for range 5 {
+		at = s.wantTold(at, "WATCHDOG=1") + 1
+	}
+	if took := time.Since(begun); took > 5*time.Second {
+		t.Errorf("told only once it did not stand still any more, after %v", took)
+	}
+	ok(t, successor.Close())
+	d.await(inState(membership.StateJoined))
+	s.stop(d)
 }

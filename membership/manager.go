@@ -153,6 +153,9 @@ func (m *Manager) Run(ctx context.Context) error {
 		m.changing.Lock() // so that no engine begins once this has ended
 		defer m.changing.Unlock()
 		m.ended = true
+		for _, i := range m.estate.rest() { // nobody is to claim it any more
+			i.discard(m.keeper.parking)
+		}
 		return nil
 	})
 	return m.group.Wait()

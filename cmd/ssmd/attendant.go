@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ssmd-project/ssmd/control"
@@ -21,11 +22,14 @@ type attendant struct {
 	notifier *service.Notifier
 	watchdog time.Duration // within which it wants to hear of us; zero: it does not
 	totals   func(context.Context) (membership.Totals, error)
+	still    func() bool // whether the manager stands still on purpose, for a time that is bounded
 	reloads  func() control.ReloadStatus
 	log      *slog.Logger
 
 	mu   sync.Mutex // so that lines are told in order
 	told string
+
+	ends atomic.Bool // nothing but the end is told any more
 }
 
 // ready says that the first joins are made, or that what reloading began is over.
@@ -36,14 +40,23 @@ func (a *attendant) ready(ctx context.Context) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.told = a.summary(ctx)
-	a.tell(a.notifier.Ready(a.told))
+	if !a.ends.Load() {
+		a.tell(a.notifier.Ready(a.told))
+	}
 }
 
 // reloading says that the configuration is read anew, until ready.
-func (a *attendant) reloading() { a.tell(a.notifier.Reloading()) }
+func (a *attendant) reloading() {
+	if !a.ends.Load() {
+		a.tell(a.notifier.Reloading())
+	}
+}
 
 // ending says so.
-func (a *attendant) ending() { a.tell(a.notifier.Stopping()) }
+func (a *attendant) ending() {
+	a.ends.Store(true)
+	a.tell(a.notifier.Stopping())
+}
 
 // tell logs what goes wrong: nothing stops for it.
 func (a *attendant) tell(err error) {
@@ -78,6 +91,7 @@ func (a *attendant) attend(ctx context.Context, events nexter) {
 	var parts sync.WaitGroup
 	defer parts.Wait()
 	parts.Go(func() { a.feed(ctx) })
+	parts.Go(func() { a.feedWhileStill(ctx) })
 	changed := make(chan struct{}, 1)
 	parts.Go(func() {
 		defer close(changed)
@@ -99,7 +113,7 @@ func (a *attendant) attend(ctx context.Context, events nexter) {
 func (a *attendant) update(ctx context.Context) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if now := a.summary(ctx); now != "" && now != a.told {
+	if now := a.summary(ctx); now != "" && now != a.told && !a.ends.Load() {
 		a.told = now
 		a.tell(a.notifier.Status(now))
 	}
@@ -120,6 +134,16 @@ func (a *attendant) feed(ctx context.Context) {
 		}
 		if !pause(ctx, a.watchdog/2) {
 			return
+		}
+	}
+}
+
+// feedWhileStill tells that all is well where the manager does not answer since
+// another process takes its time to take over.
+func (a *attendant) feedWhileStill(ctx context.Context) {
+	for a.watchdog > 0 && pause(ctx, a.watchdog/2) {
+		if a.still() {
+			a.tell(a.notifier.Alive())
 		}
 	}
 }

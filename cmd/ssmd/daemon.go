@@ -71,7 +71,7 @@ func (d daemon) wire() *worker {
 	manager := membership.New(membership.Options{Memory: d.state.load(), Audit: auditEvery(d.config), Handover: d.inherited})
 	w := &worker{daemon: d, manager: manager, editor: newEditor(manager, d.state, d.config.File), started: make(chan struct{})}
 	w.heir = &succession{manager: manager, notifier: d.notifier, listener: d.listener, http: d.http, log: d.log}
-	w.attendant = &attendant{notifier: d.notifier, watchdog: service.WatchdogInterval(), totals: manager.Totals, log: d.log}
+	w.attendant = &attendant{notifier: d.notifier, watchdog: service.WatchdogInterval(), totals: manager.Totals, still: w.heir.isGiving, log: d.log}
 	w.reloader = newReloader(&reloader{
 		source: d.source, editor: w.editor, setAudit: manager.SetAudit, attendant: w.attendant,
 		logs: d.logs, log: d.log, hangups: d.hangups, running: d.config, sources: d.sources,
@@ -91,11 +91,12 @@ func (d daemon) wire() *worker {
 }
 
 // work runs the parts until ctx is cancelled, one of them fails, or a successor
-// has everything. The manager ends first: readers of events hear of every leave.
+// has everything. The manager ends first: readers of events hear of every leave,
+// and a successor that is about to have everything finds the control socket.
 func (w *worker) work(ctx context.Context) error {
 	holding, leave := context.WithCancel(context.WithoutCancel(ctx))
 	defer leave()
-	serving, endServing := context.WithCancel(holding)
+	serving, endServing := context.WithCancel(context.WithoutCancel(ctx))
 	defer endServing()
 	ctx, end := context.WithCancel(ctx)
 	defer end()
@@ -125,6 +126,7 @@ func (w *worker) work(ctx context.Context) error {
 			return err
 		}
 		parts.Go(func() error {
+			w.attendant.ready(ctx) // clients do not wait for the service manager
 			w.reloader.follow(ctx)
 			return nil
 		})
@@ -157,7 +159,6 @@ func (w *worker) start(ctx, holding context.Context) error {
 	}
 	w.joined.Store(true)
 	w.tellRunning(taken)
-	w.attendant.ready(ctx)
 	return nil
 }
 

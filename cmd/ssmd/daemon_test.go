@@ -159,7 +159,7 @@ func TestDaemonLeavesNoGoroutine(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	d := daemon{config: config.Config{Memberships: joins}, source: new(source), listener: listener, state: openState(t.TempDir(), slog.New(slog.DiscardHandler)), log: slog.New(slog.DiscardHandler), started: then}
+	d := daemon{config: config.Config{Memberships: joins}, source: new(source), listener: listener, state: openState(t.Context(), t.TempDir(), slog.New(slog.DiscardHandler)), log: slog.New(slog.DiscardHandler), started: then}
 	ended := make(chan error, 1)
 	go func() { ended <- d.run(ctx) }()
 	o := waitOptions{client: control.NewClient(socket), name: "join-1", state: membership.StateWaiting, timeout: 10 * time.Second}
@@ -186,7 +186,7 @@ func TestDaemonEndsBeforeItBegan(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	d := daemon{source: new(source), listener: listener, state: openState("", nil), log: slog.New(slog.DiscardHandler)}
+	d := daemon{source: new(source), listener: listener, state: openState(t.Context(), "", nil), log: slog.New(slog.DiscardHandler)}
 	if err := d.run(ctx); err != nil {
 		t.Errorf("run: %v, want nil", err)
 	}
@@ -241,7 +241,7 @@ time=2026-11-23T10:00:00.000Z level=WARN msg=error reason="no buffer space avail
 func TestStateThatCannotBeSaved(t *testing.T) {
 	var log bytes.Buffer
 	dir := filepath.Join(t.TempDir(), "state")
-	s := openState(dir, slog.New(slog.NewTextHandler(&log, nil)))
+	s := openState(t.Context(), dir, slog.New(slog.NewTextHandler(&log, nil)))
 	manager := membership.New(membership.Options{Memory: membership.Memory{Memberships: map[string]membership.Remembered{"a": {}}}})
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -263,7 +263,7 @@ func TestStateThatCannotBeSaved(t *testing.T) {
 		t.Error("not saved")
 	}
 	s.end(manager)
-	again := openState(dir, slog.New(slog.DiscardHandler))
+	again := openState(t.Context(), dir, slog.New(slog.DiscardHandler))
 	if _, known := again.load().Memberships["a"]; !known {
 		t.Error("nothing was saved")
 	}

@@ -47,7 +47,7 @@ func TestHealth(t *testing.T) {
 		}
 	}
 	log := slog.New(slog.DiscardHandler)
-	w := daemon{log: log, state: openState("", log), source: new(source), started: then}.wire()
+	w := daemon{log: log, state: openState(t.Context(), "", log), source: new(source), started: then}.wire()
 	manager := w.manager
 	ending, end := context.WithCancel(t.Context())
 	serving, endServing := context.WithCancel(t.Context())

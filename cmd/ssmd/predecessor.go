@@ -20,7 +20,8 @@ import (
 func (d *daemon) takeOver(ctx context.Context) error {
 	for until := time.Now().Add(handoverPatience); ; {
 		err := d.tryTakeOver(ctx)
-		if !isLost(err) || time.Now().After(until) || !pause(ctx, takeOverPace) {
+		ends := isLost(err) || errors.Is(err, control.ErrInUse)
+		if !ends || time.Now().After(until) || !pause(ctx, takeOverPace) {
 			return err
 		}
 	}
@@ -54,19 +55,45 @@ func (d *daemon) tryTakeOver(ctx context.Context) error {
 		return err
 	}
 	defer parcel.Close()
-	if d.http, err = takeHTTP(ctx, &parcel, d.config.HTTP.Listen); err != nil {
+	if err := d.prepare(ctx, &parcel); err != nil {
 		return fmt.Errorf("nothing was taken over: %w", err)
 	}
+	slow := time.AfterFunc(handoverPatience, func() {
+		d.log.Warn("the daemon that is taken over does not say that it holds nothing any more: waiting for that, or for its end")
+	})
+	defer slow.Stop()
 	if err := parcel.Accept(conn); err != nil {
 		d.closeHTTP()
+		_ = d.listener.Close()
 		return err
+	}
+	if err := d.listener.Own(); err != nil {
+		d.log.Warn("the lock of the control socket does not say whose it is", "error", err)
 	}
 	d.inherited = parcel.Handed()
 	// It ends once its state is saved, and the directory free.
+	_ = conn.SetReadDeadline(time.Now().Add(handoverPatience)) // its errors are those of what follows
 	if _, err := io.Copy(io.Discard, conn); errors.Is(err, os.ErrDeadlineExceeded) {
 		d.log.Warn("the daemon that was taken over does not end: state_dir may be in use", "waited", handoverPatience)
 	}
-	return d.inheritControl(parcel.Take(controlFiles))
+	return nil
+}
+
+// prepare gets everything ready that could fail, so that nothing does once the
+// other daemon has nothing any more.
+func (d *daemon) prepare(ctx context.Context, parcel *handover.Parcel) (err error) {
+	if d.http, err = takeHTTP(ctx, parcel, d.config.HTTP.Listen); err != nil {
+		return err
+	}
+	var files []*os.File
+	for _, l := range parcel.Take(controlFiles) {
+		files = append(files, l.File)
+	}
+	c := d.config.Control
+	if d.listener, err = control.Inherit(c.Socket, files, d.access.Mode(), c.Group); err != nil {
+		d.closeHTTP()
+	}
+	return err
 }
 
 // takeHTTP returns the listener of the other daemon where it is the same that is
@@ -79,23 +106,6 @@ func takeHTTP(ctx context.Context, parcel *handover.Parcel, address string) (*we
 		}
 	}
 	return listenHTTP(ctx, address)
-}
-
-func (d *daemon) inheritControl(from []handover.Listener) (err error) {
-	files := make([]*os.File, len(from))
-	for n, l := range from {
-		files[n] = l.File
-	}
-	c := d.config.Control
-	if len(files) == 0 {
-		d.listener, err = control.Listen(c.Socket, d.access.Mode(), c.Group)
-	} else {
-		d.listener, err = control.Inherit(c.Socket, files, d.access.Mode(), c.Group)
-	}
-	if err != nil {
-		d.closeHTTP()
-	}
-	return err
 }
 
 // listen begins to listen, on what the service manager passed where it did.

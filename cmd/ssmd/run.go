@@ -109,10 +109,13 @@ func run(ctx context.Context, d daemon, stderr *os.File) error {
 	} else {
 		err = d.listen(ctx)
 	}
+	if err != nil && ctx.Err() != nil {
+		return nil // it was to end before it had begun
+	}
 	if err != nil {
 		return err
 	}
-	d.state, d.started = openState(d.config.StateDir, d.log), time.Now()
+	d.state, d.started = openState(ctx, d.config.StateDir, d.log), time.Now()
 	d.restore(ctx)
 	return d.run(ctx)
 }

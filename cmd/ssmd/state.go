@@ -31,13 +31,21 @@ type stored struct {
 	Added map[string]string `json:"added,omitempty"` // entries of memberships, by name
 }
 
-// openState opens the directory; an empty name means that nothing is kept.
-func openState(dir string, log *slog.Logger) *state {
+// stateTakes bounds how long a daemon that ends saves its state, after it has
+// given its control socket up.
+const stateTakes = 2 * time.Second
+
+// openState opens the directory; an empty name means that nothing is kept. It
+// waits for a daemon that is about to end.
+func openState(ctx context.Context, dir string, log *slog.Logger) *state {
 	s := &state{log: log}
 	if dir == "" {
 		return s
 	}
 	store, err := statefile.Open(dir)
+	for until := time.Now().Add(stateTakes); errors.Is(err, statefile.ErrInUse) && time.Now().Before(until) && pause(ctx, statePace); {
+		store, err = statefile.Open(dir)
+	}
 	if err != nil {
 		log.Warn("cannot keep state: a restart will not know of lost interfaces", "state_dir", dir, "error", err)
 		return s

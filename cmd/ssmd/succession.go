@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ssmd-project/ssmd/control"
@@ -28,6 +29,8 @@ type succession struct {
 	http     *web.Listener
 	log      *slog.Logger
 
+	giving atomic.Int64 // how often at the moment
+
 	mu        sync.Mutex
 	successor *net.UnixConn // open until this process has nothing left that the other one needs
 	gone      string        // to whom, in the words of the log; empty: nothing was handed over
@@ -36,11 +39,16 @@ type succession struct {
 // isKept reports whether the service manager keeps anything for the next start.
 func (s *succession) isKept() bool { return s.notifier != nil && service.StoreSize() > 0 }
 
+// isGiving reports whether the manager stands still for another process.
+func (s *succession) isGiving() bool { return s.giving.Load() > 0 }
+
 // bequeath has the service manager keep what is joined, and reports whether it
 // does: then the manager has ended.
 func (s *succession) bequeath(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, handoverPatience)
 	defer cancel()
+	s.giving.Add(1)
+	defer s.giving.Add(-1)
 	err := s.manager.HandOver(ctx, func(h membership.Handover) error {
 		if need, room := handover.Need(h), service.StoreSize(); need > room {
 			s.log.Warn("the service manager has too little room for what is joined: the rest is left, and joined again", "room", room, "want", need, "setting", "FileDescriptorStoreMax")
@@ -58,10 +66,13 @@ func (s *succession) bequeath(ctx context.Context) bool {
 	return true
 }
 
-// yield hands everything to a successor, or goes on as before.
-func (s *succession) yield(ctx context.Context, successor *net.UnixConn) {
+// yield hands everything to a successor, or goes on as before. It reports whether
+// the daemon ends.
+func (s *succession) yield(ctx context.Context, successor *net.UnixConn) bool {
 	ctx, cancel := context.WithTimeout(ctx, handoverPatience)
 	defer cancel()
+	s.giving.Add(1)
+	defer s.giving.Add(-1)
 	_ = successor.SetDeadline(time.Now().Add(handoverPatience)) // its errors are those of what follows
 	err := s.manager.HandOver(ctx, func(h membership.Handover) error {
 		listeners, err := s.listeners()
@@ -76,15 +87,20 @@ func (s *succession) yield(ctx context.Context, successor *net.UnixConn) {
 		s.listener.Abandon()
 		return nil
 	})
+	if errors.Is(err, membership.ErrStopped) {
+		_ = successor.Close() // which comes again, to find somebody else or nobody
+		return true
+	}
 	if err != nil {
 		s.log.Warn("not handed over: going on as before", "error", err)
 		_ = successor.Close()
-		return
+		return false
 	}
 	s.went("handed over to another ssmd", successor)
 	if err := handover.Given(successor); err != nil {
 		s.log.Warn("whoever took over has ended: the kernel leaves the groups", "error", err)
 	}
+	return true
 }
 
 // The names of what goes with the sockets.

@@ -147,6 +147,82 @@ func TestNobodyTakesIt(t *testing.T) {
 	}
 }
 
+// Whoever has said that it takes everything waits until the other one has nothing,
+// even if that one stands still for longer than anybody has patience.
+func TestNobodyGivesUpHalfway(t *testing.T) {
+	a, b := pair(t)
+	h, _ := sample(t, 1)
+	sent := make(chan error, 1)
+	go func() { sent <- Send(a, Parcel{Handover: h}) }()
+	got, err := Receive(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer got.Close()
+	over := time.Now().Add(20 * time.Millisecond)
+	if err := b.SetDeadline(over); err != nil {
+		t.Fatal(err)
+	}
+	accepted := make(chan error, 1)
+	go func() { accepted <- got.Accept(b) }()
+	if err := <-sent; err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case err := <-accepted:
+		t.Fatalf("gave up: %v", err)
+	case <-time.After(2 * time.Until(over)):
+	}
+	if err := a.SetDeadline(over); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(Given(a), <-accepted); err != nil {
+		t.Error(err)
+	}
+}
+
+// A listener that nobody took goes on as before, and can be closed.
+func TestListenerIsNotTaken(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for c, err := l.Accept(); err == nil; c, err = l.Accept() {
+			_ = c.Close()
+		}
+	}()
+	file, err := l.(*net.TCPListener).File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, b := pair(t)
+	go func() {
+		if got, err := Receive(b); err == nil {
+			got.Close()
+		}
+		_ = b.Close()
+	}()
+	if Send(a, Parcel{Listeners: []Listener{{"http", ":1", file}}}) == nil {
+		t.Error("taken by nobody")
+	}
+	_ = file.Close()
+	c, err := net.Dial("tcp", l.Addr().String()) // has it wait again
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = io.Copy(io.Discard, c)
+	_ = c.Close()
+	go func() { _ = l.Close() }()
+	select {
+	case <-ended:
+	case <-time.After(10 * time.Second):
+		t.Error("it waits for ever")
+	}
+}
+
 // Whoever handed it over goes away before it has said that it holds nothing: it
 // matters whether it lives.
 func TestWhoHasIt(t *testing.T) {

@@ -1,7 +1,6 @@
 package handover
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -40,7 +39,13 @@ func Store(ctx context.Context, n *service.Notifier, h membership.Handover) erro
 		return err
 	}
 	defer file.Close()
-	err = cmp.Or(n.Store(documentName, int(file.Fd())), n.Store(heldName, h.Descriptors...), n.Barrier(ctx))
+	err = n.Store(documentName, int(file.Fd()))
+	if err == nil {
+		err = n.Store(heldName, h.Descriptors...)
+	}
+	if err == nil {
+		err = n.Barrier(ctx)
+	}
 	if err != nil {
 		// What it keeps all the same would stay joined.
 		return errors.Join(err, n.Remove(heldName), n.Remove(documentName))
@@ -62,8 +67,8 @@ func inMemory(data []byte) (*os.File, error) {
 }
 
 // Restore returns what an earlier run stored, nil where it stored nothing. The
-// service manager keeps it no more: what it kept would go on being joined. After
-// an error all descriptors are closed.
+// service manager keeps it no more: what it kept would go on being joined. With an
+// error it may return less, or what the service manager keeps too.
 func Restore(ctx context.Context, n *service.Notifier, stored map[string][]int) (*membership.Handover, error) {
 	if len(stored) == 0 {
 		return nil, nil
@@ -72,11 +77,7 @@ func Restore(ctx context.Context, n *service.Notifier, stored map[string][]int) 
 	for _, name := range Names() {
 		err = errors.Join(err, n.Remove(name))
 	}
-	err = errors.Join(err, n.Barrier(ctx))
-	if h == nil || err != nil && len(h.Holdings) == 0 {
-		return nil, err
-	}
-	return h, err
+	return h, errors.Join(err, n.Barrier(ctx))
 }
 
 // restore takes the newest document: a run that was killed may have left

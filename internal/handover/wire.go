@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"slices"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -43,7 +44,11 @@ func Send(conn *net.UnixConn, p Parcel) error {
 		all = append(all, int(p.process.Fd()))
 	}
 	for _, l := range p.Listeners {
-		all = append(all, int(l.File.Fd()))
+		fd, err := numberOf(l.File)
+		if err != nil {
+			return fmt.Errorf("hand over %s: %w", l.Name, err)
+		}
+		all = append(all, fd)
 	}
 	for some := range slices.Chunk(append(all, p.Descriptors...), mostDescriptors) {
 		if _, _, err := conn.WriteMsgUnix([]byte{0}, unix.UnixRights(some...), nil); err != nil {
@@ -56,8 +61,20 @@ func Send(conn *net.UnixConn, p Parcel) error {
 	return nil
 }
 
+// numberOf returns a file's descriptor. File.Fd would have a socket block, and with
+// it that of which the file is a duplicate: whoever waits there for a client
+// could not be ended any more.
+func numberOf(f *os.File) (number int, err error) {
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	return number, raw.Control(func(fd uintptr) { number = int(fd) })
+}
+
 // Given says that nothing is held any more, after Send.
 func Given(conn *net.UnixConn) error {
+	_ = conn.SetDeadline(time.Time{}) // the other one waits as long as it takes
 	_, err := conn.Write([]byte{given})
 	return err
 }
@@ -110,10 +127,13 @@ func Receive(conn *net.UnixConn) (Parcel, error) {
 
 // Accept says that everything was received and is in good hands, and returns nil
 // once the other process holds nothing any more: it has said so, or it is dead.
-// After an error it goes on as before.
+// After an error it goes on as before. It waits as long as that takes: what the
+// other process does that was stopped in between is seen only then, and whoever
+// gave up before could leave what nobody else holds.
 func (p *Parcel) Accept(conn *net.UnixConn) error {
 	_, err := conn.Write([]byte{taken})
 	if err == nil {
+		_ = conn.SetDeadline(time.Time{}) // its errors are those of what follows
 		err = awaitByte(conn, given)
 	}
 	if err == nil || p.isDead() {

@@ -1,12 +1,14 @@
 package service
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -15,9 +17,22 @@ import (
 
 const socketVariable = "NOTIFY_SOCKET"
 
-// Notifier sends messages to the service manager. The nil Notifier sends none.
+// These bound how long a message waits for room in the service manager's queue; one
+// for which there is none is lost. Where one was lost the next ones hardly wait,
+// until the service manager reads again.
+const (
+	patience   = 5 * time.Second
+	impatience = 50 * time.Millisecond
+)
+
+// Notifier sends messages to the service manager, one after the other. The nil
+// Notifier sends none.
 type Notifier struct {
 	conn *net.UnixConn
+
+	sending  sync.Mutex
+	patience time.Duration
+	lost     bool // the last message
 }
 
 // NewNotifier returns a notifier to the socket that the environment names, nil
@@ -34,7 +49,7 @@ func NewNotifier() (*Notifier, error) {
 	if err != nil {
 		return nil, fmt.Errorf("notify the service manager: %w", err)
 	}
-	return &Notifier{conn}, nil
+	return &Notifier{conn: conn, patience: patience}, nil
 }
 
 // Close gives the socket up.
@@ -121,14 +136,22 @@ func (n *Notifier) send(descriptors []int, lines ...string) error {
 		rights = unix.UnixRights(descriptors...)
 	}
 	message := []byte(strings.Join(lines, "\n"))
-	raw, err := n.conn.SyscallConn() // WriteMsgUnix takes no connected socket of datagrams
+	n.sending.Lock()
+	defer n.sending.Unlock()
+	wait := n.patience
+	if n.lost {
+		wait = min(wait, impatience)
+	}
+	_ = n.conn.SetWriteDeadline(time.Now().Add(wait)) // its errors are those of what follows
+	raw, err := n.conn.SyscallConn()                  // WriteMsgUnix takes no connected socket of datagrams
 	if err == nil {
 		writeErr := raw.Write(func(fd uintptr) bool {
 			err = unix.Sendmsg(int(fd), message, rights, nil, unix.MSG_NOSIGNAL)
 			return !errors.Is(err, unix.EAGAIN)
 		})
-		err = errors.Join(writeErr, err)
+		err = cmp.Or(writeErr, err)
 	}
+	n.lost = errors.Is(err, os.ErrDeadlineExceeded)
 	if err != nil {
 		return fmt.Errorf("notify the service manager of %s: %w", lines[0], err)
 	}

@@ -3,7 +3,9 @@ package service_test
 import (
 	"context"
 	"errors"
+	"net"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -156,5 +158,34 @@ func TestBarrierThatStays(t *testing.T) {
 	// Whether it was read already is for chance to say.
 	if err := n.Barrier(ctx); err != nil && !strings.Contains(err.Error(), "enough") {
 		t.Error(err)
+	}
+}
+
+// A service manager that does not read holds nobody up for ever.
+func TestNobodyReads(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "notify")
+	l, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	t.Setenv("NOTIFY_SOCKET", path)
+	n, err := service.NewNotifier()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.Close()
+	n.SetPatience(20 * time.Millisecond)
+	for err == nil {
+		err = n.Alive()
+	}
+	if !errors.Is(err, os.ErrDeadlineExceeded) || strings.Contains(err.Error(), "\n") {
+		t.Errorf("said %q", err)
+	}
+	if _, err := l.Read(make([]byte, 100)); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.Alive(); err != nil {
+		t.Errorf("now that there is room: %v", err)
 	}
 }
