@@ -198,16 +198,18 @@ func (c *chaos) listsAgree() error {
 // leavesBehind says that a channel has a user too many, and reports whether that
 // may be. Where an interface, or IPv6 on it, ends while a join waits for the
 // kernel's lock, the join is one on the next life of its index. The daemon cannot
-// tell, and rather keeps the socket than robs others, for as long as that lasts.
+// tell, and rather keeps the socket than robs others, for as long as that lasts. So
+// it is with what was handed over of a life that may be over.
 func (c *chaos) leavesBehind(l life, channel int) bool {
-	may := c.heirs[l.id] || famOf(channel) == fam6 && l.deaths6 > 0
+	may := c.heirs[l.id] || c.parked[l.id] || famOf(channel) == fam6 && l.deaths6 > 0
 	if may {
 		c.behind[holding{l.id, channel}] = true
 	}
 	return may
 }
 
-// mostBehind is how many channels may be left behind by so many lives.
+// mostBehind is how many channels may be left behind by so many lives, but for what
+// was handed over.
 func mostBehind(lives int) int { return 2 + lives/50 }
 
 const fewDatagrams = 3

@@ -54,7 +54,7 @@ func (c *chaos) endUnwatched() {
 		}
 	}
 	for id, how := range u.doubtful {
-		c.heirs[id] = c.heirs[id] || how == reborn // of what it was before
+		c.parked[id] = c.parked[id] || how == reborn
 	}
 	c.learn(u)
 	c.noted()
