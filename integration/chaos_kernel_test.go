@@ -135,6 +135,7 @@ func (c *chaos) addAddresses(p place, number int) {
 		}
 		c.set(p, testnet.Address(hostOf(f, number, p)))
 		c.world.lives[p].setNet(f, number)
+		c.world.lives[p].untold6 = c.world.lives[p].untold6 || f == fam6
 		c.noted()
 	}
 }

@@ -47,6 +47,12 @@ func (w aWish) bury(v view, graves map[int]grave, s standing) []standing {
 				all[n].on[all[n].attachment(a.id)].has[fam6] = false
 			}
 		}
+		for _, l := range as {
+			if l.untold6 {
+				l.net[fam6], l.netBefore[fam6] = 0, 0
+				as = append(as, l)
+			}
+		}
 		if as != nil {
 			all = w.lostAs(all, a.id, as)
 		}

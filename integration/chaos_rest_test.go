@@ -68,6 +68,10 @@ func (m *chaosMember) lookLast(c *chaos, v view) {
 
 // beginAnew begins the time until the next rest.
 func (c *chaos) beginAnew(v view) {
+	for p := range c.world.lives {
+		c.world.lives[p].untold6 = false
+	}
+	c.was, v.world = c.world, c.world
 	c.views = []view{v}
 	for id, g := range c.graves {
 		g.recent = false

@@ -47,6 +47,7 @@ type life struct {
 	deaths6   int  // how often IPv6 died in this life
 	net       nets // subnet numbers, zero for none
 	netBefore nets // the last one that it had, also where it has one
+	untold6   bool // its IPv6 address came since the last rest: the kernel tells of it once the link is ready
 	drained   bool
 }
 
