@@ -170,7 +170,8 @@ type view struct {
 }
 
 // views returns every view of the world: one for each way in which the
-// carriers that changed may have been told of by now.
+// carriers that changed, and the IPv6 addresses that came, may have been told of
+// by now.
 func (w world) views() []view {
 	truth := view{world: w}
 	for p := range places {
@@ -183,6 +184,15 @@ func (w world) views() []view {
 		}
 		for _, v := range slices.Clone(all) {
 			v.carriers[p] = !v.carriers[p]
+			all = append(all, v)
+		}
+	}
+	for p := range places {
+		if !w.lives[p].untold6 {
+			continue
+		}
+		for _, v := range slices.Clone(all) {
+			v.lives[p].net[fam6], v.lives[p].netBefore[fam6] = 0, 0
 			all = append(all, v)
 		}
 	}
