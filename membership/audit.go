@@ -2,6 +2,7 @@ package membership
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -191,8 +192,13 @@ func (k *keeper) look(f ifwatch.Family) (missing map[*pool][]*entry, err error) 
 	for index, pools := range byIndex {
 		for _, p := range pools {
 			for _, e := range p.entries {
-				if listed.Up[index] && e.order != 0 && isMissing(index, e) {
+				switch {
+				case !listed.Up[index] || e.order == 0:
+				case isMissing(index, e):
 					missing[p] = append(missing[p], e)
+				case e.err != nil:
+					p.found(e)
+					k.touchUsers(p)
 				}
 			}
 		}
@@ -237,6 +243,7 @@ func (p *pool) joinedAt() map[membershipAt][]*entry {
 // repair joins again what is lost, and tells whoever wanted it.
 func (k *keeper) repair(i *instance, p *pool, lost []*entry, now time.Time) {
 	channels := p.lose(lost)
+	k.touchUsers(p)
 	if len(channels) == 0 {
 		return
 	}
@@ -267,11 +274,15 @@ func (p *pool) lose(entries []*entry) map[Channel]struct{} {
 				p.announceEntry(e)
 			}
 		case !p.holder.free(at.set, channelsOf(gone)):
+			for _, e := range gone {
+				p.uncount(e)
+				e.err = errLost
+			}
 			continue // the next audit finds it again
 		default:
 			for _, e := range gone {
-				e.order, e.set = 0, nil
-				p.joined--
+				p.uncount(e)
+				e.order, e.set, e.err = 0, nil, nil
 				p.added = append(p.added, e)
 			}
 		}
@@ -281,6 +292,20 @@ func (p *pool) lose(entries []*entry) map[Channel]struct{} {
 	}
 	return channels
 }
+
+// touchUsers has the states looked at of all that wish for something of a pool.
+func (k *keeper) touchUsers(p *pool) {
+	for _, i := range k.instances {
+		for a := range i.attachments {
+			if a.pools[p.family] == p {
+				k.touch(a.member)
+			}
+		}
+	}
+}
+
+// errLost says why a channel that was joined is not, though a socket has it.
+var errLost = errors.New("the kernel lost it, and refuses it now")
 
 func channelsOf(entries []*entry) []Channel {
 	channels := make([]Channel, len(entries))
@@ -292,6 +317,7 @@ func channelsOf(entries []*entry) []Channel {
 
 func (k *keeper) tellRepaired(a *attachment, f ifwatch.Family, lost map[Channel]struct{}, now time.Time) {
 	m, i := a.member, a.instance.now
+	m.cause = CauseAudit
 	n := 0
 	var first Channel
 	for _, c := range m.wish.byFamily[f] {

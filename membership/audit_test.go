@@ -3,10 +3,12 @@ package membership
 import (
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"github.com/ssmd-project/ssmd/ifwatch"
 )
@@ -44,6 +46,48 @@ func TestAuditRepairsATheft(t *testing.T) {
 	w.later(time.Hour)
 	if did := w.kernelDid(); did != "0 joins, 0 leaves" {
 		t.Errorf("an audit without a theft made %s", did)
+	}
+}
+
+// What was lost and cannot be joined again, on the manager's socket or on the
+// caller's, is not said to be joined.
+func TestAuditOfWhatIsRefused(t *testing.T) {
+	own := func(w *world) Membership {
+		m := feed("a", "eth1", one, two)
+		m.Socket = &fakeConn{socket: w.caller.socket}
+		return m
+	}
+	for name, wish := range map[string]func(*world) Membership{"own": func(*world) Membership { return feed("a", "eth1", one, two) }, "caller's": own} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld()
+			w.keeper.auditEvery = time.Minute
+			w.create(1, mac1)
+			w.put(wish(w))
+			w.deliver()
+			w.heard()
+			w.kernel.life(1, ifwatch.IPv4).rob(one)
+			w.kernel.refuse = unix.ENOBUFS
+			for range 2 {
+				w.later(time.Minute)
+				s := w.status(t, "a")
+				if s.State != StateDegraded || s.Joined != 1 || s.Attachments[0].Failed != 1 || !strings.Contains(s.Reason, "1 of 2 channels not joined: "+one.String()+": the kernel lost it, and refuses it now") {
+					t.Errorf("%+v", s)
+				}
+				if err := w.miscounted(); err != nil {
+					t.Error(err)
+				}
+			}
+			w.wantHeard(t, "error a eth1 kernel", "state a eth1 degraded kernel")
+			w.kernel.refuse = nil
+			w.later(time.Minute)
+			w.wantHeard(t, "repaired a eth1 audit", "state a eth1 joined audit")
+			if s := w.status(t, "a"); !w.hears(1, one) || s.Joined != 2 {
+				t.Errorf("%+v", s)
+			}
+			if err := w.miscounted(); err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }
 

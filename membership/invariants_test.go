@@ -141,7 +141,7 @@ func (w *world) miscounted() error {
 	for _, i := range w.keeper.instances {
 		for _, p := range i.pools {
 			for _, e := range p.entries {
-				if e.order != 0 {
+				if e.isJoined() {
 					channels++
 				}
 			}

@@ -43,13 +43,17 @@ type entry struct {
 	wishes  int
 	order   uint64     // of the join; zero where it is not joined
 	set     *sourceSet // where the holder joined it
-	err     error      // why it is not joined
+	err     error      // why it is not joined, or lost
 	doubted bool       // in unwished
 
 	announcing bool // in announcing
 
 	seen uint64 // the look at the kernel's list of filters that showed it last
 }
+
+// isJoined reports whether the kernel holds it: it joined it, and did not lose
+// it since.
+func (e *entry) isJoined() bool { return e.order != 0 && e.err == nil }
 
 // The waits before refused joins are tried again.
 const (
@@ -234,9 +238,9 @@ func (p *pool) announceAll(out *outcome) (refused bool) {
 			continue // the watcher will tell
 		}
 		if err != nil {
+			p.uncount(e)
 			e.order, e.set, e.err = 0, nil, err
 			p.refused = append(p.refused, e)
-			p.joined--
 			out.touched, refused = true, true
 			out.refuseJoin(err)
 			continue
@@ -246,8 +250,24 @@ func (p *pool) announceAll(out *outcome) (refused bool) {
 		}
 		p.joins++
 		e.order = p.joins
+		p.found(e)
 	}
 	return refused
+}
+
+// uncount takes an entry that goes out of those that are joined.
+func (p *pool) uncount(e *entry) {
+	if e.isJoined() {
+		p.joined--
+	}
+}
+
+// found says that the kernel holds what it had lost.
+func (p *pool) found(e *entry) {
+	if e.err != nil {
+		e.err = nil
+		p.joined++
+	}
 }
 
 // concernsAll reports whether a refusal of one join tells that the next one
@@ -304,7 +324,7 @@ func (p *pool) leaveUnwished(out *outcome) {
 			continue
 		}
 		out.touched = true
-		p.joined--
+		p.uncount(e)
 		if err := p.holder.leave(e.channel, e.set); err != nil {
 			out.refuse(err)
 		}
@@ -313,14 +333,14 @@ func (p *pool) leaveUnwished(out *outcome) {
 }
 
 // count returns how many of the channels are joined, and how many the kernel
-// refused, with the first of these.
+// refused, or lost and refuses now, with the first of these.
 func (p *pool) count(channels []Channel) (joined, refused int, first *entry) {
-	if len(p.refused) == 0 && len(p.added) == 0 {
+	if p.joined == len(p.entries) {
 		return len(channels), 0, nil
 	}
 	for _, c := range channels {
 		switch e := p.entries[c]; {
-		case e.order != 0:
+		case e.isJoined():
 			joined++
 		case e.err != nil:
 			refused++

@@ -226,7 +226,7 @@ func (m *member) joinedAnywhere() int {
 
 func (a *attachment) joined(c Channel) bool {
 	p := a.pools[c.Family()]
-	return p != nil && p.entries[c].order != 0
+	return p != nil && p.entries[c].isJoined()
 }
 
 func (k *keeper) explain(name string, now time.Time) (Explanation, bool) {
