@@ -46,7 +46,7 @@ type Interface struct {
 // may have forgotten what the host told it.
 type Returns struct {
 	Ups      uint32 `json:"ups"`      // times that it was set up since it was seen first
-	Carriers uint32 `json:"carriers"` // times that the carrier came since then
+	Carriers uint32 `json:"carriers"` // times that the carrier came, by the kernel's count (IFLA_CARRIER_UP_COUNT, Linux 4.16)
 	Notices  uint32 `json:"notices"`  // times that its peers were to be told of it: NETDEV_NOTIFY_PEERS, a failover
 }
 

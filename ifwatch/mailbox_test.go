@@ -171,9 +171,9 @@ func TestReturnsAreCounted(t *testing.T) {
 		{[]any{with(5, "a", up, down), with(5, "a", up)}, Returns{Ups: 1}},
 		{[]any{with(5, "a", up, dead), with(5, "a", up)}, Returns{Ups: 1, Carriers: 1}},
 		{[]any{with(5, "a", up, notice), with(5, "a", up, notice)}, Returns{Ups: 1, Carriers: 1, Notices: 2}},
-		{[]any{linkGone{5}, with(5, "a", up, counted(7))}, Returns{}},
-		{[]any{with(5, "a", up, counted(8)), with(5, "a", up, dead, counted(9)), with(5, "a", up, counted(10))}, Returns{Carriers: 3}},
-		{[]any{with(5, "a", up)}, Returns{Carriers: 3}},
+		{[]any{linkGone{5}, with(5, "a", up, counted(7))}, Returns{Carriers: 7}},
+		{[]any{with(5, "a", up, counted(8)), with(5, "a", up, dead, counted(9)), with(5, "a", up, counted(10))}, Returns{Carriers: 10}},
+		{[]any{with(5, "a", up)}, Returns{Carriers: 10}},
 	} {
 		w.Take()
 		w.play(step.events...)

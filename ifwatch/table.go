@@ -156,8 +156,9 @@ func (r *Returns) count(was, is link) {
 	if is.notice {
 		r.Notices++
 	}
-	if was.Name == "" {
-		return // seen for the first time
+	if was.Name == "" { // seen for the first time
+		r.Carriers = is.carriers
+		return
 	}
 	if !was.Up && is.Up {
 		r.Ups++

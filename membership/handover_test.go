@@ -3,6 +3,7 @@ package membership
 import (
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -356,6 +357,40 @@ func TestHandoverOfOneFamily(t *testing.T) {
 			}
 			if s := next.status(t, "b"); s.Joined != 1 || s.State != StateDegraded {
 				t.Errorf("%+v", s)
+			}
+		})
+	}
+}
+
+// What came back while nobody looked, and took with it what the network knew, is
+// announced anew; and nothing else is.
+func TestHandoverWhileSomethingComesBack(t *testing.T) {
+	carrier := func(on bool) func(*ifwatch.Interface) {
+		return func(i *ifwatch.Interface) { i.Carrier, i.Running = on, on }
+	}
+	for name, test := range map[string]struct {
+		before, meanwhile func(*ifwatch.Interface)
+		want              []string
+	}{
+		"nothing":         {func(*ifwatch.Interface) {}, func(*ifwatch.Interface) {}, nil},
+		"carrier":         {carrier(false), carrier(true), []string{"reannounced a eth1 carrier"}},
+		"carrier, unseen": {carrier(true), func(i *ifwatch.Interface) { i.Returns.Carriers++ }, []string{"reannounced a eth1 carrier"}},
+		"up":              {func(i *ifwatch.Interface) { i.Up = false }, func(i *ifwatch.Interface) { i.Up = true }, []string{"reannounced a eth1 up"}},
+		"carrier, gone":   {carrier(true), carrier(false), nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld()
+			w.create(1, mac1)
+			m := feed("a", "eth1", one)
+			w.put(m)
+			w.deliver()
+			w.alter(1, test.before)
+			w.deliver()
+			next := w.successor(t, func() { w.alter(1, test.meanwhile) }, m)
+			wantJoined(t, next, "a", 1)
+			got := slices.DeleteFunc(next.heard(), func(e string) bool { return !strings.HasPrefix(e, "reannounced") })
+			if !slices.Equal(got, test.want) {
+				t.Errorf("heard %v, want %v", got, test.want)
 			}
 		})
 	}

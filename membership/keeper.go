@@ -129,6 +129,7 @@ type attachment struct {
 
 	cause     Cause
 	resumed   []ifwatch.Family  // for which it was there before an earlier manager ended
+	before    ifwatch.Interface // as which that one knew the instance
 	replaces  ifwatch.Interface // the lost instance whose place this is; ID zero for none
 	announced bool
 	measured  bool // how long it took to take that place

@@ -81,6 +81,20 @@ func trigger(f ifwatch.Family, was, now ifwatch.Interface) (Trigger, Cause) {
 	return "", ""
 }
 
+// unwatched is trigger for two looks between which nobody looked. Whether the
+// interface was set up anew meanwhile, or peers were to be told, nobody knows.
+func unwatched(f ifwatch.Family, was, now ifwatch.Interface) (Trigger, Cause) {
+	switch {
+	case !was.Up && now.Up:
+		return OnCarrier, CauseUp
+	case !was.Carrier && now.Carrier, was.Returns.Carriers < now.Returns.Carriers:
+		return OnCarrier, CauseCarrier
+	case otherReporter(f, was, now):
+		return OnAddress, CauseAddress
+	}
+	return "", ""
+}
+
 // otherReporter reports whether reports go out from another address than
 // before. That IPv6 gets its first one the kernel tells the network itself.
 func otherReporter(f ifwatch.Family, was, now ifwatch.Interface) bool {

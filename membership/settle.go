@@ -233,6 +233,9 @@ func (k *keeper) attach(m *member, c reattach.Candidate, now time.Time) *attachm
 		if l.ID == c.Verdict.Replaces {
 			a.replaces = l
 		}
+		if l.ID == i.now.ID {
+			a.before = l
+		}
 		return l.ID == c.Verdict.Replaces || l.ID == i.now.ID
 	})
 	delete(m.resumed, i.now.ID)
@@ -271,6 +274,9 @@ func (k *keeper) wishReady(a *attachment) {
 		p.wish(m.wish.byFamily[f])
 		a.pools[f] = p
 		k.touch(m)
+		if what, cause := unwatched(f, a.before, i.now); goesOn && slices.Contains(m.wish.reannounce.On, what) {
+			k.askAnnounce(a, f, cause)
+		}
 	}
 	a.resumed = nil
 }
