@@ -1,5 +1,5 @@
 # `make check` is what CI runs.
-.PHONY: build test integration race bench chaos fuzz lint fmt generate tidy cover check release packages
+.PHONY: build test integration race bench chaos fuzz corpus lint fmt generate tidy cover check release packages
 FUZZTIME ?= 10s
 BENCHTIME ?= 300x
 TIME ?= 10m
@@ -11,6 +11,7 @@ race:        ; go test -race -short ./...
 bench:       ; go test -run '^$$' -bench 'Reattach|Idle|Scrape' -benchtime $(BENCHTIME) ./integration
 chaos:       ; SSMD_CHAOS_TIME=$(TIME) go test -run '^TestChaos$$' -count=1 -timeout 0 -v ./integration
 fuzz:        ; .ci/fuzz $(FUZZTIME)
+corpus:      ; .ci/corpus
 lint:        ; go vet ./... && go tool staticcheck ./...
 fmt:         ; gofmt -w .
 generate:    ; go generate ./...
