@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/vishvananda/netlink"
@@ -108,7 +109,10 @@ func TestCloseEndsTheNamespace(t *testing.T) {
 	defer n.Close()
 	n.Far.Close()
 	n.Far.Close()
-	ok(t, Eventually(patience(t), func() error {
+	// The kernel ends namespaces one after the other, those of other tests too.
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	ok(t, Eventually(ctx, func() error {
 		_, err := n.Near.Netlink.LinkByName("eth0")
 		if _, gone := errors.AsType[netlink.LinkNotFoundError](err); gone {
 			return nil
