@@ -156,8 +156,8 @@ func (k *keeper) carryOut(m *member, d decision, now time.Time) {
 	}
 	k.loseResumed(m, d)
 	k.noteSettling(m, d, now)
-	if k.attachChosen(m, d, now) && len(m.settling) > 0 {
-		k.settleOne(m, now) // the place that the others would have taken may be taken
+	if k.attachChosen(m, d, now) && (len(m.settling) > 0 || m.rule.rules.Attach == reattach.AttachAll) {
+		k.settleOne(m, now) // less is lost now: the others are held against something else, or nothing
 		return
 	}
 	k.schedule(m, d, now)

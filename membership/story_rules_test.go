@@ -26,9 +26,9 @@ func TestStoryAttachAllSeveralLost(t *testing.T) {
 	s.wantEvents("reattached a eth3 appeared", "state a eth3 joined appeared")
 	s.create(5, mac1)
 	s.deliver()
-	s.wantEvents("reattached a eth5 appeared", "state a eth3 joined appeared")
-	s.wantState("a", StateJoined, "eth3 (instance 3) matches name=eth3 same mac=02:00:00:00:00:02; eth5 (instance 5) matches name=eth5 same mac=02:00:00:00:00:01")
-	s.wantCounters("a", Counters{Attaches: 4, Detaches: 2, Reattaches: 2})
+	s.wantEvents("reattached a eth5 appeared", "attached a eth4 appeared", "state a eth3 joined appeared") // nothing is lost then
+	s.wantState("a", StateJoined, "eth3 (instance 3) matches name=eth3 same mac=02:00:00:00:00:02; eth5 (instance 5) matches name=eth5 same mac=02:00:00:00:00:01; eth4 (instance 4) matches name=eth4")
+	s.wantCounters("a", Counters{Attaches: 5, Detaches: 2, Reattaches: 2})
 	s.sound()
 }
 

@@ -117,6 +117,28 @@ func TestStorySettleChanged(t *testing.T) {
 	s.wantState("c", StateJoined, "eth1 (instance 1) matches name=eth1")
 }
 
+// With attach: all, who was held against a loss is judged again as soon as another
+// has taken the place.
+func TestStoryAttachAllOnceNothingIsLost(t *testing.T) {
+	s := newStory(t)
+	s.put(with(feed("a", "eth*", one), func(r *reattach.Rules) {
+		r.Attach = reattach.AttachAll
+		r.Policy = reattach.Policy{Kind: reattach.PolicySame, Same: []reattach.Attribute{reattach.MAC}}
+	}))
+	s.create(1, mac1)
+	s.deliver()
+	s.remove(1)
+	s.create(2, mac2)
+	s.deliver()
+	s.wantState("a", StateDetached, "eth2 (instance 2): same mac: wanted "+mac1+", found "+mac2)
+	s.create(1, mac1)
+	s.deliver()
+	if got := len(s.status(t, "a").Attachments); got != 2 {
+		t.Errorf("attached to %d, want both", got)
+	}
+	s.sound()
+}
+
 // What another took the place of meanwhile settles no more.
 func TestStorySettleTaken(t *testing.T) {
 	s := newStory(t)
