@@ -169,7 +169,7 @@ func TestNoFileIsLeft(t *testing.T) {
 	if err := w.Run(t.Context()); !errors.Is(err, failing) {
 		t.Errorf("got %v", err)
 	}
-	if after := count(); after != before {
+	if after := count(); after > before { // fewer: an earlier test's last one was closed
 		t.Errorf("%d files before, %d after", before, after)
 	}
 }

@@ -41,17 +41,14 @@ func New() (*Namespace, error) {
 	return n, nil
 }
 
-// unshare makes the namespace on a thread of its own. The thread is never
-// unlocked, so the runtime ends it with its goroutine.
+// unshare makes the namespace on a thread that then goes back to where it came
+// from. Letting the thread end instead would not do: the runtime never ends
+// the main one, which would hold the namespace for as long as the program runs.
 func (n *Namespace) unshare() error {
-	done := make(chan error)
-	go func() {
-		runtime.LockOSThread()
-		var err error
+	return onThread(func() (err error) {
 		n.handle, err = netns.New()
-		done <- err
-	}()
-	return <-done
+		return err
+	})
 }
 
 func (n *Namespace) prepare() error {
@@ -91,7 +88,18 @@ func (n *Namespace) Path() string { return fmt.Sprintf("/proc/%d/fd/%d", os.Getp
 // Do calls f, in this goroutine, on a thread that is inside the namespace.
 // Sockets opened there stay in it; goroutines started there do not. Calls may
 // be nested. It returns f's error.
-func (n *Namespace) Do(f func() error) (err error) {
+func (n *Namespace) Do(f func() error) error {
+	return onThread(func() error {
+		if err := netns.Set(n.handle); err != nil {
+			return fmt.Errorf("enter namespace: %w", err)
+		}
+		return f()
+	})
+}
+
+// onThread calls f, which may change its thread's namespace, and takes the
+// thread back to the one where it was.
+func onThread(f func() error) (err error) {
 	runtime.LockOSThread()
 	outside, err := netns.Get()
 	if err != nil {
@@ -99,10 +107,6 @@ func (n *Namespace) Do(f func() error) (err error) {
 		return fmt.Errorf("open the thread's namespace: %w", err)
 	}
 	defer outside.Close()
-	if err := netns.Set(n.handle); err != nil {
-		runtime.UnlockOSThread()
-		return fmt.Errorf("enter namespace: %w", err)
-	}
 	defer func() {
 		if back := netns.Set(outside); back != nil {
 			// The thread stays locked to this goroutine, so that no other

@@ -7,6 +7,8 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -121,8 +123,8 @@ func TestCloseEndsTheNamespace(t *testing.T) {
 	}))
 }
 
-// Everything that the package opens is closed again. This runs in a program
-// of its own, where no other test opens files.
+// Everything that the package opens is closed again, and no thread stays in a
+// namespace. This runs in a program of its own, where no other test opens files.
 func TestNoFilesLeak(t *testing.T) {
 	t.Parallel()
 	cmd := exec.Command("/proc/self/exe", "-test.run=^TestLeakAlone$", "-test.v")
@@ -164,6 +166,22 @@ func TestLeakAlone(t *testing.T) {
 	for range 3 {
 		use()
 	}
+	var wg sync.WaitGroup
+	for range 100 { // so many that the main thread has its turn
+		wg.Go(func() {
+			n, err := New()
+			n.Close()
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	here, err := netnsID()
+	ok(t, err)
+	if at := threadNamespaces(t); !cmp.Equal(at, []string{here}) {
+		t.Errorf("the threads are in %v, the test is in %s", at, here)
+	}
 	ok(t, Eventually(patience(t), func() error {
 		if diff := cmp.Diff(before, openFiles(t)); diff != "" {
 			return errors.New(diff)
@@ -186,4 +204,19 @@ func openFiles(t *testing.T) map[string]int {
 		}
 	}
 	return kinds
+}
+
+// threadNamespaces lists the network namespaces that the program's threads are in.
+func threadNamespaces(t *testing.T) []string {
+	t.Helper()
+	paths, err := filepath.Glob("/proc/self/task/*/ns/net")
+	ok(t, err)
+	var at []string
+	for _, path := range paths {
+		if target, err := os.Readlink(path); err == nil { // the thread may have ended
+			at = append(at, target)
+		}
+	}
+	slices.Sort(at)
+	return slices.Compact(at)
 }
