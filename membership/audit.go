@@ -108,16 +108,13 @@ func (k *keeper) auditFamily(f ifwatch.Family, now time.Time) {
 		k.publish(Event{Time: now, Type: EventError, Cause: CauseAudit, Reason: err.Error()})
 		return
 	}
-	for _, i := range k.instances {
-		for key, p := range i.pools {
-			lost := missing[p]
-			switch {
-			case key.family != f:
-			case len(lost) == 0:
-				p.missed = time.Time{}
-			case !k.over(i, f) && k.believe(p, now): // of a life that has ended the watcher will tell
-				k.repair(i, p, lost, now)
-			}
+	for i, p := range k.poolsOf(f) {
+		lost := missing[p]
+		switch {
+		case len(lost) == 0:
+			p.missed = time.Time{}
+		case !k.over(i, f) && k.believe(p, now): // of a life that has ended the watcher will tell
+			k.repair(i, p, lost, now)
 		}
 	}
 }
@@ -138,11 +135,9 @@ func (k *keeper) believe(p *pool, now time.Time) bool {
 
 // holds reports whether any pool holds a channel of a family.
 func (k *keeper) holds(f ifwatch.Family) bool {
-	for _, i := range k.instances {
-		for key, p := range i.pools {
-			if key.family == f && len(p.entries) > 0 {
-				return true
-			}
+	for _, p := range k.poolsOf(f) {
+		if len(p.entries) > 0 {
+			return true
 		}
 	}
 	return false
@@ -158,12 +153,8 @@ func (k *keeper) holds(f ifwatch.Family) bool {
 func (k *keeper) look(f ifwatch.Family) (missing map[*pool][]*entry, err error) {
 	k.looks++
 	byIndex := make(map[int][]*pool)
-	for _, i := range k.instances {
-		for key, p := range i.pools {
-			if key.family == f {
-				byIndex[i.now.Index] = append(byIndex[i.now.Index], p)
-			}
-		}
+	for i, p := range k.poolsOf(f) {
+		byIndex[i.now.Index] = append(byIndex[i.now.Index], p)
 	}
 	whole, err := k.kernel.filters(f, func(x ifwatch.Filter) {
 		for _, p := range byIndex[x.Index] {
@@ -189,18 +180,23 @@ func (k *keeper) look(f ifwatch.Family) (missing map[*pool][]*entry, err error) 
 		}
 	}
 	missing = make(map[*pool][]*entry)
-	for index, pools := range byIndex {
-		for _, p := range pools {
-			for _, e := range p.entries {
-				switch {
-				case !listed.Up[index] || e.order == 0:
-				case isMissing(index, e):
-					missing[p] = append(missing[p], e)
-				case e.err != nil:
-					p.found(e)
-					k.touchUsers(p)
-				}
+	for i, p := range k.poolsOf(f) {
+		if !listed.Up[i.now.Index] {
+			continue
+		}
+		found := false
+		for _, e := range p.entries {
+			switch {
+			case e.order == 0:
+			case isMissing(i.now.Index, e):
+				missing[p] = append(missing[p], e)
+			case e.err != nil:
+				p.found(e)
+				found = true
 			}
+		}
+		if found {
+			k.touchUsers(i, p)
 		}
 	}
 	return missing, nil
@@ -209,14 +205,9 @@ func (k *keeper) look(f ifwatch.Family) (missing map[*pool][]*entry, err error) 
 // held counts the sockets on which the pools hold each group of a family.
 func (k *keeper) held(f ifwatch.Family) map[ifwatch.GroupKey]int {
 	held := make(map[ifwatch.GroupKey]int)
-	for _, i := range k.instances {
-		for key, p := range i.pools {
-			if key.family != f {
-				continue
-			}
-			for at := range p.joinedAt() {
-				held[ifwatch.GroupKey{Index: i.now.Index, Group: at.group}]++
-			}
+	for i, p := range k.poolsOf(f) {
+		for at := range p.joinedAt() {
+			held[ifwatch.GroupKey{Index: i.now.Index, Group: at.group}]++
 		}
 	}
 	return held
@@ -243,16 +234,14 @@ func (p *pool) joinedAt() map[membershipAt][]*entry {
 // repair joins again what is lost, and tells whoever wanted it.
 func (k *keeper) repair(i *instance, p *pool, lost []*entry, now time.Time) {
 	channels := p.lose(lost)
-	k.touchUsers(p)
+	k.touchUsers(i, p)
 	if len(channels) == 0 {
 		return
 	}
 	k.totals.countRefusals(p.flush(now))
 	k.totals.Repairs += uint64(len(channels))
-	for a := range i.attachments {
-		if a.pools[p.family] == p {
-			k.tellRepaired(a, p.family, channels, now)
-		}
+	for a := range i.users(p) {
+		k.tellRepaired(a, p.family, channels, now)
 	}
 }
 
@@ -294,13 +283,9 @@ func (p *pool) lose(entries []*entry) map[Channel]struct{} {
 }
 
 // touchUsers has the states looked at of all that wish for something of a pool.
-func (k *keeper) touchUsers(p *pool) {
-	for _, i := range k.instances {
-		for a := range i.attachments {
-			if a.pools[p.family] == p {
-				k.touch(a.member)
-			}
-		}
+func (k *keeper) touchUsers(i *instance, p *pool) {
+	for a := range i.users(p) {
+		k.touch(a.member)
 	}
 }
 

@@ -55,10 +55,7 @@ func (k *keeper) flushPool(i *instance, key poolKey, p *pool, now time.Time) {
 	if !out.touched || !waited && out.refused == 0 {
 		return // of attachments that were made in this step is told anyway
 	}
-	for a := range i.attachments {
-		if a.pools[key.family] != p {
-			continue
-		}
+	for a := range i.users(p) {
 		k.touch(a.member)
 		if isClosed(out.err) && key.socket != 0 {
 			a.member.ended = socketClosed

@@ -1,6 +1,7 @@
 package membership
 
 import (
+	"iter"
 	"time"
 
 	"github.com/ssmd-project/ssmd/ifwatch"
@@ -137,6 +138,30 @@ type attachment struct {
 	announce    map[ifwatch.Family]Cause // to be announced anew, and why
 	announcedAt time.Time                // last, or when it began
 	refused     int                      // as reported last
+}
+
+// poolsOf are the pools of a family, with their instances.
+func (k *keeper) poolsOf(f ifwatch.Family) iter.Seq2[*instance, *pool] {
+	return func(yield func(*instance, *pool) bool) {
+		for _, i := range k.instances {
+			for key, p := range i.pools {
+				if key.family == f && !yield(i, p) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// users are the attachments whose channels are wished for in a pool.
+func (i *instance) users(p *pool) iter.Seq[*attachment] {
+	return func(yield func(*attachment) bool) {
+		for a := range i.attachments {
+			if a.pools[p.family] == p && !yield(a) {
+				return
+			}
+		}
+	}
 }
 
 func newKeeper(k kernel, expire func(ifwatch.ID), publish func(Event)) *keeper {
