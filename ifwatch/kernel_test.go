@@ -19,6 +19,13 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if os.Getenv(strangerVariable) != "" {
+		if err := stranger(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	flag.Parse()
 	if worker := flag.Lookup("test.fuzzworker"); worker == nil || worker.Value.String() != "true" {
 		if err := testnet.Isolate(); err != nil {

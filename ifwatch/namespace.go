@@ -120,9 +120,15 @@ func (n Namespace) Do(f func() error) error {
 }
 
 // enter leaves its thread locked, so that it ends with its goroutine, unless
-// the thread is back where it came from.
+// the thread is back where it came from: somebody who is root in a user namespace
+// alone may not go back. The main thread never ends, and would keep the namespace
+// alive: another one is taken.
 func (n Namespace) enter(f func() error) error {
 	runtime.LockOSThread()
+	if unix.Gettid() == unix.Getpid() {
+		defer runtime.UnlockOSThread() // not before: what Do starts may not run here
+		return n.Do(f)
+	}
 	home, err := unix.Open("/proc/thread-self/ns/net", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return err
