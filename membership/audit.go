@@ -136,7 +136,7 @@ func (k *keeper) believe(p *pool, now time.Time) bool {
 // holds reports whether any pool holds a channel of a family.
 func (k *keeper) holds(f ifwatch.Family) bool {
 	for _, p := range k.poolsOf(f) {
-		if len(p.entries) > 0 {
+		if p.entries.len() > 0 {
 			return true
 		}
 	}
@@ -158,7 +158,7 @@ func (k *keeper) look(f ifwatch.Family) (missing map[*pool][]*entry, err error) 
 	}
 	whole, err := k.kernel.filters(f, func(x ifwatch.Filter) {
 		for _, p := range byIndex[x.Index] {
-			if e := p.entries[Channel{x.Source, x.Group}]; e != nil {
+			if e := p.entries.get(Channel{x.Source, x.Group}); e != nil {
 				e.seen = k.looks
 			}
 		}
@@ -185,7 +185,7 @@ func (k *keeper) look(f ifwatch.Family) (missing map[*pool][]*entry, err error) 
 			continue
 		}
 		found := false
-		for _, e := range p.entries {
+		for e := range p.entries.all() {
 			switch {
 			case e.order == 0:
 			case isMissing(i.now.Index, e):
@@ -222,7 +222,7 @@ type membershipAt struct {
 // joinedAt returns what the pool joined, by what its sockets have.
 func (p *pool) joinedAt() map[membershipAt][]*entry {
 	joined := make(map[membershipAt][]*entry)
-	for _, e := range p.entries {
+	for e := range p.entries.all() {
 		if e.order != 0 {
 			at := membershipAt{e.channel.Group, e.set}
 			joined[at] = append(joined[at], e)

@@ -154,7 +154,7 @@ type heldBy struct {
 func (p *pool) heldBySockets() []heldBy {
 	own := p.holder.(*ownSockets)
 	channels := make(map[*filledSocket][]Channel, len(own.sockets))
-	for _, e := range p.entries {
+	for e := range p.entries.all() {
 		if e.order != 0 {
 			channels[e.set.socket] = append(channels[e.set.socket], e.channel)
 		}

@@ -94,9 +94,9 @@ type filledSocket struct {
 type sourceSet struct {
 	group   netip.Addr
 	socket  *filledSocket
-	sources int
-	full    bool       // takes no further source
 	next    *sourceSet // the same group on another socket
+	sources int32
+	full    bool // takes no further source
 }
 
 func newOwnSockets(k kernel, f ifwatch.Family, index int, lot *parkingLot, ended func() bool) *ownSockets {
@@ -315,7 +315,7 @@ func (o *ownSockets) free(set *sourceSet, channels []Channel) bool {
 	freed := joinAll(ballast, channels) && !o.ended() // or the index has another life by now
 	if freed {
 		_ = set.socket.leaveGroup(o.index, set.group) // it may have been lost on the socket too
-		set.socket.sources -= set.sources
+		set.socket.sources -= int(set.sources)
 		set.sources = 0
 		o.emptied(set)
 	}

@@ -140,7 +140,7 @@ func (w *world) miscounted() error {
 	channels := 0
 	for _, i := range w.keeper.instances {
 		for _, p := range i.pools {
-			for _, e := range p.entries {
+			for e := range p.entries.all() {
 				if e.isJoined() {
 					channels++
 				}

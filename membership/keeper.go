@@ -48,7 +48,7 @@ type keeper struct {
 	lastAudit  time.Time
 	suspicious bool   // something hints at a loss
 	doubtful   bool   // a loss is not believed yet
-	looks      uint64 // at the kernel's lists
+	looks      uint32 // at the kernel's lists
 
 	affected map[*rule]struct{} // to be judged before the end of the step
 	touched  []*member          // to be reported on at the end of the step

@@ -17,7 +17,7 @@ import (
 type pool struct {
 	family   ifwatch.Family
 	holder   holder
-	entries  map[Channel]*entry
+	entries  entries
 	users    int  // attachments that use the pool
 	unproven bool // joined, maybe, before its probe was there
 
@@ -37,24 +37,6 @@ type pool struct {
 	wait    time.Duration // of what is put off
 }
 
-// entry is one channel in a pool.
-type entry struct {
-	channel Channel
-	wishes  int
-	order   uint64     // of the join; zero where it is not joined
-	set     *sourceSet // where the holder joined it
-	err     error      // why it is not joined, or lost
-	doubted bool       // in unwished
-
-	announcing bool // in announcing
-
-	seen uint64 // the look at the kernel's list of filters that showed it last
-}
-
-// isJoined reports whether the kernel holds it: it joined it, and did not lose
-// it since.
-func (e *entry) isJoined() bool { return e.order != 0 && e.err == nil }
-
 // The waits before refused joins are tried again.
 const (
 	firstBackoff = 100 * time.Millisecond
@@ -71,20 +53,20 @@ func newPool(f ifwatch.Family, h holder) *pool {
 
 // wish adds a wish for each channel. Nothing is joined before flush.
 func (p *pool) wish(channels []Channel) {
-	if len(p.entries) == 0 {
-		p.entries = make(map[Channel]*entry, len(channels))
+	if p.entries.len() == 0 {
+		p.entries = newEntries(p.family, len(channels))
 		p.added = make([]*entry, 0, len(channels))
 	}
 	var fresh []entry // many are made at once
 	for n, c := range channels {
-		e := p.entries[c]
+		e := p.entries.get(c)
 		if e == nil {
 			if len(fresh) == 0 {
 				fresh = make([]entry, min(len(channels)-n, 1024))
 			}
 			e, fresh = &fresh[0], fresh[1:]
 			e.channel = c
-			p.entries[c] = e
+			p.entries.add(e)
 			p.begin(e)
 		}
 		e.wishes++
@@ -106,7 +88,7 @@ func (p *pool) begin(e *entry) {
 // that a channel which somebody else comes to want is not touched.
 func (p *pool) unwish(channels []Channel) {
 	for _, c := range channels {
-		e := p.entries[c]
+		e := p.entries.get(c)
 		e.wishes--
 		if e.wishes == 0 && !e.doubted {
 			e.doubted = true
@@ -118,7 +100,7 @@ func (p *pool) unwish(channels []Channel) {
 // announce has each channel that is joined announced anew at the next flush.
 func (p *pool) announce(channels []Channel) {
 	for _, c := range channels {
-		p.announceEntry(p.entries[c])
+		p.announceEntry(p.entries.get(c))
 	}
 }
 
@@ -230,7 +212,7 @@ func (p *pool) announceAll(out *outcome) (refused bool) {
 	}
 	for _, e := range all {
 		e.announcing = false
-		if p.entries[e.channel] != e || e.order == 0 {
+		if p.entries.get(e.channel) != e || e.order == 0 {
 			continue // left in this step
 		}
 		gap, err := p.holder.rejoin(e.channel, e.set)
@@ -312,14 +294,14 @@ func (p *pool) leaveUnwished(out *outcome) {
 	}
 	p.unwished = nil
 	slices.SortFunc(gone, func(a, b *entry) int { return cmp.Compare(b.order, a.order) })
-	if len(gone) == len(p.entries) {
-		p.entries, p.refused, p.joined = nil, nil, 0
+	if len(gone) == p.entries.len() {
+		p.entries, p.refused, p.joined = entries{}, nil, 0
 		out.touched = true
 		p.holder.release()
 		return
 	}
 	for _, e := range gone {
-		delete(p.entries, e.channel)
+		p.entries.delete(e.channel)
 		if e.order == 0 {
 			continue
 		}
@@ -329,17 +311,17 @@ func (p *pool) leaveUnwished(out *outcome) {
 			out.refuse(err)
 		}
 	}
-	p.refused = slices.DeleteFunc(p.refused, func(e *entry) bool { return p.entries[e.channel] != e })
+	p.refused = slices.DeleteFunc(p.refused, func(e *entry) bool { return p.entries.get(e.channel) != e })
 }
 
 // count returns how many of the channels are joined, and how many the kernel
 // refused, or lost and refuses now, with the first of these.
 func (p *pool) count(channels []Channel) (joined, refused int, first *entry) {
-	if p.joined == len(p.entries) {
+	if p.joined == p.entries.len() {
 		return len(channels), 0, nil
 	}
 	for _, c := range channels {
-		switch e := p.entries[c]; {
+		switch e := p.entries.get(c); {
 		case e.isJoined():
 			joined++
 		case e.err != nil:

@@ -102,8 +102,8 @@ func TestPoolUnwishAndWishAgain(t *testing.T) {
 	p.unwish([]Channel{two})
 	p.flush(epoch)
 	h.want(t)
-	if joined, refused, _ := p.count([]Channel{one}); joined != 1 || refused != 0 || len(p.entries) != 1 {
-		t.Errorf("%d joined, %d refused, %d entries", joined, refused, len(p.entries))
+	if joined, refused, _ := p.count([]Channel{one}); joined != 1 || refused != 0 || p.entries.len() != 1 {
+		t.Errorf("%d joined, %d refused, %d entries", joined, refused, p.entries.len())
 	}
 }
 

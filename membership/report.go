@@ -226,7 +226,7 @@ func (m *member) joinedAnywhere() int {
 
 func (a *attachment) joined(c Channel) bool {
 	p := a.pools[c.Family()]
-	return p != nil && p.entries[c].isJoined()
+	return p != nil && p.entries.get(c).isJoined()
 }
 
 func (k *keeper) explain(name string, now time.Time) (Explanation, bool) {
@@ -258,8 +258,8 @@ func (m *member) channelStatus() []ChannelStatus {
 		}
 		for _, a := range m.attachments {
 			s := ChannelStatus{Channel: c, Interface: a.instance.now.Name, Instance: a.instance.now.ID, Joined: a.joined(c)}
-			if p := a.pools[c.Family()]; p != nil && p.entries[c].err != nil {
-				s.Error = p.entries[c].err.Error()
+			if p := a.pools[c.Family()]; p != nil && p.entries.get(c).err != nil {
+				s.Error = p.entries.get(c).err.Error()
 			}
 			all = append(all, s)
 		}

@@ -1,0 +1,63 @@
+package membership
+
+import (
+	"net/netip"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/ssmd-project/ssmd/ifwatch"
+)
+
+// idleKernel opens sockets that take as many groups as Linux does, and cost
+// nothing.
+type idleKernel struct{ kernel }
+
+func (idleKernel) open(ifwatch.Family) (holdingSocket, error) { return &idleSocket{}, nil }
+
+type idleSocket struct {
+	holdingSocket
+	groups int
+}
+
+func (s *idleSocket) join(int, Channel) error {
+	if s.groups == 20 {
+		return unix.ENOBUFS
+	}
+	s.groups++
+	return nil
+}
+
+func (s *idleSocket) occupied(int) bool { return false }
+func (s *idleSocket) close()            {}
+
+// sortedChannels are as many channels of one source, sorted.
+func sortedChannels(count int) []Channel {
+	channels := make([]Channel, count)
+	source := netip.MustParseAddr("10.1.0.1")
+	for i := range channels {
+		channels[i] = Channel{source, netip.AddrFrom4([4]byte{232, byte(1 + i>>16), byte(i >> 8), byte(i)})}
+	}
+	return channels
+}
+
+// BenchmarkRestore measures what there is to a restoration besides the kernel's
+// part: 10,000 channels are wished for, joined, and torn down with their
+// interface.
+func BenchmarkRestore(b *testing.B) {
+	channels := sortedChannels(10000)
+	now := time.Now()
+	b.ReportAllocs()
+	for b.Loop() {
+		p := newPool(ifwatch.IPv4, newOwnSockets(idleKernel{}, ifwatch.IPv4, 7, newParkingLot(), func() bool { return false }))
+		p.users = 1
+		p.wish(channels)
+		p.flush(now)
+		if p.joined != len(channels) {
+			b.Fatal(p.joined)
+		}
+		p.holder.abandon()
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(channels)), "ns/channel")
+}
