@@ -16,6 +16,7 @@ type fakeKernel struct {
 	ifaces     map[int]*fakeIface
 	maxGroups  int
 	maxSources int
+	granted    int                  // joins and changes of sources
 	open_      map[*fakeSocket]bool // the manager's own
 	probes     int                  // open ones
 	sockets    int                  // opened so far

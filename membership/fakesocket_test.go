@@ -57,6 +57,7 @@ func (s *fakeSocket) join(index int, c Channel) error {
 	case e != nil && len(e.sources) == k.maxSources:
 		return unix.ENOBUFS
 	}
+	k.granted++
 	k.joins = append(k.joins, c)
 	newUser := e == nil
 	if newUser {
@@ -67,6 +68,38 @@ func (s *fakeSocket) join(index int, c Channel) error {
 	if e.life == life { // a source added to an entry of a dead life is for nothing
 		life.add(c, newUser)
 	}
+	return nil
+}
+
+func (s *fakeSocket) setSources(index int, group netip.Addr, sources []netip.Addr) error {
+	k, life := s.kernel, s.life(index, group)
+	e := s.entries[fakeEntryKey{index, group}]
+	switch {
+	case s.closed:
+		return net.ErrClosed
+	case life == nil:
+		return unix.ENODEV
+	case e == nil:
+		return unix.EINVAL
+	case k.refuse != nil && (k.refuseOnly == nil || k.refuseOnly.Group == group):
+		return k.refuse
+	case len(sources) > k.maxSources:
+		return unix.ENOBUFS
+	}
+	k.granted++
+	for _, source := range sources {
+		if !slices.Contains(e.sources, source) {
+			k.joins = append(k.joins, Channel{source, group})
+			if e.life == life {
+				life.add(Channel{source, group}, false)
+			}
+		}
+	}
+	if e.life == life {
+		gone := slices.DeleteFunc(slices.Clone(e.sources), func(a netip.Addr) bool { return slices.Contains(sources, a) })
+		life.drop(group, gone, false)
+	}
+	e.sources = slices.Clone(sources)
 	return nil
 }
 

@@ -17,6 +17,10 @@ import (
 type holder interface {
 	// join returns where the channel was joined, for leave.
 	join(Channel) (*sourceSet, error)
+	// joinMore joins further channels of a group of which a set was joined
+	// with one, where that takes fewer calls than one a channel. It returns
+	// how many of them, from the first on, are joined.
+	joinMore(set *sourceSet, first Channel, more []Channel) int
 	leave(Channel, *sourceSet) error
 	// rejoin leaves and joins at once, and says how long there was no
 	// membership. After an error there is none, unless that is errEnded:
@@ -79,6 +83,8 @@ type ownSockets struct {
 	sets   []*sourceSet
 	groups map[netip.Addr]*sourceSet
 	fresh  []sourceSet // many are made at once
+
+	sources []netip.Addr // of joinMore, to be filled anew
 }
 
 // filledSocket is one socket and how many groups it has.
@@ -362,5 +368,5 @@ func (o *ownSockets) forget() {
 		o.spare.close()
 		o.spare = nil
 	}
-	o.sockets, o.roomy, o.sets, o.groups, o.fresh, o.inherited = nil, nil, nil, nil, nil, nil
+	o.sockets, o.roomy, o.sets, o.groups, o.fresh, o.inherited, o.sources = nil, nil, nil, nil, nil, nil, nil
 }

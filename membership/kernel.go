@@ -61,6 +61,9 @@ type memberSocket interface {
 type holdingSocket interface {
 	memberSocket
 	close()
+	// setSources makes these the sources of a group that is joined on the
+	// socket. After an error they are what they were.
+	setSources(index int, group netip.Addr, sources []netip.Addr) error
 	// handle is false where there is none to hand over.
 	handle() (h handle, ok bool)
 }
@@ -117,6 +120,8 @@ type request struct {
 	iface         net.Interface
 	group, source net.IPAddr
 	bytes         [2][16]byte
+
+	filter []byte // what the kernel takes for all sources of a group
 }
 
 func (r *request) fill(index int, group, source netip.Addr) {

@@ -21,9 +21,10 @@ type pool struct {
 	users    int  // attachments that use the pool
 	unproven bool // joined, maybe, before its probe was there
 
-	added    []*entry // wished for and not tried yet
-	unwished []*entry // joined, and maybe wished for no longer
-	refused  []*entry // refused by the kernel
+	added    []*entry  // wished for and not tried yet
+	unwished []*entry  // joined, and maybe wished for no longer
+	refused  []*entry  // refused by the kernel
+	more     []Channel // of joinMore, to be filled anew
 
 	announcing []*entry // to be announced anew
 	late       int      // of those that were announced last, how many took too long
@@ -79,9 +80,7 @@ func (p *pool) begin(e *entry) {
 		p.added = append(p.added, e)
 		return
 	}
-	p.joins++
-	p.joined++
-	e.order = p.joins
+	p.noteJoined(e, e.set)
 }
 
 // unwish takes a wish for each channel back. Nothing is left before flush, so
@@ -169,9 +168,9 @@ func (p *pool) flush(now time.Time) outcome {
 func (p *pool) joinAll(try []*entry, out *outcome) (news bool) {
 	p.holder.expect(len(try))
 	var gaveUp error
-	for _, e := range try {
-		if e.wishes == 0 {
-			continue // leaveUnwished forgets it
+	for n, e := range try {
+		if e.wishes == 0 || e.order != 0 {
+			continue // leaveUnwished forgets it, or it came with another
 		}
 		out.touched = true
 		if gaveUp != nil {
@@ -181,20 +180,46 @@ func (p *pool) joinAll(try []*entry, out *outcome) (news bool) {
 			continue
 		}
 		first := e.err == nil
-		if e.set, e.err = p.holder.join(e.channel); e.err == nil {
-			p.joins++
-			p.joined++
-			e.order = p.joins
+		set, err := p.holder.join(e.channel)
+		if err == nil {
+			p.noteJoined(e, set)
+			p.joinMore(e, try[n+1:])
 			continue
 		}
+		e.err = err
 		news = news || first
 		p.refused = append(p.refused, e)
-		out.refuseJoin(e.err)
-		if concernsAll(e.err) {
-			gaveUp = e.err
+		out.refuseJoin(err)
+		if concernsAll(err) {
+			gaveUp = err
 		}
 	}
 	return news
+}
+
+// joinMore joins those with a channel that was just joined that are next to be
+// and have its group, as many as one call is enough for.
+func (p *pool) joinMore(joined *entry, next []*entry) {
+	more := p.more[:0]
+	for _, e := range next {
+		if len(more) == mostAtOnce || e.channel.Group != joined.channel.Group || e.wishes == 0 || e.order != 0 {
+			break
+		}
+		more = append(more, e.channel)
+	}
+	if len(more) == 0 {
+		return
+	}
+	p.more = more
+	for _, e := range next[:p.holder.joinMore(joined.set, joined.channel, more)] {
+		p.noteJoined(e, joined.set)
+	}
+}
+
+func (p *pool) noteJoined(e *entry, set *sourceSet) {
+	p.joins++
+	p.joined++
+	e.order, e.set, e.err = p.joins, set, nil
 }
 
 // reportDelay is the shortest time after which the kernel reports a leave, two

@@ -24,6 +24,8 @@ func (h *fakeHolder) join(c Channel) (*sourceSet, error) {
 	return nil, h.refuse[c]
 }
 
+func (h *fakeHolder) joinMore(*sourceSet, Channel, []Channel) int { return 0 }
+
 func (h *fakeHolder) leave(c Channel, _ *sourceSet) error {
 	h.did = append(h.did, fmt.Sprint("leave ", c.Group))
 	return h.refuse[c]

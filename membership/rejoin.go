@@ -48,12 +48,8 @@ func (s *linuxSocket) rejoin(index int, c Channel) (gap time.Duration, err error
 }
 
 func leaveAndJoin(fd uintptr, f ifwatch.Family, request *groupSourceReq) (time.Duration, error) {
-	level := uintptr(unix.IPPROTO_IP)
-	if f == ifwatch.IPv6 {
-		level = unix.IPPROTO_IPV6
-	}
 	option := func(number uintptr) syscall.Errno {
-		_, _, errno := unix.RawSyscall6(unix.SYS_SETSOCKOPT, fd, level, number, uintptr(unsafe.Pointer(request)), unsafe.Sizeof(*request), 0)
+		_, _, errno := unix.RawSyscall6(unix.SYS_SETSOCKOPT, fd, levelOf(f), number, uintptr(unsafe.Pointer(request)), unsafe.Sizeof(*request), 0)
 		return errno
 	}
 	began := time.Now()
