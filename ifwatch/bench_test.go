@@ -2,6 +2,7 @@ package ifwatch
 
 import (
 	"fmt"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -79,5 +80,20 @@ func BenchmarkAddresses(b *testing.B) {
 	for b.Loop() {
 		w.play(come(5, "10.99.0.1/24"), gone(come(5, "10.99.0.1/24")))
 		w.Take()
+	}
+}
+
+// BenchmarkParseFilters reads a list of 10,000 filters, as each audit does.
+func BenchmarkParseFilters(b *testing.B) {
+	var list strings.Builder
+	list.WriteString("Idx Device        MCA        SRC    INC    EXC\n")
+	for n := range 10000 {
+		fmt.Fprintf(&list, "%3d %6s 0x%08x 0x0a010001      1      0\n", 7, "eth0", 0xe8010000+n)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := parseFilters(strings.NewReader(list.String()), func(Filter) {}); err != nil {
+			b.Fatal(err)
+		}
 	}
 }

@@ -2,13 +2,14 @@ package ifwatch
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/hex"
 	"fmt"
 	"io"
 	"net/netip"
 	"os"
+	"slices"
 	"strconv"
-	"strings"
 )
 
 // Filter is one source of one group that some socket is a member of, on an
@@ -48,16 +49,17 @@ func VisitFilters(f Family, visit func(Filter)) error {
 func parseFilters(r io.Reader, visit func(Filter)) error {
 	lines := bufio.NewScanner(r)
 	lines.Scan() // the heading
+	var fields [][]byte
 	for lines.Scan() {
-		fields := strings.Fields(lines.Text())
+		fields = slices.AppendSeq(fields[:0], bytes.FieldsSeq(lines.Bytes()))
 		if len(fields) < 6 {
-			return fmt.Errorf("malformed line %q", lines.Text())
+			return fmt.Errorf("malformed line %q", lines.Bytes())
 		}
 		fields = append(fields[:1], fields[len(fields)-4:]...) // a name may have spaces
-		if fields[3] == "0" {
+		if string(fields[3]) == "0" {
 			continue // excluded only
 		}
-		index, err := strconv.Atoi(fields[0])
+		index, err := strconv.Atoi(string(fields[0]))
 		if err != nil {
 			return err
 		}
@@ -74,13 +76,13 @@ func parseFilters(r io.Reader, visit func(Filter)) error {
 	return lines.Err()
 }
 
-func parseHexAddr(s string) (netip.Addr, error) {
+func parseHexAddr(s []byte) (netip.Addr, error) {
 	var address [16]byte
-	digits := strings.TrimPrefix(s, "0x")
+	digits := bytes.TrimPrefix(s, []byte("0x"))
 	if len(digits) != 2*4 && len(digits) != 2*16 {
 		return netip.Addr{}, fmt.Errorf("malformed address %q", s)
 	}
-	n, err := hex.Decode(address[:], []byte(digits))
+	n, err := hex.Decode(address[:], digits)
 	if err != nil {
 		return netip.Addr{}, fmt.Errorf("malformed address %q: %w", s, err)
 	}

@@ -2,13 +2,14 @@ package ifwatch
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"io"
 	"net/netip"
 	"os"
+	"slices"
 	"strconv"
-	"strings"
 )
 
 // Groups are the multicast groups of one family that the kernel lists in a
@@ -73,26 +74,27 @@ func parseIGMP(r io.Reader, groups *Groups) error {
 	lines := bufio.NewScanner(r)
 	lines.Scan() // the heading
 	index := 0
+	var fields [][]byte
 	for lines.Scan() {
-		fields := strings.Fields(lines.Text())
+		fields = slices.AppendSeq(fields[:0], bytes.FieldsSeq(lines.Bytes()))
 		if len(fields) < 2 {
 			continue
 		}
-		if !strings.HasPrefix(lines.Text(), "\t") {
+		if !bytes.HasPrefix(lines.Bytes(), []byte("\t")) {
 			var err error
-			if index, err = strconv.Atoi(fields[0]); err != nil {
+			if index, err = strconv.Atoi(string(fields[0])); err != nil {
 				return err
 			}
-			if version := fields[len(fields)-1]; version != "V3" {
+			if version := string(fields[len(fields)-1]); version != "V3" {
 				groups.OldQueriers[index] = version
 			}
 			continue
 		}
-		number, err := strconv.ParseUint(fields[0], 16, 32)
+		number, err := strconv.ParseUint(string(fields[0]), 16, 32)
 		if err != nil {
 			return err
 		}
-		users, err := strconv.Atoi(fields[1])
+		users, err := strconv.Atoi(string(fields[1]))
 		if err != nil {
 			return err
 		}
@@ -110,32 +112,29 @@ func parseIGMP(r io.Reader, groups *Groups) error {
 // parseIGMP6 reads /proc/net/igmp6: index, name, group, users, flags and more.
 func parseIGMP6(r io.Reader, groups *Groups) error {
 	lines := bufio.NewScanner(r)
+	var fields [][]byte
 	for lines.Scan() {
-		fields := strings.Fields(lines.Text())
-		if len(fields) < 5 || len(fields[2]) != 32 {
+		fields = slices.AppendSeq(fields[:0], bytes.FieldsSeq(lines.Bytes()))
+		if len(fields) < 5 || len(fields[2]) != 2*16 {
 			continue
 		}
-		flags, err := strconv.ParseUint(fields[4], 16, 32)
+		flags, err := strconv.ParseUint(string(fields[4]), 16, 32)
 		if err != nil {
 			return err
 		}
-		index, err := strconv.Atoi(fields[0])
+		index, err := strconv.Atoi(string(fields[0]))
 		if err != nil {
 			return err
 		}
-		users, err := strconv.Atoi(fields[3])
+		users, err := strconv.Atoi(string(fields[3]))
 		if err != nil {
 			return err
 		}
-		var group [16]byte
-		for n := range group {
-			octet, err := strconv.ParseUint(fields[2][2*n:2*n+2], 16, 8)
-			if err != nil {
-				return err
-			}
-			group[n] = byte(octet)
+		group, err := parseHexAddr(fields[2])
+		if err != nil {
+			return err
 		}
-		key := GroupKey{index, netip.AddrFrom16(group)}
+		key := GroupKey{index, group}
 		groups.Users[key] = users
 		if key.Group == allNodes && flags&loaded != 0 {
 			groups.Up[index] = true

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"net/netip"
 	"os"
 	"syscall"
 
@@ -19,11 +20,12 @@ const (
 	delMulticast       = unix.RTM_DELMULTICAST
 )
 
-// WatchLosses listens from now on for an interface that may have left a multicast
+// WatchLosses listens from now on for interfaces that may have left a multicast
 // group because no socket was left on it. The function it returns calls lost
-// whenever that was heard, several times at once, until ctx is cancelled.
-// Where the kernel tells of none it returns at once.
-func WatchLosses(o Options, lost func()) (run func(ctx context.Context)) {
+// with the groups whenever some were heard of, and with nil where they are too
+// many to be told, or were not heard, until ctx is cancelled. Where the kernel
+// tells of none it returns at once.
+func WatchLosses(o Options, lost func([]GroupKey)) (run func(ctx context.Context)) {
 	file, err := openLosses(o)
 	if err != nil {
 		return func(context.Context) {} // whoever compares regularly finds out later
@@ -33,34 +35,67 @@ func WatchLosses(o Options, lost func()) (run func(ctx context.Context)) {
 		defer context.AfterFunc(ctx, func() { _ = file.Close() })()
 		conn, err := file.SyscallConn()
 		for err == nil && ctx.Err() == nil {
-			if err = waitForMessages(conn); err == nil {
-				lost()
+			var groups []GroupKey
+			if groups, err = waitForLosses(conn); err == nil {
+				lost(groups)
 			}
 		}
 	}
 }
 
-// waitForMessages waits for one at least and takes all. An overrun is one too.
-func waitForMessages(conn syscall.RawConn) error {
+// mostLosses bounds what is told at once.
+const mostLosses = 64
+
+// waitForLosses waits for one at least and takes all. It returns nil after an
+// overrun, of what it does not understand, and where there are too many.
+func waitForLosses(conn syscall.RawConn) (groups []GroupKey, err error) {
 	buffer := make([]byte, 4096)
+	groups = []GroupKey{}
 	found := false
 	var readErr error
-	err := conn.Read(func(fd uintptr) bool {
+	err = conn.Read(func(fd uintptr) bool {
 		for {
-			_, _, readErr = unix.Recvfrom(int(fd), buffer, unix.MSG_DONTWAIT|unix.MSG_TRUNC)
+			n, _, err := unix.Recvfrom(int(fd), buffer, unix.MSG_DONTWAIT)
 			switch {
-			case readErr == nil, errors.Is(readErr, unix.ENOBUFS):
+			case err == nil:
 				found = true
-			case errors.Is(readErr, unix.EINTR):
-			case errors.Is(readErr, unix.EAGAIN):
-				readErr = nil
+				if group, understood := parseLoss(buffer[:n]); groups != nil && understood && len(groups) < mostLosses {
+					groups = append(groups, group)
+				} else {
+					groups = nil
+				}
+			case errors.Is(err, unix.ENOBUFS):
+				found, groups = true, nil
+			case errors.Is(err, unix.EINTR):
+			case errors.Is(err, unix.EAGAIN):
 				return found
 			default:
+				readErr = err
 				return true
 			}
 		}
 	})
-	return errors.Join(err, readErr)
+	return groups, errors.Join(err, readErr)
+}
+
+// The parts of a message of a multicast group: a header, a struct ifaddrmsg, and
+// the group as the first attribute.
+const (
+	lossFamilyAt = unix.SizeofNlMsghdr
+	lossIndexAt  = unix.SizeofNlMsghdr + 4
+	lossGroupAt  = unix.SizeofNlMsghdr + unix.SizeofIfAddrmsg + unix.SizeofRtAttr
+)
+
+func parseLoss(message []byte) (GroupKey, bool) {
+	if len(message) < lossGroupAt+4 {
+		return GroupKey{}, false
+	}
+	size := 4
+	if message[lossFamilyAt] == unix.AF_INET6 {
+		size = 16
+	}
+	group, ok := netip.AddrFromSlice(message[lossGroupAt:min(len(message), lossGroupAt+size)])
+	return GroupKey{int(binary.NativeEndian.Uint32(message[lossIndexAt:])), group}, ok && group.IsMulticast()
 }
 
 func openLosses(o Options) (*os.File, error) {
@@ -114,22 +149,17 @@ func lossFilter() []bpf.Instruction {
 	binary.NativeEndian.PutUint16(kind[:], delMulticast)
 	var loopback [4]byte
 	binary.NativeEndian.PutUint32(loopback[:], LoopbackIndex)
-	const (
-		familyAt = unix.SizeofNlMsghdr
-		indexAt  = unix.SizeofNlMsghdr + 4
-		groupAt  = unix.SizeofNlMsghdr + unix.SizeofIfAddrmsg + unix.SizeofRtAttr
-	)
 	return []bpf.Instruction{
 		bpf.LoadAbsolute{Off: 4, Size: 2},
 		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: uint32(binary.BigEndian.Uint16(kind[:])), SkipTrue: 11},
-		bpf.LoadAbsolute{Off: indexAt, Size: 4},
+		bpf.LoadAbsolute{Off: lossIndexAt, Size: 4},
 		bpf.JumpIf{Cond: bpf.JumpEqual, Val: binary.BigEndian.Uint32(loopback[:]), SkipTrue: 9},
-		bpf.LoadAbsolute{Off: familyAt, Size: 1},
+		bpf.LoadAbsolute{Off: lossFamilyAt, Size: 1},
 		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.AF_INET6, SkipTrue: 3},
-		bpf.LoadAbsolute{Off: groupAt, Size: 4},
+		bpf.LoadAbsolute{Off: lossGroupAt, Size: 4},
 		bpf.ALUOpConstant{Op: bpf.ALUOpShiftRight, Val: 8},
 		bpf.JumpIf{Cond: bpf.JumpEqual, Val: 224 << 16, SkipTrue: 4, SkipFalse: 3},
-		bpf.LoadAbsolute{Off: groupAt, Size: 2},
+		bpf.LoadAbsolute{Off: lossGroupAt, Size: 2},
 		bpf.JumpIf{Cond: bpf.JumpEqual, Val: 0xff01, SkipTrue: 2},
 		bpf.JumpIf{Cond: bpf.JumpEqual, Val: 0xff02, SkipTrue: 1},
 		bpf.RetConstant{Val: 1 << 16},

@@ -56,3 +56,21 @@ func TestLossFilter(t *testing.T) {
 		}
 	}
 }
+
+func TestParseLoss(t *testing.T) {
+	for _, group := range []string{"232.1.1.1", "ff3e::8000:1"} {
+		message := groupMessage(unix.RTM_DELMULTICAST, 7, group)
+		got, ok := parseLoss(message)
+		if want := (GroupKey{7, netip.MustParseAddr(group)}); !ok || got != want {
+			t.Errorf("%v, %v, want %v", got, ok, want)
+		}
+		for n := range message {
+			if got, ok := parseLoss(message[:n]); ok {
+				t.Errorf("%d bytes of %d are understood as %v", n, len(message), got)
+			}
+		}
+	}
+	if got, ok := parseLoss(groupMessage(unix.RTM_DELMULTICAST, 7, "10.1.0.1")); ok {
+		t.Errorf("%v is understood", got)
+	}
+}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 	"slices"
 	"time"
 
@@ -42,9 +41,12 @@ func (k *keeper) setAudit(every time.Duration, now time.Time) {
 // joins and leaves much, we among them, gives many.
 const hintPause = 100 * time.Millisecond
 
-// suspect has the groups compared: now, or when the last time is long enough
-// ago.
-func (k *keeper) suspect(now time.Time) {
+// suspect has the groups compared where what may be lost is held, or nobody
+// knows what it is (nil): now, or when the last time is long enough ago.
+func (k *keeper) suspect(lost []ifwatch.GroupKey, now time.Time) {
+	if lost != nil && !slices.ContainsFunc(lost, k.holdsGroup) {
+		return
+	}
 	if soonest := k.lastAudit.Add(hintPause); now.Before(soonest) {
 		k.nextAudit = earlier(k.nextAudit, soonest)
 		return
@@ -53,15 +55,28 @@ func (k *keeper) suspect(now time.Time) {
 	k.flush(now)
 }
 
+// auditState is what an audit that is under way is for.
+type auditState string
+
+const (
+	noAudit        auditState = ""
+	auditRoutine   auditState = "routine"
+	auditSuspicion auditState = "suspicion" // what is lost is not to be announced: to leave it would take it from others
+)
+
 // auditDue compares what the pools hold with what the kernel lists, where the
 // time has come or something hints at a loss.
 func (k *keeper) auditDue(now time.Time) {
 	switch {
+	case k.auditing != noAudit:
+		return
 	case !k.holding():
 		k.nextAudit, k.suspicious = time.Time{}, false
 		return
-	case k.suspicious, !k.nextAudit.IsZero() && !now.Before(k.nextAudit):
-		k.audit(now)
+	case k.suspicious:
+		k.auditing = auditSuspicion
+	case !k.nextAudit.IsZero() && !now.Before(k.nextAudit):
+		k.auditing = auditRoutine
 	case !k.nextAudit.IsZero():
 		return
 	}
@@ -69,8 +84,8 @@ func (k *keeper) auditDue(now time.Time) {
 	if k.auditEvery > 0 {
 		k.nextAudit = now.Add(k.auditEvery)
 	}
-	if k.doubtful {
-		k.doubtful, k.nextAudit = false, now.Add(hintPause)
+	if k.auditing != noAudit {
+		k.audit(now)
 	}
 }
 
@@ -84,38 +99,47 @@ func (k *keeper) holding() bool {
 	return false
 }
 
-// audit makes one pass over the kernel's lists. What seems to be missing is
-// looked for once more: the lists can be torn.
-func (k *keeper) audit(now time.Time) {
-	k.lastAudit = now
-	for _, f := range bothFamilies {
-		if k.holds(f) {
-			k.auditFamily(f, now)
+// holdsGroup reports whether any pool joined a group on an interface.
+func (k *keeper) holdsGroup(g ifwatch.GroupKey) bool {
+	for i, p := range k.poolsOf(ifwatch.FamilyOf(g.Group)) {
+		if i.now.Index == g.Index && p.holder.has(g.Group) {
+			return true
 		}
 	}
+	return false
 }
 
-func (k *keeper) auditFamily(f ifwatch.Family, now time.Time) {
-	missing, err := k.look(f)
-	if err == nil && len(missing) > 0 {
-		var again map[*pool][]*entry
-		again, err = k.look(f)
-		for p, entries := range missing {
-			missing[p] = slices.DeleteFunc(entries, func(e *entry) bool { return !slices.Contains(again[p], e) })
+// audit makes one pass over the kernel's lists, or two: what seems to be
+// missing is looked for once more, since the lists can be torn.
+func (k *keeper) audit(now time.Time) {
+	k.lastAudit = now
+	k.look(now, func(first missing, now time.Time) {
+		if first.isEmpty() {
+			k.endAudit(first, now)
+			return
 		}
-	}
-	if err != nil {
+		k.look(now, func(second missing, now time.Time) { k.endAudit(first.and(second), now) })
+	})
+}
+
+func (k *keeper) endAudit(found missing, now time.Time) {
+	k.auditing = noAudit
+	for _, err := range found.errs {
 		k.publish(Event{Time: now, Type: EventError, Cause: CauseAudit, Reason: err.Error()})
-		return
 	}
-	for i, p := range k.poolsOf(f) {
-		lost := missing[p]
-		switch {
-		case len(lost) == 0:
-			p.missed = time.Time{}
-		case !k.over(i, f) && k.believe(p, now): // of a life that has ended the watcher will tell
-			k.repair(i, p, lost, now)
+	for _, f := range bothFamilies {
+		for i, p := range k.poolsOf(f) {
+			lost := found.entries[p]
+			switch {
+			case len(lost) == 0:
+				p.missed = time.Time{}
+			case !k.over(i, f) && k.believe(p, now): // of a life that has ended the watcher will tell
+				k.repair(i, p, lost, now)
+			}
 		}
+	}
+	if k.doubtful {
+		k.doubtful, k.nextAudit = false, now.Add(hintPause)
 	}
 }
 
@@ -131,104 +155,6 @@ func (k *keeper) believe(p *pool, now time.Time) bool {
 	}
 	k.doubtful = true
 	return false
-}
-
-// holds reports whether any pool holds a channel of a family.
-func (k *keeper) holds(f ifwatch.Family) bool {
-	for _, p := range k.poolsOf(f) {
-		if p.entries.len() > 0 {
-			return true
-		}
-	}
-	return false
-}
-
-// look returns what the pools hold of a family and the kernel does not.
-//
-// The list of filters tells it of each channel, where it is whole. Where it is
-// not, a group is missing that has fewer users than sockets of ours hold it:
-// the users of other processes only add. Of an interface that is down no filters
-// are listed. The list of groups comes last: an interface that is up in it, and
-// whose life has not ended afterwards, was there for the other list too.
-func (k *keeper) look(f ifwatch.Family) (missing map[*pool][]*entry, err error) {
-	k.looks++
-	byIndex := make(map[int][]*pool)
-	for i, p := range k.poolsOf(f) {
-		byIndex[i.now.Index] = append(byIndex[i.now.Index], p)
-	}
-	whole, err := k.kernel.filters(f, func(x ifwatch.Filter) {
-		for _, p := range byIndex[x.Index] {
-			if e := p.entries.get(Channel{x.Source, x.Group}); e != nil {
-				e.seen = k.looks
-			}
-		}
-	})
-	if err != nil {
-		return nil, err
-	}
-	listed, err := k.kernel.groups(f)
-	if err != nil {
-		return nil, err
-	}
-	k.noteQueriers(f, listed.OldQueriers)
-	isMissing := func(index int, e *entry) bool { return e.seen != k.looks }
-	if !whole {
-		held := k.held(f)
-		isMissing = func(index int, e *entry) bool {
-			key := ifwatch.GroupKey{Index: index, Group: e.channel.Group}
-			return listed.Users[key] < held[key]
-		}
-	}
-	missing = make(map[*pool][]*entry)
-	for i, p := range k.poolsOf(f) {
-		if !listed.Up[i.now.Index] {
-			continue
-		}
-		found := false
-		for e := range p.entries.all() {
-			switch {
-			case e.order == 0:
-			case isMissing(i.now.Index, e):
-				missing[p] = append(missing[p], e)
-			case e.err != nil:
-				p.found(e)
-				found = true
-			}
-		}
-		if found {
-			k.touchUsers(i, p)
-		}
-	}
-	return missing, nil
-}
-
-// held counts the sockets on which the pools hold each group of a family.
-func (k *keeper) held(f ifwatch.Family) map[ifwatch.GroupKey]int {
-	held := make(map[ifwatch.GroupKey]int)
-	for i, p := range k.poolsOf(f) {
-		for at := range p.joinedAt() {
-			held[ifwatch.GroupKey{Index: i.now.Index, Group: at.group}]++
-		}
-	}
-	return held
-}
-
-// membershipAt is what a socket has of a group.
-type membershipAt struct {
-	group netip.Addr
-	set   *sourceSet
-}
-
-// joinedAt returns what the pool joined, by what its sockets have.
-func (p *pool) joinedAt() map[membershipAt][]*entry {
-	joined := make(map[membershipAt][]*entry)
-	for e := range p.entries.all() {
-		if e.order != 0 {
-			at := membershipAt{e.channel.Group, e.set}
-			joined[at] = append(joined[at], e)
-		}
-	}
-	return joined
 }
 
 // repair joins again what is lost, and tells whoever wanted it.
@@ -255,7 +181,7 @@ func (p *pool) lose(entries []*entry) map[Channel]struct{} {
 		lost[e] = true
 	}
 	channels := make(map[Channel]struct{})
-	for at, all := range p.joinedAt() {
+	for at, all := range p.joinedAt(func(*entry) bool { return true }) {
 		gone := slices.DeleteFunc(slices.Clone(all), func(e *entry) bool { return !lost[e] })
 		switch {
 		case len(gone) < len(all):
@@ -319,19 +245,4 @@ func (k *keeper) tellRepaired(a *attachment, f ifwatch.Family, lost map[Channel]
 	k.touch(m)
 	k.publish(Event{Time: now, Type: EventRepaired, Membership: m.wish.name, Interface: i.Name, Instance: i.ID, Cause: CauseAudit,
 		Reason: fmt.Sprintf("the kernel had lost %d of %d channels, %s first: another process has closed or left a socket of a former life of the index; joined again", n, len(m.wish.channels), first)})
-}
-
-// noteQueriers notes the interfaces on which reports name no sources.
-func (k *keeper) noteQueriers(f ifwatch.Family, old map[int]string) {
-	for _, i := range k.instances {
-		if f != ifwatch.IPv4 || i.querier == old[i.now.Index] {
-			continue
-		}
-		i.querier = old[i.now.Index]
-		for a := range i.attachments {
-			if a.pools[f] != nil {
-				k.touch(a.member)
-			}
-		}
-	}
 }

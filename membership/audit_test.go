@@ -121,7 +121,7 @@ func TestLossAfterARenameIsNotBelievedAtOnce(t *testing.T) {
 	w.kernel.begin(1, "wan1")
 	w.keeper.instances[1].closeProbes() // as where the directory came late
 	w.keeper.probe(w.keeper.instances[1], ifwatch.IPv4)
-	w.keeper.suspect(w.now)
+	w.keeper.suspect(nil, w.now)
 	w.wantHeard(t)
 	w.recreate(1, mac1)
 	w.deliver()
@@ -136,7 +136,7 @@ func TestLossAfterARenameIsNotBelievedAtOnce(t *testing.T) {
 	w.deliver()
 	w.heard()
 	w.kernel.life(1, ifwatch.IPv4).rob(one)
-	w.keeper.suspect(w.now)
+	w.keeper.suspect(nil, w.now)
 	w.wantHeard(t)
 	w.later(hintPause)
 	w.wantHeard(t, "repaired a wan1 audit")
@@ -151,7 +151,7 @@ func TestNothingIsRepairedWhileDown(t *testing.T) {
 	w.alter(1, func(i *ifwatch.Interface) { i.Up = false })
 	w.deliver()
 	w.kernel.life(1, ifwatch.IPv4).rob(one)
-	w.keeper.suspect(w.now)
+	w.keeper.suspect(nil, w.now)
 	w.wantHeard(t)
 	w.kernel.down = false
 	w.alter(1, func(i *ifwatch.Interface) { i.Up, i.Returns.Ups = true, i.Returns.Ups+1 })

@@ -55,6 +55,10 @@ var errStaleEntry = errors.New("the socket has the group from a former interface
 func (c *callerSocket) expect(int)       {}
 func (c *callerSocket) openSockets() int { return 0 }
 
+func (c *callerSocket) has(group netip.Addr) bool {
+	return slices.ContainsFunc(c.joined, func(j Channel) bool { return j.Group == group })
+}
+
 func (c *callerSocket) takeInherited(Channel) *sourceSet { return nil } // it stays the caller's
 
 func (c *callerSocket) join(channel Channel) (*sourceSet, error) {

@@ -21,7 +21,8 @@ type engine struct {
 
 	requests chan func()
 	stopped  chan struct{}
-	hinted   chan struct{}
+	hints    *hints
+	asides   sync.WaitGroup
 	moved    chan struct{} // says that the file may lead elsewhere
 	rearm    chan struct{} // says that a step outside of loop left something to do later
 	stop     context.CancelFunc
@@ -66,7 +67,7 @@ func newEngine(k *keeper) *engine {
 	e := &engine{
 		requests: make(chan func()),
 		stopped:  make(chan struct{}),
-		hinted:   make(chan struct{}, 1),
+		hints:    newHints(),
 		moved:    make(chan struct{}, 1),
 		rearm:    make(chan struct{}, 1),
 		keeper:   k,
@@ -117,8 +118,8 @@ func (e *engine) beginSession(ctx context.Context) {
 	s := &session{watcher: w, namespace: namespace, failed: make(chan error, 1)}
 	ctx, s.cancel = context.WithCancel(ctx)
 	s.running.Go(func() { s.failed <- w.Run(ctx) })
-	hints := ifwatch.WatchLosses(watch, e.hint) // from before the first join
-	s.running.Go(func() { hints(ctx) })
+	losses := ifwatch.WatchLosses(watch, e.hints.add) // from before the first join
+	s.running.Go(func() { losses(ctx) })
 	e.keeper.kernel, e.keeper.expire, e.keeper.place = newLinux(namespace.Do), w.Expire, ""
 	select {
 	case <-ctx.Done():
@@ -140,6 +141,7 @@ func (e *engine) beginSession(ctx context.Context) {
 // loop owns the keeper but while it waits. It serves nobody before the
 // interfaces are known, or that there is no namespace.
 func (e *engine) loop(ctx context.Context) {
+	defer e.asides.Wait()
 	defer close(e.stopped)
 	if !e.begin(ctx) {
 		return
@@ -184,10 +186,10 @@ func (e *engine) next(ctx context.Context, timer *time.Timer) func() {
 			e.observePending() // nothing is joined by what is known no longer
 			e.keeper.tick(time.Now())
 		}
-	case <-e.hinted:
+	case <-e.hints.given:
 		return func() {
 			e.observePending() // nothing is looked for where there is nothing any more
-			e.keeper.suspect(time.Now())
+			e.keeper.suspect(e.hints.take(), time.Now())
 		}
 	case <-e.moved:
 		return func() { e.followNamespace(ctx) }
@@ -196,12 +198,21 @@ func (e *engine) next(ctx context.Context, timer *time.Timer) func() {
 	}
 }
 
-// hint has the groups compared soon.
-func (e *engine) hint() {
-	select {
-	case e.hinted <- struct{}{}:
-	default:
+// lookAside has something read in another goroutine, while the owner serves
+// others, and the owner go on with it as with a request.
+func (e *engine) lookAside(_ time.Time, read func(), then func(time.Time)) {
+	step := func() {
+		now := time.Now()
+		then(now)
+		e.keeper.flush(now)
 	}
+	e.asides.Go(func() {
+		read()
+		select {
+		case e.requests <- step:
+		case <-e.stopped:
+		}
+	})
 }
 
 // These bound for how long the goroutine that reads from the kernel is held up:

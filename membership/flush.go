@@ -10,7 +10,7 @@ import (
 // flush ends a step: it brings every pool in step with its wishes and reports
 // what changed.
 func (k *keeper) flush(now time.Time) {
-	if k.suspicious { // what is lost is not to be announced: to leave it would take it from others
+	if k.suspicious {
 		k.auditDue(now)
 	}
 	k.announceAsked()
@@ -97,7 +97,10 @@ func (k *keeper) tick(now time.Time) {
 
 // nextWake returns when something will be due next, zero for never.
 func (k *keeper) nextWake() time.Time {
-	next := earlier(k.nextAudit, earlier(k.nextDue(), k.nextEvery()))
+	next := earlier(k.nextDue(), k.nextEvery())
+	if k.auditing == noAudit {
+		next = earlier(next, k.nextAudit)
+	}
 	for _, i := range k.instances {
 		for key, p := range i.pools {
 			if i.mayChange(key.family) {

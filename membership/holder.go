@@ -32,6 +32,8 @@ type holder interface {
 	// kernel has lost, with these channels, so that it can be joined again.
 	// It takes no membership from anyone, and reports whether it could.
 	free(set *sourceSet, channels []Channel) bool
+	// has reports whether a group is joined.
+	has(group netip.Addr) bool
 	// openSockets returns how many sockets of the manager's own it has open.
 	openSockets() int
 	// expect says how many channels will be joined next, on an instance that
@@ -137,6 +139,14 @@ func (o *ownSockets) setsOf(group netip.Addr) *sourceSet {
 		o.indexGroups()
 	}
 	return o.groups[group]
+}
+
+func (o *ownSockets) has(group netip.Addr) bool {
+	if o.groups != nil {
+		return o.groups[group] != nil
+	}
+	_, has := slices.BinarySearchFunc(o.sets, group, func(s *sourceSet, g netip.Addr) int { return s.group.Compare(g) })
+	return has
 }
 
 func (o *ownSockets) indexGroups() {

@@ -46,9 +46,11 @@ type keeper struct {
 	auditEvery time.Duration // zero: only where something hints at a loss
 	nextAudit  time.Time
 	lastAudit  time.Time
-	suspicious bool   // something hints at a loss
-	doubtful   bool   // a loss is not believed yet
-	looks      uint32 // at the kernel's lists
+	auditing   auditState
+	aside      func(now time.Time, read func(), then func(time.Time)) // has read run, perhaps elsewhere, and then the owner go on
+	suspicious bool                                                   // something hints at a loss
+	doubtful   bool                                                   // a loss is not believed yet
+	looks      uint32                                                 // at the kernel's lists
 
 	affected map[*rule]struct{} // to be judged before the end of the step
 	touched  []*member          // to be reported on at the end of the step
@@ -172,6 +174,7 @@ func newKeeper(k kernel, expire func(ifwatch.ID), publish func(Event)) *keeper {
 		members:    make(map[string]*member),
 		noteMemory: func() {},
 		newID:      ifwatch.NewID,
+		aside:      atOnce,
 		rules:      make(map[string]*rule),
 		instances:  make(map[ifwatch.ID]*instance),
 		parking:    newParkingLot(),

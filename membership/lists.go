@@ -17,7 +17,7 @@ func (k linux) groups(f ifwatch.Family) (groups ifwatch.Groups, err error) {
 // filters shows itself a light: a channel on the loopback interface, which is the
 // first of all. Where that is listed, everything behind it is too.
 func (k linux) filters(f ifwatch.Family, visit func(ifwatch.Filter)) (whole bool, err error) {
-	lantern, err := k.open(f)
+	lantern, err := newLinux(k.within).open(f) // not with what the owner fills for its own calls
 	if err != nil {
 		return false, err
 	}

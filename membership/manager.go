@@ -56,7 +56,7 @@ type Manager struct {
 	options Options
 	hub     *hub
 	began   atomic.Bool
-	hints   func(lost func()) (run func(context.Context)) // of groups that the kernel lost; nil for none
+	losses  func(lost func([]ifwatch.GroupKey)) (run func(context.Context)) // of groups that the kernel lost; nil for none
 
 	memoryChanged chan struct{}
 	estate        *estate            // nil where nothing was handed over, or all is claimed
@@ -95,7 +95,8 @@ func New(o Options) *Manager {
 	o.Watch.Eager = func(changes int) { m.observeEagerly(changes) }
 	m = newManager(newLinux(within), ifwatch.New(o.Watch))
 	m.options = o
-	m.hints = func(lost func()) func(context.Context) { return ifwatch.WatchLosses(o.Watch, lost) }
+	m.losses = func(lost func([]ifwatch.GroupKey)) func(context.Context) { return ifwatch.WatchLosses(o.Watch, lost) }
+	m.keeper.aside = m.lookAside
 	m.keeper.auditEvery = o.auditEvery()
 	if o.Handover != nil {
 		o.Memory, m.estate = o.Handover.Memory, newEstate(*o.Handover)
@@ -141,10 +142,10 @@ func (m *Manager) Run(ctx context.Context) error {
 	m.group, m.running = errgroup.WithContext(ctx)
 	own := m.session.watcher
 	m.group.Go(func() error { return own.Run(m.running) })
-	if m.hints != nil {
-		hints := m.hints(m.hint) // from before the first join
+	if m.losses != nil {
+		losses := m.losses(m.hints.add) // from before the first join
 		m.group.Go(func() error {
-			hints(m.running)
+			losses(m.running)
 			return nil
 		})
 	}

@@ -187,6 +187,7 @@ func (m *Manager) startEngine(path, label string) *engine {
 	}
 	e := newEngine(newKeeper(nil, nil, publish))
 	e.label, e.path, e.watch, e.estate = label, path, m.options.Watch, m.estate
+	e.keeper.aside = e.lookAside
 	e.keeper.netns, e.keeper.noteMemory, e.keeper.auditEvery = label, m.noteMemory, m.options.auditEvery()
 	e.keeper.remembered = maps.Clone(m.options.Memory.Memberships)
 	e.keeper.drainedBefore = m.options.Memory.Drained

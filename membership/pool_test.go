@@ -2,6 +2,7 @@ package membership
 
 import (
 	"fmt"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -45,7 +46,10 @@ func (h *fakeHolder) free(_ *sourceSet, channels []Channel) bool {
 
 func (h *fakeHolder) warmUp() { h.did = append(h.did, "warm up") }
 
-func (h *fakeHolder) expect(int)       {}
+func (h *fakeHolder) expect(int) {}
+func (h *fakeHolder) has(netip.Addr) bool {
+	return false
+}
 func (h *fakeHolder) openSockets() int { return 0 }
 func (h *fakeHolder) release()         { h.did = append(h.did, "release") }
 func (h *fakeHolder) abandon()         { h.did = append(h.did, "abandon") }

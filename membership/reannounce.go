@@ -153,6 +153,9 @@ func canReport(f ifwatch.Family, i ifwatch.Interface) bool {
 
 // announceAsked hands the pools what is to be announced now.
 func (k *keeper) announceAsked() {
+	if k.auditing == auditSuspicion {
+		return
+	}
 	for a := range k.announcing {
 		if !a.alive() {
 			delete(k.announcing, a)
@@ -170,6 +173,9 @@ func (a *attachment) alive() bool { return slices.Contains(a.member.attachments,
 
 // reportAnnounced tells of what the pools announced.
 func (k *keeper) reportAnnounced(now time.Time) {
+	if k.auditing == auditSuspicion {
+		return
+	}
 	for a := range k.announcing {
 		if !a.alive() {
 			continue
