@@ -61,3 +61,25 @@ func BenchmarkRestore(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(channels)), "ns/channel")
 }
+
+// BenchmarkCompare measures for how long an audit of 10,000 channels keeps the
+// owner from its work.
+func BenchmarkCompare(b *testing.B) {
+	w := newWorld()
+	w.kernel.maxGroups = 20
+	w.create(1, mac1)
+	w.put(feed("a", "eth1", sortedChannels(10000)...))
+	w.deliver()
+	compare := func() {}
+	w.keeper.aside = func(now time.Time, read func(), then func(time.Time)) {
+		read()
+		compare = func() { then(now) }
+	}
+	for b.Loop() {
+		b.StopTimer()
+		w.keeper.audit(w.now)
+		b.StartTimer()
+		compare()
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*10000), "ns/channel")
+}
