@@ -65,6 +65,23 @@ func (c *Client) Membership(ctx context.Context, name string) (membership.Status
 	return get[membership.Status](ctx, c, membershipPath(name))
 }
 
+// MembershipsJSON returns the answer that Memberships decodes, as the daemon
+// sends it. It is to be closed. Reading it fails where the answer is cut short.
+func (c *Client) MembershipsJSON(ctx context.Context) (io.ReadCloser, error) {
+	return c.open(ctx, "/v1/memberships")
+}
+
+// MembershipJSON returns the answer that Membership decodes, as the daemon sends
+// it. The error is as there.
+func (c *Client) MembershipJSON(ctx context.Context, name string) ([]byte, error) {
+	answer, err := c.open(ctx, membershipPath(name))
+	if err != nil {
+		return nil, err
+	}
+	defer answer.Close()
+	return io.ReadAll(answer)
+}
+
 // Explain returns every interface held against every rule of a membership.
 // The error is membership.ErrNotFound to errors.Is where there is none of that
 // name.
@@ -103,12 +120,55 @@ func call[T any](ctx context.Context, c *Client, method, path string, body io.Re
 	}
 	defer response.Body.Close()
 	if err := json.NewDecoder(response.Body).Decode(&object); err != nil {
-		if ctx.Err() != nil {
-			err = context.Cause(ctx)
-		}
-		return object, fmt.Errorf("read the answer of %s: %w", c.socket, err)
+		return object, c.unread(ctx, err)
 	}
 	return object, nil
+}
+
+// unread says that an answer could not be read.
+func (c *Client) unread(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	return fmt.Errorf("read the answer of %s: %w", c.socket, err)
+}
+
+// open sends a request and returns the answer to be read.
+func (c *Client) open(ctx context.Context, path string) (io.ReadCloser, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, longestAnswer, c.noAnswer(longestAnswer))
+	response, err := c.request(ctx, http.MethodGet, path, nil)
+	if err != nil {
+		cancel()
+		return nil, err
+	}
+	if mediaTypeOf(response) != contentJSON {
+		cancel()
+		return nil, errors.Join(c.strange(response), response.Body.Close())
+	}
+	return &answer{body: response.Body, client: c, ctx: ctx, cancel: cancel}, nil
+}
+
+// answer is what a daemon answers, while it is read.
+type answer struct {
+	body   io.ReadCloser
+	client *Client
+	ctx    context.Context
+	cancel context.CancelFunc
+}
+
+// Read reads of the answer; its errors are those of the client.
+func (a *answer) Read(p []byte) (int, error) {
+	n, err := a.body.Read(p)
+	if err != nil && err != io.EOF {
+		err = a.client.unread(a.ctx, err)
+	}
+	return n, err
+}
+
+// Close ends the answer.
+func (a *answer) Close() error {
+	a.cancel()
+	return a.body.Close()
 }
 
 // request returns an answer that is good; its body is to be closed.
@@ -154,10 +214,18 @@ func (c *Client) noAnswer(within time.Duration) error {
 func (c *Client) refused(response *http.Response) error {
 	const longest = 1 << 20 // bytes; all that may be wrong with a configuration
 	problem := new(Problem)
-	mediaType, _, _ := mime.ParseMediaType(response.Header.Get("Content-Type"))
 	err := json.NewDecoder(io.LimitReader(response.Body, longest)).Decode(problem)
-	if mediaType != contentProblem || err != nil {
-		return fmt.Errorf("%s answered %s, which is no answer of ssmd: does another program listen there?", c.socket, response.Status)
+	if mediaTypeOf(response) != contentProblem || err != nil {
+		return c.strange(response)
 	}
 	return problem
+}
+
+func mediaTypeOf(response *http.Response) string {
+	mediaType, _, _ := mime.ParseMediaType(response.Header.Get("Content-Type"))
+	return mediaType
+}
+
+func (c *Client) strange(response *http.Response) error {
+	return fmt.Errorf("%s answered %s, which is no answer of ssmd: does another program listen there?", c.socket, response.Status)
 }

@@ -13,14 +13,6 @@ import (
 // errSlowManager says that the manager took too long to answer.
 var errSlowManager = errors.New("the manager is busy")
 
-// list makes an empty list of none, so that JSON never says null.
-func list[T any](items []T, err error) ([]T, error) {
-	if items == nil {
-		items = []T{}
-	}
-	return items, err
-}
-
 // answer asks the manager and writes its answer, or the problem.
 func (s *Server) answer(ask func(context.Context, request) (any, error)) respond {
 	return func(w http.ResponseWriter, r request) {
@@ -104,6 +96,9 @@ func writeJSON(w http.ResponseWriter, status int, contentType string, object any
 
 // encode writes an object on one line.
 func encode(w io.Writer, object any) error {
+	if l, ok := object.(interface{ encode(io.Writer) error }); ok {
+		return l.encode(w)
+	}
 	encoder := json.NewEncoder(w)
 	encoder.SetEscapeHTML(false)
 	return encoder.Encode(object)

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/ssmd-project/ssmd/membership"
 )
 
 // route is one method of one path. The document of the API (openapi.json) says
@@ -65,7 +67,8 @@ func (s *Server) handler() http.Handler {
 }
 
 func (s *Server) memberships(ctx context.Context, _ request) (any, error) {
-	return list(s.options.Manager.Status(ctx))
+	statuses, err := s.options.Manager.Status(ctx)
+	return stream[membership.Status](statuses), err
 }
 
 func (s *Server) membership(ctx context.Context, r request) (any, error) {

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/netip"
@@ -44,12 +46,17 @@ func newStatusCommand() *cobra.Command {
 }
 
 func runStatus(ctx context.Context, o statusOptions) error {
+	if o.json {
+		answer, err := o.client.MembershipsJSON(ctx)
+		if err != nil {
+			return err
+		}
+		defer answer.Close()
+		return o.print(func(w io.Writer) error { return indentJSON(w, answer) })
+	}
 	statuses, err := o.client.Memberships(ctx)
 	if err != nil {
 		return err
-	}
-	if o.json {
-		return o.print(func(w io.Writer) error { return printJSON(w, statuses) })
 	}
 	daemon, err := o.client.Daemon(ctx)
 	if err != nil {
@@ -65,13 +72,17 @@ func runStatus(ctx context.Context, o statusOptions) error {
 }
 
 func runStatusOf(ctx context.Context, o statusOptions, name string) error {
-	status, err := o.client.Membership(ctx, name)
+	answer, err := o.client.MembershipJSON(ctx, name)
 	if err != nil {
 		return err
 	}
+	var status membership.Status
+	if err := json.Unmarshal(answer, &status); err != nil {
+		return fmt.Errorf("read the status of %s: %w", name, err)
+	}
 	err = o.print(func(w io.Writer) error {
 		if o.json {
-			return printJSON(w, status)
+			return indentJSON(w, bytes.NewReader(answer))
 		}
 		return printStatus(w, o.now, status)
 	})
