@@ -1,11 +1,9 @@
 package config
 
 import (
-	"reflect"
 	"slices"
 
 	"github.com/ssmd-project/ssmd/membership"
-	"github.com/ssmd-project/ssmd/reattach"
 )
 
 // Difference is what one configuration has otherwise than another. Its zero
@@ -55,18 +53,8 @@ func Compare(old, new Config) Difference {
 }
 
 func equal(a, b membership.Membership) bool {
-	return a.AnyRange == b.AnyRange && equalRules(a.Rules.Normalize(), b.Rules.Normalize()) && a.Reannounce.Equal(b.Reannounce) && a.Namespace == b.Namespace &&
+	return a.AnyRange == b.AnyRange && a.Rules.Equal(b.Rules) && a.Reannounce.Equal(b.Reannounce) && a.Namespace == b.Namespace &&
 		slices.Equal(canonical(a.Channels), canonical(b.Channels))
-}
-
-// equalRules compares expressions by their text: what they are compiled to is
-// no value.
-func equalRules(a, b reattach.Rules) bool {
-	if !a.When.Equal(b.When) {
-		return false
-	}
-	a.When, b.When = nil, nil
-	return reflect.DeepEqual(a, b)
 }
 
 // canonical returns the channels sorted and without repetition. It does not

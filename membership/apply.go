@@ -2,7 +2,6 @@ package membership
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -70,12 +69,15 @@ func (k *keeper) exchange(wishes []*wish, now time.Time) applied {
 		wanted[w.name] = w
 	}
 	k.beginRequest(now)
-	for _, name := range slices.Sorted(maps.Keys(k.members)) {
+	for name := range k.members {
 		if wanted[name] == nil {
-			k.remove(k.members[name], now)
-			k.noteMemory()
 			sum.removed = append(sum.removed, name)
 		}
+	}
+	slices.Sort(sum.removed)
+	for _, name := range sum.removed {
+		k.remove(k.members[name], now)
+		k.noteMemory()
 	}
 	for _, w := range wishes {
 		switch m := k.members[w.name]; {

@@ -72,6 +72,7 @@ type Manager struct {
 	mu      sync.Mutex         // of the maps; never held while anything is waited for
 	engines map[string]*engine // of other namespaces, by their files
 	homes   map[string]*engine // of memberships, by name
+	set     []*wish            // of the last Apply; what is made of a membership serves again
 
 	finished Totals // of engines that are no longer among these
 }

@@ -116,13 +116,17 @@ func isNameRune(r rune) bool {
 // bothFamilies are the families that channels may have, in their order.
 var bothFamilies = []ifwatch.Family{ifwatch.IPv4, ifwatch.IPv6}
 
-// families returns the families of the channels, IPv4 first.
+// families returns the families of the channels, of which there are some, IPv4
+// first. Nobody changes what it returns.
 func (m Membership) families() []ifwatch.Family {
-	var families []ifwatch.Family
-	for _, f := range bothFamilies {
-		if slices.ContainsFunc(m.Channels, func(c Channel) bool { return c.Family() == f }) {
-			families = append(families, f)
-		}
+	has := func(f ifwatch.Family) bool {
+		return slices.ContainsFunc(m.Channels, func(c Channel) bool { return c.Family() == f })
 	}
-	return families
+	switch {
+	case !has(ifwatch.IPv6):
+		return bothFamilies[:1:1]
+	case !has(ifwatch.IPv4):
+		return bothFamilies[1:]
+	}
+	return bothFamilies
 }

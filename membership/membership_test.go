@@ -72,7 +72,7 @@ func TestValidateName(t *testing.T) {
 }
 
 func TestCheckSet(t *testing.T) {
-	_, err := checkSet([]Membership{feed("a", "eth0", one), feed("b", "eth0"), feed("a", "eth1", two), {Name: "c"}})
+	_, err := checkSet([]Membership{feed("a", "eth0", one), feed("b", "eth0"), feed("a", "eth1", two), {Name: "c"}}, nil)
 	want := `membership "b": channels: none, want at least one
 membership "a": name used twice
 membership "c": channels: none, want at least one
@@ -82,19 +82,22 @@ interface: selects every interface, want at least one attribute; {name: "*"} say
 	}
 }
 
+// wishOf is a membership's wish on its own.
+func wishOf(m Membership) *wish { return newWish(&m, agreements{}.on(&m, nil)) }
+
 func TestNewWish(t *testing.T) {
-	w := newWish(feed("a", "eth0", six, two, one, two, six))
+	w := wishOf(feed("a", "eth0", six, two, one, two, six))
 	if diff := cmp.Diff([]Channel{one, two, six}, w.channels, compareAddrs); diff != "" {
 		t.Errorf("channels (-want +got):\n%s", diff)
 	}
-	want := map[ifwatch.Family][]Channel{ifwatch.IPv4: {one, two}, ifwatch.IPv6: {six}}
+	want := [...][]Channel{ifwatch.IPv4: {one, two}, ifwatch.IPv6: {six}}
 	if diff := cmp.Diff(want, w.byFamily, compareAddrs); diff != "" {
 		t.Errorf("by family (-want +got):\n%s", diff)
 	}
 	if diff := cmp.Diff(bothFamilies, w.families); diff != "" {
 		t.Errorf("families (-want +got):\n%s", diff)
 	}
-	if got := newWish(feed("a", "eth0", six)).byFamily; len(got) != 1 || len(got[ifwatch.IPv6]) != 1 {
+	if got := wishOf(feed("a", "eth0", six)).byFamily; len(got[ifwatch.IPv4]) != 0 || len(got[ifwatch.IPv6]) != 1 {
 		t.Errorf("of IPv6 alone: %v", got)
 	}
 }
@@ -123,7 +126,7 @@ func TestWishEqual(t *testing.T) {
 			with(base, func(r *reattach.Rules) { r.Selector.Name = reattach.Globs{"a", "b"} }), false,
 		},
 	} {
-		if got := newWish(test.a).equal(newWish(test.b)); got != test.want {
+		if got := wishOf(test.a).equal(wishOf(test.b)); got != test.want {
 			t.Errorf("%s: %t", name, got)
 		}
 	}
@@ -152,7 +155,7 @@ func TestNewWishOfMany(t *testing.T) {
 	for _, c := range manyChannels(10, 10_000) {
 		many = append(many, c, c)
 	}
-	if n := len(newWish(feed("a", "eth0", many...)).channels); n != 100_000 {
+	if n := len(wishOf(feed("a", "eth0", many...)).channels); n != 100_000 {
 		t.Error(fmt.Sprint(n, " channels, want 100000"))
 	}
 }

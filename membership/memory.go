@@ -72,7 +72,7 @@ func (k *keeper) memory() Memory {
 		}
 	}
 	for name, m := range k.members {
-		r := Remembered{Selector: m.wish.selectorDigest(), Wish: m.wish.digest(), Ended: m.ended}
+		r := Remembered{Selector: m.wish.selectorDigest, Wish: m.wish.digest(), Ended: m.ended}
 		for _, a := range m.attachments {
 			r.Attached = append(r.Attached, Life{Place: place, Interface: a.seen, Families: a.families()})
 		}
@@ -144,7 +144,7 @@ func (k *keeper) recall(m *member) {
 		return
 	}
 	delete(k.remembered, m.wish.name)
-	if r.Selector != m.wish.selectorDigest() {
+	if r.Selector != m.wish.selectorDigest {
 		return
 	}
 	if r.Wish == m.wish.digest() {
@@ -215,29 +215,19 @@ func (k *keeper) inLife(l Life, place string) *instance {
 	return nil
 }
 
-// digests of a wish are short, and the same in every process of this version.
-// They are made when they are asked for first.
-type digests struct {
-	selector, whole string
-}
-
+// digest of a text is short, and the same in every process.
 func digest(text string) string {
 	sum := sha256.Sum256([]byte(text))
 	return hex.EncodeToString(sum[:12])
 }
 
-func (w *wish) selectorDigest() string {
-	if w.digests.selector == "" {
-		w.digests.selector = digest(w.selectorKey)
-	}
-	return w.digests.selector
-}
-
+// digest is the same in every process of this version. It is made when it is
+// asked for first, by the owner of the state.
 func (w *wish) digest() string {
-	if w.digests.whole == "" {
-		w.digests.whole = digest(fmt.Sprint(w.ruleKey, "\n", w.channels))
+	if w.digested == "" {
+		w.digested = digest(fmt.Sprint(w.ruleKey, "\n", w.channels))
 	}
-	return w.digests.whole
+	return w.digested
 }
 
 // Memory returns what a later manager should be given, also after Run has

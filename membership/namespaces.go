@@ -13,7 +13,7 @@ import (
 // before is touched. An invalid set changes nothing and returns every error.
 // It returns once the joins and leaves that are possible now were made.
 func (m *Manager) Apply(ctx context.Context, set []Membership) error {
-	wishes, err := checkSet(set)
+	wishes, err := checkSet(set, m.lastSet())
 	if err != nil {
 		return err
 	}
@@ -52,12 +52,26 @@ func (m *Manager) Apply(ctx context.Context, set []Membership) error {
 	if err := m.do(ctx, func() { m.keeper.applyAfter(own, sum, time.Now()) }); err != nil {
 		return err
 	}
+	m.keepSet(wishes)
 	return m.endInheritance(ctx)
+}
+
+// lastSet returns the wishes of the last Apply.
+func (m *Manager) lastSet() []*wish {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.set
+}
+
+func (m *Manager) keepSet(wishes []*wish) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.set = wishes
 }
 
 // Put adds one membership, or replaces the one of its name.
 func (m *Manager) Put(ctx context.Context, one Membership) error {
-	wishes, err := checkSet([]Membership{one})
+	wishes, err := checkSet([]Membership{one}, nil)
 	if err != nil {
 		return err
 	}

@@ -35,13 +35,27 @@ type Reannounce struct {
 	Every time.Duration // after the join or the last time; zero means never
 }
 
-// Normalize returns it with its defaults spelled out.
+// Normalize returns it with its defaults spelled out. A list that is so already
+// is not copied.
 func (r Reannounce) Normalize() Reannounce {
 	if r.On == nil {
-		r.On = Triggers()
+		return Reannounce{On: []Trigger{OnAddress, OnCarrier, OnNotifyPeers}, Every: r.Every}
+	}
+	if ascending(r.On) {
+		return r
 	}
 	r.On = append([]Trigger{}, slices.Compact(slices.Sorted(slices.Values(r.On)))...)
 	return r
+}
+
+// ascending reports whether a list is sorted, with each of it once.
+func ascending(on []Trigger) bool {
+	for i := 1; i < len(on); i++ {
+		if on[i-1] >= on[i] {
+			return false
+		}
+	}
+	return true
 }
 
 // ShortestEvery keeps reports from becoming a flood.
@@ -49,7 +63,7 @@ const ShortestEvery = time.Second
 
 func (r Reannounce) validate() error {
 	for _, t := range r.On {
-		if !slices.Contains(Triggers(), t) {
+		if t != OnCarrier && t != OnNotifyPeers && t != OnAddress {
 			return fmt.Errorf("reannounce: unknown trigger %q, want carrier, notify_peers or address", string(t))
 		}
 	}
@@ -61,6 +75,9 @@ func (r Reannounce) validate() error {
 
 // Equal reports whether two say the same.
 func (r Reannounce) Equal(o Reannounce) bool {
+	if r.Every == o.Every && r.On != nil && slices.Equal(r.On, o.On) {
+		return true
+	}
 	r, o = r.Normalize(), o.Normalize()
 	return r.Every == o.Every && slices.Equal(r.On, o.On)
 }

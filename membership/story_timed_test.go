@@ -326,14 +326,14 @@ func TestRuleKeyTellsTheRestApart(t *testing.T) {
 		{When: w1}, {When: w2}, {Policy: reattach.Policy{Kind: reattach.PolicyApprove}},
 	} {
 		rules.Selector = reattach.ByName("eth0")
-		w := newWish(Membership{Name: "a", Channels: channels(one.String()), Rules: rules})
+		w := wishOf(Membership{Name: "a", Channels: channels(one.String()), Rules: rules})
 		if other, known := keys[w.ruleKey]; known {
 			t.Errorf("rules %d and %d have one key", other, n)
 		}
 		keys[w.ruleKey] = n
 	}
 	key := func(w *reattach.When) string {
-		return newWish(with(feed("a", "eth0", one), func(r *reattach.Rules) { r.When = w })).ruleKey
+		return wishOf(with(feed("a", "eth0", one), func(r *reattach.Rules) { r.When = w })).ruleKey
 	}
 	if key(w1) != key(same) {
 		t.Error("one expression, compiled twice, is two")

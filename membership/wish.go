@@ -11,29 +11,52 @@ import (
 )
 
 // wish is a checked membership in its normal form: what two equal wishes have
-// in common is equal.
+// in common is equal. Nobody changes it.
 type wish struct {
+	*terms
 	name     string
-	channels []Channel                    // sorted, each once
-	byFamily map[ifwatch.Family][]Channel // the same
-	families []ifwatch.Family
-	rules    reattach.Rules
+	channels []Channel                   // sorted, each once
+	byFamily [ifwatch.IPv6 + 1][]Channel // the same, by the family
+	anyRange AnyRange
 	socket   syscall.Conn
 
 	reannounce Reannounce
 	namespace  string
 
-	selectorKey string // equal for equal selectors
-	ruleKey     string // equal for equal rules and families
-	digests     digests
+	digested string // asked for with digest
 }
 
-// checkSet returns the wishes of a set, or every error in it.
-func checkSet(set []Membership) ([]*wish, error) {
+// terms are what wishes that are judged alike have in common.
+type terms struct {
+	rules       reattach.Rules
+	families    []ifwatch.Family
+	selectorKey string // equal for equal selectors
+	ruleKey     string // equal for equal rules and families
+
+	selectorDigest string
+}
+
+// checkSet returns the wishes of a set, or every error in it. A membership that
+// is as it was before is neither checked again nor made into a wish anew.
+func checkSet(set []Membership, before []*wish) ([]*wish, error) {
 	wishes := make([]*wish, 0, len(set))
 	names := make(map[string]bool, len(set))
+	known := make(map[string]*wish, len(before))
+	for _, w := range before {
+		known[w.name] = w
+	}
+	agreed := make(agreements)
+	var last *terms
 	var errs []error
-	for _, m := range set {
+	for i := range set {
+		m := &set[i]
+		w := known[m.Name]
+		if w != nil && !names[m.Name] && w.isOf(m) {
+			names[m.Name] = true
+			wishes = append(wishes, w)
+			last = w.terms
+			continue
+		}
 		if err := m.Validate(); err != nil {
 			errs = append(errs, fmt.Errorf("membership %q: %w", m.Name, err))
 			continue
@@ -42,7 +65,8 @@ func checkSet(set []Membership) ([]*wish, error) {
 			errs = append(errs, fmt.Errorf("membership %q: name used twice", m.Name))
 		}
 		names[m.Name] = true
-		wishes = append(wishes, newWish(m))
+		last = agreed.on(m, last)
+		wishes = append(wishes, newWish(m, last))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
@@ -50,25 +74,49 @@ func checkSet(set []Membership) ([]*wish, error) {
 	return wishes, nil
 }
 
-func newWish(m Membership) *wish {
-	w := &wish{name: m.Name, rules: m.Rules.Normalize(), socket: m.Socket, families: m.families(), reannounce: m.Reannounce.Normalize(), namespace: m.Namespace}
+// agreements are the terms of a set, by their keys.
+type agreements map[string]*terms
+
+// on returns the terms of a membership, those there are where they are equal.
+// Most often they are those of the membership before it.
+func (a agreements) on(m *Membership, last *terms) *terms {
+	families := m.families()
+	if last != nil && slices.Equal(last.families, families) && last.rules.Equal(m.Rules) {
+		return last
+	}
+	t := newTerms(m.Rules.Normalize(), families)
+	if known := a[t.ruleKey]; known != nil {
+		return known
+	}
+	a[t.ruleKey] = t
+	return t
+}
+
+func newTerms(r reattach.Rules, families []ifwatch.Family) *terms {
+	type fields reattach.Selector // without its String, which is no key
+	selector := fmt.Sprintf("%q", fields(r.Selector))
+	return &terms{
+		rules: r, families: families, selectorKey: selector, selectorDigest: digest(selector),
+		ruleKey: selector + "\n" + fmt.Sprint(r.Policy, r.Require, r.Attach, r.Ambiguous, r.OnChange, r.Settle, r.Within, r.Limit, families) + "\n" + r.When.String(),
+	}
+}
+
+func newWish(m *Membership, t *terms) *wish {
+	w := &wish{terms: t, name: m.Name, socket: m.Socket, anyRange: m.AnyRange, reannounce: m.Reannounce.Normalize(), namespace: m.Namespace}
 	w.channels = slices.Clone(m.Channels)
 	slices.SortFunc(w.channels, Channel.Compare)
 	w.channels = slices.Compact(w.channels)
 	// Sorted by group, the channels of each family stand together.
-	w.byFamily = make(map[ifwatch.Family][]Channel, len(w.families))
 	first6, _ := slices.BinarySearchFunc(w.channels, ifwatch.IPv6, func(c Channel, f ifwatch.Family) int { return int(c.Family()) - int(f) })
-	if first6 > 0 {
-		w.byFamily[ifwatch.IPv4] = w.channels[:first6]
-	}
-	if first6 < len(w.channels) {
-		w.byFamily[ifwatch.IPv6] = w.channels[first6:]
-	}
-	r := w.rules
-	type fields reattach.Selector // without its String, which is no key
-	w.selectorKey = fmt.Sprintf("%q", fields(r.Selector))
-	w.ruleKey = w.selectorKey + "\n" + fmt.Sprint(r.Policy, r.Require, r.Attach, r.Ambiguous, r.OnChange, r.Settle, r.Within, r.Limit, w.families) + "\n" + r.When.String()
+	w.byFamily[ifwatch.IPv4], w.byFamily[ifwatch.IPv6] = w.channels[:first6], w.channels[first6:]
 	return w
+}
+
+// isOf reports whether a wish is what a membership comes to. It may say no where
+// it is, as it does of every caller's socket.
+func (w *wish) isOf(m *Membership) bool {
+	return w.socket == nil && m.Socket == nil && w.name == m.Name && w.namespace == m.Namespace && w.anyRange == m.AnyRange &&
+		slices.Equal(w.channels, m.Channels) && w.reannounce.Equal(m.Reannounce) && w.rules.Equal(m.Rules)
 }
 
 // aliveOn reports whether a protocol of the channels is alive on an interface.
@@ -78,7 +126,7 @@ func (w *wish) aliveOn(i ifwatch.Interface) bool {
 
 // equal reports whether a wish asks for the same as another.
 func (w *wish) equal(o *wish) bool {
-	return w.name == o.name && w.socket == o.socket && w.ruleKey == o.ruleKey && w.reannounce.Equal(o.reannounce) && slices.Equal(w.channels, o.channels)
+	return w == o || w.name == o.name && w.socket == o.socket && w.ruleKey == o.ruleKey && w.reannounce.Equal(o.reannounce) && slices.Equal(w.channels, o.channels)
 }
 
 // without returns the channels that others lacks. Both are sorted.

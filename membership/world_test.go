@@ -197,7 +197,7 @@ func (w *world) rest() {
 }
 
 func wishesOf(set ...Membership) []*wish {
-	wishes, err := checkSet(set)
+	wishes, err := checkSet(set, nil)
 	if err != nil {
 		panic(err)
 	}

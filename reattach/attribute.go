@@ -37,7 +37,7 @@ func Attributes() []Attribute { return slices.Clone(attributes[:]) }
 
 // ParseAttribute returns the attribute of a name.
 func ParseAttribute(name string) (Attribute, error) {
-	if a := Attribute(name); slices.Contains(Attributes(), a) {
+	if a := Attribute(name); slices.Contains(attributes[:], a) {
 		return a, nil
 	}
 	return "", fmt.Errorf("unknown attribute %q, want one of %s", name, joinWords(Attributes()))

@@ -91,10 +91,20 @@ func (r Rules) Normalize() Rules {
 	return r
 }
 
+// Equal reports whether two say the same: with their defaults spelled out, and
+// expressions by their text.
+func (r Rules) Equal(o Rules) bool {
+	r, o = r.Normalize(), o.Normalize()
+	return r.Selector.equal(&o.Selector) &&
+		r.Policy.Kind == o.Policy.Kind && slices.Equal(r.Policy.Same, o.Policy.Same) && slices.Equal(r.Require, o.Require) &&
+		r.Attach == o.Attach && r.Ambiguous == o.Ambiguous && r.OnChange == o.OnChange &&
+		r.Settle == o.Settle && r.Within == o.Within && r.Limit == o.Limit && r.When.Equal(o.When)
+}
+
 // Validate returns every error in the rules, joined.
 func (r Rules) Validate() error {
 	r = r.Normalize()
-	var errs []error
+	errs := make([]error, 0, 16) // enough for good ones
 	for _, err := range r.Selector.problems() {
 		errs = append(errs, fmt.Errorf("interface: %w", err))
 	}

@@ -143,7 +143,7 @@ func (s Selector) problems() []error {
 		return []error{errors.New(`selects every interface, want at least one attribute; {name: "*"} says so on purpose`)}
 	}
 	var problems []error
-	for _, a := range Attributes() {
+	for _, a := range attributes[:] {
 		globs := s.globs(a)
 		if globs == nil || *globs == nil {
 			continue
@@ -159,6 +159,18 @@ func (s Selector) problems() []error {
 		problems = append(problems, fmt.Errorf("%s: want valid prefixes, at least one", Subnet))
 	}
 	return problems
+}
+
+// equal also tells an empty list, which is none of a valid selector, from nil.
+func (s *Selector) equal(o *Selector) bool {
+	for _, a := range attributes[:] {
+		if mine := s.globs(a); mine != nil {
+			if other := o.globs(a); (*mine == nil) != (*other == nil) || !slices.Equal(*mine, *other) {
+				return false
+			}
+		}
+	}
+	return (s.Subnet == nil) == (o.Subnet == nil) && slices.Equal(s.Subnet, o.Subnet)
 }
 
 // given reports whether there is any attribute.
@@ -254,7 +266,7 @@ func (s Subnets) check(i *ifwatch.Interface) Check {
 // String returns the selector as it stands in reasons: "name=eth0 kind=veth".
 func (s Selector) String() string {
 	var parts []string
-	for _, a := range Attributes() {
+	for _, a := range attributes[:] {
 		if globs := s.globs(a); globs != nil && *globs != nil {
 			parts = append(parts, string(a)+"="+strings.Join(*globs, ","))
 		}

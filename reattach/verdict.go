@@ -64,7 +64,7 @@ func (c Check) String() string {
 // against asking for a condition.
 func (c Check) identifies() bool {
 	rule := strings.TrimPrefix(c.Rule, samePrefix)
-	return slices.Contains(Attributes(), Attribute(rule))
+	return slices.Contains(attributes[:], Attribute(rule))
 }
 
 // Verdict is the outcome for one membership and one instance. It is never
