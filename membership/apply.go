@@ -236,12 +236,13 @@ func (k *keeper) change(m *member, w *wish, now time.Time) {
 // exchange replaces an attachment's channels. Those of a family that it had
 // none of are wished for when the family is ready.
 func (a *attachment) exchange(old, new *wish) {
-	for f, p := range a.pools {
+	for _, f := range a.families() {
+		p := a.pools[f]
 		p.wish(without(new.byFamily[f], old.byFamily[f]))
 		p.unwish(without(old.byFamily[f], new.byFamily[f]))
 		if len(new.byFamily[f]) == 0 {
 			p.users--
-			delete(a.pools, f)
+			a.pools[f] = nil
 		}
 	}
 }

@@ -138,7 +138,7 @@ func (k *keeper) shutdown(now time.Time) {
 		i.closeProbes()
 		i.closeSpares()
 		for a := range i.attachments {
-			k.detached(a, a.seen, CauseShutdown, "shutting down", now)
+			k.detached(a, *a.seen, CauseShutdown, "shutting down", now)
 		}
 	}
 	clear(k.instances)

@@ -54,7 +54,7 @@ func (w *world) untrue(meddled map[*fakeSocket]bool) error {
 func (w *world) stuck() error {
 	for _, m := range w.keeper.members {
 		for _, a := range m.attachments {
-			if a.replaces.ID != 0 && !a.measured {
+			if a.replaces != nil && !a.measured {
 				return fmt.Errorf("%s: its reattachment is not measured at rest", m.wish.name)
 			}
 		}
@@ -126,7 +126,7 @@ func (w *world) miscounted() error {
 	for _, m := range w.keeper.members {
 		states[m.state]++
 		for _, a := range m.attachments {
-			if a.replaces.ID != 0 && !a.measured {
+			if a.replaces != nil && !a.measured {
 				reattaches-- // its joins are put off
 			}
 		}

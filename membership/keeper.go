@@ -64,7 +64,8 @@ type keeper struct {
 // instance is an interface instance with what is joined on it.
 type instance struct {
 	now         ifwatch.Interface
-	read        time.Time // when its last change was read from the kernel
+	shared      *ifwatch.Interface // now, for whoever keeps it; nil until somebody does
+	read        time.Time          // when its last change was read from the kernel
 	pools       map[poolKey]*pool
 	attachments map[*attachment]struct{}
 	probes      map[ifwatch.Family]lifeProbe     // where some rule is near
@@ -127,19 +128,29 @@ type attachment struct {
 	since    time.Time
 	began    time.Time // when what led to it was read or asked for
 	verdict  reattach.Verdict
-	seen     ifwatch.Interface // the instance as it was when judged last
-	pools    map[ifwatch.Family]*pool
+	seen     *ifwatch.Interface      // the instance as it was when judged last
+	pools    [ifwatch.IPv6 + 1]*pool // by family, nil where its channels are not wished for
 
 	cause     Cause
-	resumed   []ifwatch.Family  // for which it was there before an earlier manager ended
-	before    ifwatch.Interface // as which that one knew the instance
-	replaces  ifwatch.Interface // the lost instance whose place this is; ID zero for none
+	resumed   []ifwatch.Family   // for which it was there before an earlier manager ended
+	before    *ifwatch.Interface // as which that one knew the instance, nil where it did not
+	replaces  *ifwatch.Interface // the lost instance whose place this is, nil for none
 	announced bool
 	measured  bool // how long it took to take that place
 
 	announce    map[ifwatch.Family]Cause // to be announced anew, and why
 	announcedAt time.Time                // last, or when it began
 	refused     int                      // as reported last
+}
+
+// snapshot returns the instance as it is now. Nobody changes it, and all that is
+// attached there shares it.
+func (i *instance) snapshot() *ifwatch.Interface {
+	if i.shared == nil {
+		now := i.now
+		i.shared = &now
+	}
+	return i.shared
 }
 
 // poolsOf are the pools of a family, with their instances.
@@ -255,7 +266,7 @@ func (k *keeper) instanceChanged(iface ifwatch.Interface, read, now time.Time) {
 		k.recallDrained(i)
 	}
 	was := i.now
-	i.now, i.read = iface, read
+	i.now, i.shared, i.read = iface, nil, read
 	for _, f := range bothFamilies {
 		if was.Protocol(f).Life != iface.Protocol(f).Life {
 			k.protocolDied(i, f, now)
@@ -359,11 +370,11 @@ func (k *keeper) protocolDied(i *instance, f ifwatch.Family, now time.Time) {
 		if a.pools[f] == nil {
 			continue
 		}
-		delete(a.pools, f)
+		a.pools[f] = nil
 		k.affected[a.member.rule] = struct{}{}
 		k.touch(a.member)
-		if len(a.pools) == 0 {
-			k.detached(a, a.seen, CauseProtocol, f.String()+" died on "+i.now.String(), now)
+		if len(a.families()) == 0 {
+			k.detached(a, *a.seen, CauseProtocol, f.String()+" died on "+i.now.String(), now)
 		}
 	}
 }
@@ -390,7 +401,7 @@ func (k *keeper) vanish(reason string, now time.Time) {
 			delete(r.near, id)
 		}
 		for a := range i.attachments {
-			k.detached(a, a.seen, CauseNamespace, reason, now)
+			k.detached(a, *a.seen, CauseNamespace, reason, now)
 		}
 	}
 	k.setAbsent(reason, now)

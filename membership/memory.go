@@ -74,7 +74,7 @@ func (k *keeper) memory() Memory {
 	for name, m := range k.members {
 		r := Remembered{Selector: m.wish.selectorDigest, Wish: m.wish.digest(), Ended: m.ended}
 		for _, a := range m.attachments {
-			r.Attached = append(r.Attached, Life{Place: place, Interface: a.seen, Families: a.families()})
+			r.Attached = append(r.Attached, Life{Place: place, Interface: *a.seen, Families: a.families()})
 		}
 		for _, l := range m.lost {
 			r.Lost = append(r.Lost, k.lifeOf(l, place))
@@ -120,7 +120,18 @@ func (k *keeper) stillRemembered(place string) map[string]Remembered {
 }
 
 // families are those for which the attachment's channels are wished for.
-func (a *attachment) families() []ifwatch.Family { return slices.Sorted(maps.Keys(a.pools)) }
+// Nobody changes what it returns.
+func (a *attachment) families() []ifwatch.Family {
+	switch {
+	case a.pools[ifwatch.IPv4] == nil && a.pools[ifwatch.IPv6] == nil:
+		return nil
+	case a.pools[ifwatch.IPv6] == nil:
+		return bothFamilies[:1:1]
+	case a.pools[ifwatch.IPv4] == nil:
+		return bothFamilies[1:]
+	}
+	return bothFamilies
+}
 
 func (k *keeper) placeOf() string {
 	if k.place == "" && k.kernel != nil {

@@ -240,7 +240,7 @@ func (k *keeper) announced(a *attachment, cause Cause, late int, now time.Time) 
 func (k *keeper) reannounce(m *member, now time.Time) (putOff []ifwatch.Interface) {
 	k.beginRequest(now)
 	for _, a := range m.attachments {
-		for f := range a.pools {
+		for _, f := range a.families() {
 			k.askAnnounce(a, f, CauseRequest)
 			if !canReport(f, a.instance.now) {
 				putOff = append(putOff, a.instance.now)
@@ -262,7 +262,7 @@ func (k *keeper) announcePeriodic(now time.Time) {
 				continue
 			}
 			a.announcedAt = now // not again at once where it is put off
-			for f := range a.pools {
+			for _, f := range a.families() {
 				k.askAnnounce(a, f, CauseEvery)
 			}
 		}

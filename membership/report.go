@@ -65,7 +65,7 @@ func (k *keeper) announce(a *attachment, now time.Time) {
 	a.announced = true
 	m, i := a.member, a.instance.now
 	e := Event{Time: now, Type: EventAttached, Membership: m.wish.name, Interface: i.Name, Instance: i.ID, Cause: a.cause, Reason: i.String() + " " + a.verdict.Reason()}
-	if a.replaces.ID != 0 {
+	if a.replaces != nil {
 		e.Type = EventReattached
 		e.Reason += "; takes the place of " + a.replaces.String()
 	}

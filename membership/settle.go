@@ -129,7 +129,7 @@ func (k *keeper) lostNext(m *member) []ifwatch.Interface {
 	}
 	for _, a := range m.attachments {
 		if m.rule.rules.Leaves(a.instance.now) {
-			lost = append(lost, a.seen)
+			lost = append(lost, *a.seen)
 		}
 	}
 	if m.rule.rules.Attach == reattach.AttachOne {
@@ -208,7 +208,7 @@ func (k *keeper) attachChosen(m *member, d decision, now time.Time) (attached bo
 		if !a.seen.Equal(c.Interface) {
 			k.noteMemory() // it is the instance as it is to be compared with
 		}
-		a.seen = c.Interface
+		a.seen = k.instances[c.Interface.ID].snapshot()
 		k.wishReady(a)
 	}
 	return attached
@@ -218,8 +218,8 @@ func (k *keeper) attachChosen(m *member, d decision, now time.Time) (attached bo
 func (k *keeper) attach(m *member, c reattach.Candidate, now time.Time) *attachment {
 	i := k.instances[c.Interface.ID]
 	a := &attachment{
-		member: m, instance: i, since: now, began: i.read, seen: i.now,
-		verdict: c.Verdict, cause: k.cause, announcedAt: now, pools: make(map[ifwatch.Family]*pool),
+		member: m, instance: i, since: now, began: i.read, seen: i.snapshot(),
+		verdict: c.Verdict, cause: k.cause, announcedAt: now,
 	}
 	if i.read.Before(k.began) { // something else let it be accepted
 		a.began = k.began
@@ -230,13 +230,17 @@ func (k *keeper) attach(m *member, c reattach.Candidate, now time.Time) *attachm
 		m.reattached = m.rule.rules.Limit.Recent(append(m.reattached, now))
 	}
 	m.lost = slices.DeleteFunc(slices.Clone(m.lost), func(l ifwatch.Interface) bool {
+		if l.ID != c.Verdict.Replaces && l.ID != i.now.ID {
+			return false
+		}
+		was := l
 		if l.ID == c.Verdict.Replaces {
-			a.replaces = l
+			a.replaces = &was
 		}
 		if l.ID == i.now.ID {
-			a.before = l
+			a.before = &was
 		}
-		return l.ID == c.Verdict.Replaces || l.ID == i.now.ID
+		return true
 	})
 	delete(m.resumed, i.now.ID)
 	if m.rule.rules.Attach == reattach.AttachOne {
@@ -249,7 +253,7 @@ func (k *keeper) attach(m *member, c reattach.Candidate, now time.Time) *attachm
 	m.counters.Attaches++
 	k.totals.Attaches++
 	m.cause = k.cause
-	if a.replaces.ID != 0 {
+	if a.replaces != nil {
 		m.counters.Reattaches++
 		k.totals.Reattaches++
 	}
@@ -266,7 +270,7 @@ func (k *keeper) wishReady(a *attachment) {
 			continue
 		}
 		k.probe(i, f) // before the first join
-		p := k.pool(i, f, m, a.replaces.Index)
+		p := k.pool(i, f, m, orNone(a.replaces).Index)
 		if p == nil {
 			continue
 		}
@@ -274,11 +278,19 @@ func (k *keeper) wishReady(a *attachment) {
 		p.wish(m.wish.byFamily[f])
 		a.pools[f] = p
 		k.touch(m)
-		if what, cause := unwatched(f, a.before, i.now); goesOn && slices.Contains(m.wish.reannounce.On, what) {
+		if what, cause := unwatched(f, orNone(a.before), i.now); goesOn && slices.Contains(m.wish.reannounce.On, what) {
 			k.askAnnounce(a, f, cause)
 		}
 	}
 	a.resumed = nil
+}
+
+// orNone returns the interface, or one that is none where there is nothing.
+func orNone(i *ifwatch.Interface) ifwatch.Interface {
+	if i == nil {
+		return ifwatch.Interface{}
+	}
+	return *i
 }
 
 // pool returns the pool for a member's channels, nil where the caller's socket
@@ -318,11 +330,11 @@ func (k *keeper) pool(i *instance, f ifwatch.Family, m *member, lostIndex int) *
 
 // leave ends an attachment on an instance that lives.
 func (k *keeper) leave(a *attachment, cause Cause, reason string, now time.Time) {
-	for f, p := range a.pools {
-		p.users--
-		p.unwish(a.member.wish.byFamily[f])
+	for _, f := range a.families() {
+		a.pools[f].users--
+		a.pools[f].unwish(a.member.wish.byFamily[f])
 	}
-	k.detached(a, a.seen, cause, reason, now)
+	k.detached(a, *a.seen, cause, reason, now)
 }
 
 // detached notes that an attachment has ended, whatever became of its

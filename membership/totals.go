@@ -187,8 +187,8 @@ func (t *Totals) countRefusals(out outcome) { addAll(t.JoinErrors, out.joinError
 // measure notes, once, how long a reattachment took. What is put off is waited
 // for.
 func (k *keeper) measure(a *attachment) {
-	for f, p := range a.pools {
-		if len(p.added) > 0 && a.instance.mayChange(f) {
+	for _, f := range a.families() {
+		if len(a.pools[f].added) > 0 && a.instance.mayChange(f) {
 			return
 		}
 	}
@@ -197,7 +197,7 @@ func (k *keeper) measure(a *attachment) {
 
 // measured notes, once, that the joins of a reattachment were done at a time.
 func (k *keeper) measured(a *attachment, done time.Time) {
-	if a.measured || a.replaces.ID == 0 {
+	if a.measured || a.replaces == nil {
 		return
 	}
 	a.measured = true
