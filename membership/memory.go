@@ -244,8 +244,11 @@ func (w *wish) digest() string {
 // Memory returns what a later manager should be given, also after Run has
 // returned: then as it was before the groups were left.
 func (m *Manager) Memory(ctx context.Context) (Memory, error) {
-	var whole Memory
-	for _, e := range m.all() { // of others last: the own one may have what is not theirs yet
+	whole, err := m.memory(ctx)
+	if err != nil {
+		return Memory{}, err
+	}
+	for _, e := range m.all()[1:] { // of others last: the own one may have what is not theirs yet
 		memory, err := e.memory(ctx)
 		if err != nil {
 			return Memory{}, err

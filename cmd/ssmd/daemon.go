@@ -46,7 +46,7 @@ func (d daemon) run(ctx context.Context) error {
 	defer d.listener.Close() // Serve closed it, unless it did not begin
 	w := d.wire()
 	err := w.work(ctx)
-	d.state.end(w.manager)
+	d.state.end()
 	if err == nil {
 		w.heir.end()
 	}
@@ -69,6 +69,7 @@ type worker struct {
 
 func (d daemon) wire() *worker {
 	manager := membership.New(membership.Options{Memory: d.state.load(), Audit: auditEvery(d.config), Handover: d.inherited})
+	d.state.memory = manager.Memory
 	w := &worker{daemon: d, manager: manager, editor: newEditor(manager, d.state, d.config.File), started: make(chan struct{})}
 	w.heir = &succession{manager: manager, notifier: d.notifier, listener: d.listener, http: d.http, log: d.log}
 	w.attendant = &attendant{notifier: d.notifier, watchdog: service.WatchdogInterval(), totals: manager.Totals, still: w.heir.isGiving, log: d.log}
@@ -138,7 +139,7 @@ func (w *worker) work(ctx context.Context) error {
 		return nil
 	})
 	parts.Go(func() error {
-		w.state.keep(serving, w.manager)
+		w.state.keep(serving, w.manager.MemoryChanged())
 		return nil
 	})
 	return parts.Wait()

@@ -248,26 +248,27 @@ func TestStateThatCannotBeSaved(t *testing.T) {
 	if err := manager.Run(ended); err != nil {
 		t.Fatal(err)
 	}
+	s.memory = manager.Memory
 	if err := os.RemoveAll(dir); err != nil {
 		t.Fatal(err)
 	}
 	for range 2 {
-		if s.save(t.Context(), manager) {
+		if s.save(t.Context()) {
 			t.Error("saved where nothing can be")
 		}
 	}
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if !s.save(t.Context(), manager) {
+	if !s.save(t.Context()) {
 		t.Error("not saved")
 	}
-	s.end(manager)
+	s.end()
 	again := openState(t.Context(), dir, slog.New(slog.DiscardHandler))
 	if _, known := again.load().Memberships["a"]; !known {
 		t.Error("nothing was saved")
 	}
-	again.end(manager)
+	_ = again.store.Close()
 	if n := strings.Count(log.String(), "cannot save state"); n != 1 || strings.Count(log.String(), "state saved again") != 1 {
 		t.Errorf("%d times:\n%s", n, &log)
 	}

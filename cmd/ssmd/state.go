@@ -17,18 +17,13 @@ import (
 // state keeps what must survive a restart. Whatever goes wrong with it is
 // told, and nothing else stops for it.
 type state struct {
-	store *statefile.Store // nil: nothing is kept
-	log   *slog.Logger
+	store  *statefile.Store // nil: nothing is kept
+	log    *slog.Logger
+	memory func(context.Context) (membership.Memory, error) // the manager's
 
-	mu   sync.Mutex
-	last stored
-	told error // the last failure to save what the manager remembers
-}
-
-// stored is what is in the file.
-type stored struct {
-	membership.Memory
-	Added map[string]string `json:"added,omitempty"` // entries of memberships, by name
+	mu    sync.Mutex
+	added map[string]string // as in the file
+	told  error             // the last failure to save what the manager remembers
 }
 
 // stateTakes bounds how long a daemon that ends saves its state, after it has
@@ -59,18 +54,20 @@ func (s *state) load() membership.Memory {
 	if s.store == nil {
 		return membership.Memory{}
 	}
-	if _, err := s.store.Load(&s.last); err != nil {
+	var last stored
+	if _, err := s.store.Load(&last); err != nil {
 		s.log.Warn("cannot use the state of the last run: beginning anew", "error", err)
-		s.last = stored{}
+		return membership.Memory{}
 	}
-	return s.last.Memory
+	s.added = last.Added
+	return last.Memory
 }
 
 // kept returns the entries of memberships that are kept, by name.
 func (s *state) kept() map[string]string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return maps.Clone(s.last.Added)
+	return maps.Clone(s.added)
 }
 
 var errNothingKept = errors.New("persist: nothing can be kept: state_dir is empty, or cannot be used, as the log says")
@@ -106,13 +103,16 @@ func (s *state) forget(names map[string]bool) error {
 func (s *state) change(how func(map[string]string)) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	next := s.last
-	next.Added = maps.Clone(s.last.Added)
-	if next.Added == nil {
-		next.Added = make(map[string]string)
+	memory, err := s.memory(context.Background())
+	if err != nil {
+		return err
 	}
-	how(next.Added)
-	return s.write(next)
+	added := maps.Clone(s.added)
+	if added == nil {
+		added = make(map[string]string)
+	}
+	how(added)
+	return s.write(stored{memory, added})
 }
 
 // write saves, with the lock held.
@@ -123,7 +123,7 @@ func (s *state) write(next stored) error {
 		err = nil
 	}
 	if err == nil {
-		s.last = next
+		s.added = next.Added
 	}
 	return err
 }
@@ -137,7 +137,7 @@ const (
 
 // keep saves what the manager remembers, as often as it changes, until ctx
 // ends.
-func (s *state) keep(ctx context.Context, manager *membership.Manager) {
+func (s *state) keep(ctx context.Context, changed <-chan struct{}) {
 	if s.store == nil {
 		return
 	}
@@ -146,9 +146,9 @@ func (s *state) keep(ctx context.Context, manager *membership.Manager) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-manager.MemoryChanged():
+		case <-changed:
 		}
-		for !s.save(ctx, manager) {
+		for !s.save(ctx) {
 			if !pause(ctx, retry) {
 				return
 			}
@@ -172,16 +172,14 @@ func pause(ctx context.Context, d time.Duration) bool {
 }
 
 // save reports whether there is nothing left to save.
-func (s *state) save(ctx context.Context, manager *membership.Manager) bool {
-	memory, err := manager.Memory(ctx)
+func (s *state) save(ctx context.Context) bool {
+	memory, err := s.memory(ctx)
 	if err != nil {
 		return false // ctx ended
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	next := s.last
-	next.Memory = memory
-	err = s.write(next)
+	err = s.write(stored{memory, s.added})
 	if err != nil {
 		s.tellOnce(err)
 		return false
@@ -207,10 +205,10 @@ func (s *state) tellOnce(err error) {
 }
 
 // end saves once more, after the manager's end, and gives the directory free.
-func (s *state) end(manager *membership.Manager) {
+func (s *state) end() {
 	if s.store == nil {
 		return
 	}
-	s.save(context.Background(), manager)
+	s.save(context.Background())
 	_ = s.store.Close() // only a lock
 }

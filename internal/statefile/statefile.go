@@ -4,7 +4,6 @@
 package statefile
 
 import (
-	"bytes"
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
@@ -39,7 +38,7 @@ type Store struct {
 	dir   string
 	lock  *os.File
 	own   fs.FileInfo // the file as it was loaded or saved last, nil before
-	saved []byte      // what is in it
+	saved string      // checksum of what is in it, empty before
 }
 
 // document is the content of the file.
@@ -125,7 +124,7 @@ func (s *Store) Load(into any) (found bool, err error) {
 	if err != nil {
 		return false, s.setAside(err)
 	}
-	s.own, s.saved = info, state
+	s.own, s.saved = info, sum(state)
 	return true, nil
 }
 
@@ -185,12 +184,14 @@ func (s *Store) setAside(why error) error {
 
 // Save writes the value where it differs from what is in the file. An error
 // leaves the old one, whole; but a SetAsideError only says that somebody else's
-// file was in the place: the value is saved.
+// file was in the place: the value is saved. A value that is a JSONWriter is
+// never in memory as a whole.
 func (s *Store) Save(value any) error {
-	state, err := json.Marshal(value)
+	next, sum, err := s.prepare(value)
 	if err != nil {
 		return err
 	}
+	defer next.Cleanup() // nothing where it has replaced the file
 	strange, err := s.strange()
 	if err != nil {
 		return err
@@ -200,10 +201,10 @@ func (s *Store) Save(value any) error {
 		if err := s.setAside(errors.New("somebody else put it there")); !errors.As(err, &aside) {
 			return err
 		}
-	} else if s.saved != nil && bytes.Equal(state, s.saved) {
+	} else if sum == s.saved {
 		return nil
 	}
-	err = s.write(state)
+	err = s.replace(next, sum)
 	switch {
 	case aside == nil:
 		return err
@@ -219,7 +220,7 @@ func (s *Store) strange() (bool, error) {
 	info, err := os.Lstat(s.Path())
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		s.own, s.saved = nil, nil
+		s.own, s.saved = nil, ""
 		return false, nil
 	case err != nil:
 		return false, err
@@ -227,20 +228,17 @@ func (s *Store) strange() (bool, error) {
 	return s.own == nil || !os.SameFile(info, s.own) || !info.ModTime().Equal(s.own.ModTime()), nil
 }
 
-// write replaces the file by a rename, with its content on the disk before and
+// replace replaces the file by a rename, with its content on the disk before and
 // its name after.
-func (s *Store) write(state []byte) error {
-	data, err := json.Marshal(document{Format: format, Version: version, SHA256: sum(state), State: state})
-	if err != nil {
+func (s *Store) replace(next *renameio.PendingFile, sum string) error {
+	if err := next.CloseAtomicallyReplace(); err != nil {
 		return err
 	}
-	if err := renameio.WriteFile(s.Path(), append(data, '\n'), 0o600, renameio.WithTempDir(s.dir), renameio.IgnoreUmask()); err != nil {
-		return err
-	}
+	var err error
 	if s.own, err = os.Lstat(s.Path()); err != nil {
 		return err
 	}
-	s.saved = state
+	s.saved = sum
 	dir, err := os.Open(s.dir)
 	if err != nil {
 		return err

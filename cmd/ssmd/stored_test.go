@@ -1,0 +1,48 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/ssmd-project/ssmd/ifwatch"
+	"github.com/ssmd-project/ssmd/membership"
+)
+
+// TestStoredWritesItself holds that it writes what json.Marshal would, but for
+// the lines, which are no part of a value, and that it can be read.
+func TestStoredWritesItself(t *testing.T) {
+	life := membership.Life{Place: "x", Interface: ifwatch.Interface{Index: 7, Name: "eth0", Alias: "<&>\u2028\n"}, Families: []ifwatch.Family{ifwatch.IPv4}}
+	one := membership.Remembered{Selector: "s", Wish: "w", Attached: []membership.Life{life}, Previous: &life}
+	for name, value := range map[string]stored{
+		"nothing":     {Memory: membership.Memory{Memberships: map[string]membership.Remembered{}}},
+		"memberships": {Memory: membership.Memory{Memberships: map[string]membership.Remembered{"b": one, "a": {Ended: "so"}, "c": {}}}},
+		"all": {
+			Memory: membership.Memory{Memberships: map[string]membership.Remembered{"a": one}, Drained: []membership.Life{life}},
+			Added:  map[string]string{"z": "{name: \"z\"}", "y": "line\nline"},
+		},
+	} {
+		var written, compact bytes.Buffer
+		if err := value.WriteJSON(&written); err != nil {
+			t.Fatal(err)
+		}
+		if err := json.Compact(&compact, written.Bytes()); err != nil {
+			t.Fatalf("%s: %v:\n%s", name, err, &written)
+		}
+		want, err := json.Marshal(value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		compare(t, string(want), compact.String())
+		var read stored
+		if err := json.Unmarshal(written.Bytes(), &read); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(value, read, cmpopts.EquateComparable(), cmpopts.EquateEmpty()); diff != "" {
+			t.Errorf("%s (-written +read):\n%s", name, diff)
+		}
+	}
+}
