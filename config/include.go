@@ -60,6 +60,7 @@ func (r *reader) findIncluded(g *gatherer) []string {
 	var files []string
 	known := make(map[string]bool)
 	for _, i := range r.includes {
+		g.sources.includes = append(g.sources.includes, i.pattern)
 		found, err := g.expand(i.pattern)
 		if err != nil {
 			r.fail(i.node, i.at, "%v", err)

@@ -206,6 +206,7 @@ func TestSources(t *testing.T) {
 		return s
 	}
 	digests := map[string]string{}
+	var last Sources
 	differs := func(what string) Sources {
 		t.Helper()
 		s := load()
@@ -213,9 +214,13 @@ func TestSources(t *testing.T) {
 			t.Errorf("%s: as %s", what, was)
 		}
 		digests[s.Digest] = what
-		if again := load(); again.Digest != s.Digest {
+		if again := load(); again.Digest != s.Digest || !s.Current() {
 			t.Errorf("%s: another digest without a change", what)
 		}
+		if last.Current() {
+			t.Errorf("%s: it is said to be as it was", what)
+		}
+		last = s
 		return s
 	}
 	s := differs("missing")

@@ -72,6 +72,7 @@ func LoadSources(o Options) (Config, Sources, error) {
 
 // load reads the file and what it includes.
 func (g *gatherer) load(path string, flags *pflag.FlagSet) (Config, error) {
+	g.main = path
 	data, err := g.read(path)
 	if err != nil {
 		return Config{}, err
@@ -80,7 +81,6 @@ func (g *gatherer) load(path string, flags *pflag.FlagSet) (Config, error) {
 	if path == stdinPath {
 		name = stdinName
 	}
-	g.main = path
 	c, err := parse(name, data, g)
 	var errs Errors
 	if err != nil && !errors.As(err, &errs) {

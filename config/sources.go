@@ -26,6 +26,36 @@ type Sources struct {
 	// Digest is equal where the same files had the same content, or could
 	// not be read for the same reason.
 	Digest string
+
+	main     string   // the main file
+	includes []string // the elements of include
+}
+
+// Current reports whether what would be read now is what was read then. It only
+// reads, which takes a hundredth of the time of Load. Of sources of nothing it
+// says no.
+func (s Sources) Current() bool {
+	if s.main == "" || s.main == stdinPath {
+		return false
+	}
+	g := newGatherer()
+	g.main = s.main
+	if _, err := g.read(s.main); err != nil {
+		return g.result().Digest == s.Digest
+	}
+	var files []string
+	for _, i := range s.includes {
+		found, _ := g.expand(i) // an error is in the digest
+		files = append(files, found...)
+	}
+	known := make(map[string]bool)
+	for _, file := range files {
+		if !known[file] && !g.isMain(file) {
+			known[file] = true
+			_, _ = g.readIncluded(file) // likewise
+		}
+	}
+	return g.result().Digest == s.Digest
 }
 
 // Emptied returns a file without a byte that had some before, nothing where
@@ -52,7 +82,7 @@ func newGatherer() *gatherer {
 }
 
 func (g *gatherer) result() Sources {
-	g.sources.Digest = string(g.digest.Sum(nil))
+	g.sources.Digest, g.sources.main = string(g.digest.Sum(nil)), g.main
 	return g.sources
 }
 

@@ -77,6 +77,9 @@ func (r *reloader) reload(ctx context.Context, cause string) (control.Reloaded, 
 func (r *reloader) reread(ctx context.Context) config.Sources {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.source.once() != nil || r.sources.Current() {
+		return r.sources
+	}
 	loaded, sources, err := r.source.again()
 	if _, none := errors.AsType[*control.NoReloadError](err); none || sources.Digest == r.sources.Digest {
 		return r.sources
