@@ -79,10 +79,16 @@ func (k *keeper) exchange(wishes []*wish, now time.Time) applied {
 		k.remove(k.members[name], now)
 		k.noteMemory()
 	}
+	decided := make(map[*rule]decisions)
 	for _, w := range wishes {
 		switch m := k.members[w.name]; {
 		case m == nil:
-			k.add(w, now)
+			m = k.enroll(w, now)
+			if decided[m.rule] == nil {
+				decided[m.rule] = make(decisions)
+			}
+			k.settleAlike(m, decided[m.rule], now)
+			k.touch(m)
 			sum.added = append(sum.added, w.name)
 		case !m.wish.equal(w):
 			k.change(m, w, now)
@@ -129,12 +135,18 @@ func (k *keeper) endRequest(now time.Time) {
 }
 
 func (k *keeper) add(w *wish, now time.Time) {
+	m := k.enroll(w, now)
+	k.settleOne(m, now)
+	k.touch(m)
+}
+
+// enroll makes a member, which is to be settled.
+func (k *keeper) enroll(w *wish, now time.Time) *member {
 	m := &member{wish: w, since: now, cause: CauseRequest}
 	k.members[w.name] = m
 	k.recall(m)
 	k.enter(m)
-	k.settleOne(m, now)
-	k.touch(m)
+	return m
 }
 
 func (k *keeper) remove(m *member, now time.Time) {

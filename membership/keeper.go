@@ -53,10 +53,11 @@ type keeper struct {
 	looks      uint32                                                 // at the kernel's lists
 
 	affected map[*rule]struct{} // to be judged before the end of the step
-	touched  []*member          // to be reported on at the end of the step
-	cause    Cause              // what the step is about
-	began    time.Time          // when that was read or asked for
-	flushed  time.Time          // when its joins and leaves were done
+	reasons  reasons
+	touched  []*member // to be reported on at the end of the step
+	cause    Cause     // what the step is about
+	began    time.Time // when that was read or asked for
+	flushed  time.Time // when its joins and leaves were done
 
 	totals Totals // but for what is there to be counted
 }

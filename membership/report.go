@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ssmd-project/ssmd/ifwatch"
+	"github.com/ssmd-project/ssmd/reattach"
 )
 
 // report ends a step: it tells of the new attachments and of the members whose
@@ -64,7 +65,7 @@ func (k *keeper) announce(a *attachment, now time.Time) {
 	}
 	a.announced = true
 	m, i := a.member, a.instance.now
-	e := Event{Time: now, Type: EventAttached, Membership: m.wish.name, Interface: i.Name, Instance: i.ID, Cause: a.cause, Reason: i.String() + " " + a.verdict.Reason()}
+	e := Event{Time: now, Type: EventAttached, Membership: m.wish.name, Interface: i.Name, Instance: i.ID, Cause: a.cause, Reason: k.reasons.accepted(a)}
 	if a.replaces != nil {
 		e.Type = EventReattached
 		e.Reason += "; takes the place of " + a.replaces.String()
@@ -113,7 +114,7 @@ func (k *keeper) stateOf(m *member) (State, string) {
 		case joined == len(m.wish.channels) && !i.Multicast:
 			degraded = append(degraded, i.String()+": its MULTICAST flag is off: the kernel takes every join, and the interface may receive nothing")
 		case joined == len(m.wish.channels):
-			complete = append(complete, i.String()+" "+a.verdict.Reason()+a.remark())
+			complete = append(complete, k.reasons.accepted(a)+a.remark())
 		case refused > 0:
 			degraded = append(degraded, fmt.Sprintf("%s: %d of %d channels not joined: %s: %s",
 				i, len(m.wish.channels)-joined, len(m.wish.channels), first, k.explainErrno(err, first.Family())))
@@ -125,6 +126,23 @@ func (k *keeper) stateOf(m *member) (State, string) {
 		return StateDegraded, joinReasons(degraded)
 	}
 	return StateJoined, joinReasons(complete)
+}
+
+// reasons are words that many members share: made once, and kept once.
+type reasons struct {
+	verdict *reattach.Check // the first of the verdict that they are for, which nobody changes
+	id      ifwatch.ID      // of the instance, likewise
+	name    string          // that it had
+	words   string
+}
+
+// accepted says why a member is attached where it is.
+func (r *reasons) accepted(a *attachment) string {
+	i, verdict := &a.instance.now, &a.verdict.Checks[0] // it is never without
+	if r.verdict != verdict || r.id != i.ID || r.name != i.Name {
+		*r = reasons{verdict, i.ID, i.Name, i.String() + " " + a.verdict.Reason()}
+	}
+	return r.words
 }
 
 // remark says what is not as it should be though everything is joined.

@@ -51,7 +51,7 @@ func (r *ring) add(e Event) {
 	r.next++
 	last := len(r.blocks) - 1
 	if last < 0 || r.blocks[last].full() {
-		r.blocks = append(r.blocks, &block{})
+		r.blocks = append(r.blocks, &block{events: make([]Event, 0, blockEvents)})
 		last++
 	}
 	size := e.size()

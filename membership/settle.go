@@ -37,19 +37,28 @@ func (k *keeper) settle(r *rule, now time.Time) {
 		}
 		return
 	}
-	decided := make(map[history]decision)
+	decided := make(decisions)
 	for m := range r.members {
-		k.endWindow(m, now)
-		h, alike := m.history()
-		d, known := decided[h]
-		if !alike || !known || !slices.EqualFunc(d.lost, m.lost, ifwatch.Interface.Equal) {
-			d = k.decide(m, now)
-			if alike {
-				decided[h] = d
-			}
-		}
-		k.carryOut(m, d, now)
+		k.settleAlike(m, decided, now)
 	}
+}
+
+// decisions are those of one step, for members of one rule.
+type decisions map[history]decision
+
+// settleAlike is settleOne, but that members of equal history are decided for
+// once.
+func (k *keeper) settleAlike(m *member, decided decisions, now time.Time) {
+	k.endWindow(m, now)
+	h, alike := m.history()
+	d, known := decided[h]
+	if !alike || !known || !slices.EqualFunc(d.lost, m.lost, ifwatch.Interface.Equal) {
+		d = k.decide(m, now)
+		if alike {
+			decided[h] = d
+		}
+	}
+	k.carryOut(m, d, now)
 }
 
 // settleOne is settle for a single member.
