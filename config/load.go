@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -149,17 +150,20 @@ func read(path string, most int64) ([]byte, error) {
 		defer f.Close()
 		in = f
 	}
-	if info, err := in.Stat(); err == nil && info.IsDir() {
-		return nil, fmt.Errorf("read configuration: %s is a directory, want a file", path)
+	var data bytes.Buffer
+	if info, err := in.Stat(); err == nil {
+		if info.IsDir() {
+			return nil, fmt.Errorf("read configuration: %s is a directory, want a file", path)
+		}
+		data.Grow(int(min(info.Size(), most)) + bytes.MinRead)
 	}
-	data, err := io.ReadAll(io.LimitReader(in, most+1))
-	if err != nil {
+	if _, err := data.ReadFrom(io.LimitReader(in, most+1)); err != nil {
 		return nil, fmt.Errorf("read configuration: %w", err)
 	}
-	if int64(len(data)) > most {
+	if int64(data.Len()) > most {
 		return nil, fmt.Errorf("read configuration: %s is larger than 16 MiB, want a smaller file", path)
 	}
-	return data, nil
+	return data.Bytes(), nil
 }
 
 // overlay lets viper lay variables and flags over the daemon's own settings.

@@ -66,16 +66,17 @@ func (r *reader) defaults(n *yaml.Node, at *place) wish {
 	return w
 }
 
-func (r *reader) memberships(n *yaml.Node, at *place, base wish) []membership.Membership {
+// memberships appends those of a list.
+func (r *reader) memberships(n *yaml.Node, at *place, base wish, all []membership.Membership) []membership.Membership {
 	n = deref(n)
 	if n.Kind != yaml.SequenceNode || n.Tag != "!!seq" {
 		r.fail(n, at, "%s, want a list of memberships", describe(n))
-		return nil
+		return all
 	}
 	if !r.visit(n, at) || len(n.Content) == 0 {
-		return nil
+		return all
 	}
-	all := make([]membership.Membership, 0, len(n.Content))
+	all = slices.Grow(all, len(n.Content))
 	for i, element := range n.Content {
 		if r.stopped {
 			break

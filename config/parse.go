@@ -81,7 +81,7 @@ func (r *reader) wishes(f fields, at *place, c *Config) {
 		base = r.defaults(d.value, at.at("defaults"))
 	}
 	if m, ok := f["memberships"]; ok && !isNull(m.value) {
-		c.Memberships = append(c.Memberships, r.memberships(m.value, at.at("memberships"), base)...)
+		c.Memberships = r.memberships(m.value, at.at("memberships"), base, c.Memberships)
 	}
 }
 

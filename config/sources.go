@@ -131,6 +131,7 @@ func (g *gatherer) note(path string, data []byte, err error) {
 	for _, part := range [][]byte{[]byte(path), outcome} {
 		var size [8]byte
 		binary.BigEndian.PutUint64(size[:], uint64(len(part)))
-		_, _ = g.digest.Write(append(size[:], part...)) // a hash takes everything
+		_, _ = g.digest.Write(size[:]) // a hash takes everything
+		_, _ = g.digest.Write(part)
 	}
 }

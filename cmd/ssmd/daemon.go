@@ -159,6 +159,7 @@ func (w *worker) start(ctx, holding context.Context) error {
 		return err
 	}
 	w.joined.Store(true)
+	giveBack()
 	w.tellRunning(taken)
 	return nil
 }

@@ -54,8 +54,8 @@ func (e *editor) replace(ctx context.Context, configured []membership.Membership
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	fixed := make(map[string]bool, len(configured))
-	for _, m := range configured {
-		fixed[m.Name] = true
+	for i := range configured {
+		fixed[configured[i].Name] = true
 	}
 	var set []membership.Membership
 	for _, name := range slices.Sorted(maps.Keys(e.added)) {
@@ -65,7 +65,12 @@ func (e *editor) replace(ctx context.Context, configured []membership.Membership
 			set = append(set, e.added[name])
 		}
 	}
-	if err := e.manager.Apply(ctx, append(set, configured...)); err != nil {
+	if len(set) == 0 {
+		set = configured // which are many
+	} else {
+		set = append(set, configured...)
+	}
+	if err := e.manager.Apply(ctx, set); err != nil {
 		return nil, err
 	}
 	e.fixed = fixed
