@@ -21,15 +21,16 @@ type Difference struct {
 // the order of memberships and channels count for nothing.
 func Compare(old, new Config) Difference {
 	var d Difference
-	before := make(map[string]membership.Membership, len(old.Memberships))
-	for _, m := range old.Memberships {
-		before[m.Name] = m
+	before := make(map[string]*membership.Membership, len(old.Memberships))
+	for i := range old.Memberships {
+		before[old.Memberships[i].Name] = &old.Memberships[i]
 	}
-	for _, m := range new.Memberships {
-		was, ok := before[m.Name]
+	for i := range new.Memberships {
+		m := &new.Memberships[i]
+		was := before[m.Name]
 		delete(before, m.Name)
 		switch {
-		case !ok:
+		case was == nil:
 			d.Added = append(d.Added, m.Name)
 		case !equal(was, m):
 			d.Changed = append(d.Changed, m.Name)
@@ -52,7 +53,7 @@ func Compare(old, new Config) Difference {
 	return d
 }
 
-func equal(a, b membership.Membership) bool {
+func equal(a, b *membership.Membership) bool {
 	return a.AnyRange == b.AnyRange && a.Rules.Equal(b.Rules) && a.Reannounce.Equal(b.Reannounce) && a.Namespace == b.Namespace &&
 		slices.Equal(canonical(a.Channels), canonical(b.Channels))
 }

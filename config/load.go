@@ -58,7 +58,12 @@ func Load(o Options) (Config, error) {
 
 // LoadSources is Load, and returns what was read too, also with an error: what
 // has to change before the outcome can be another one.
-func LoadSources(o Options) (Config, Sources, error) {
+func LoadSources(o Options) (Config, Sources, error) { return LoadAgain(o, Sources{}) }
+
+// LoadAgain is LoadSources, and gives the same, where last are the sources of a
+// reading before: what stands in the file as it did then is not decoded and
+// checked again.
+func LoadAgain(o Options, last Sources) (Config, Sources, error) {
 	path := o.Path
 	if path == "" {
 		var err error
@@ -67,6 +72,9 @@ func LoadSources(o Options) (Config, Sources, error) {
 		}
 	}
 	g := newGatherer()
+	if last.main == path {
+		g.last = last.reading
+	}
 	c, err := g.load(path, o.Flags)
 	return c, g.result(), err
 }
@@ -82,7 +90,7 @@ func (g *gatherer) load(path string, flags *pflag.FlagSet) (Config, error) {
 	if path == stdinPath {
 		name = stdinName
 	}
-	c, err := parse(name, data, g)
+	c, err := g.parse(name, data)
 	var errs Errors
 	if err != nil && !errors.As(err, &errs) {
 		return Config{}, err
@@ -96,6 +104,17 @@ func (g *gatherer) load(path string, flags *pflag.FlagSet) (Config, error) {
 	}
 	c.File = path
 	return c, nil
+}
+
+// parse spares what it can.
+func (g *gatherer) parse(name string, data []byte) (Config, error) {
+	if g.last != nil {
+		if r, ok := g.last.again(name, data); ok {
+			g.sources.reading = r
+			return r.config, nil
+		}
+	}
+	return parse(name, data, g)
 }
 
 // LoadWithoutFile returns the defaults, with environment variables and flags

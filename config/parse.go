@@ -38,6 +38,9 @@ func parse(file string, data []byte, g *gatherer) (Config, error) {
 	if err := r.errs.orNil(); err != nil {
 		return Config{}, err
 	}
+	if g != nil {
+		g.sources.reading = newReading(data, c, r)
+	}
 	return c, nil
 }
 
@@ -71,18 +74,19 @@ func (r *reader) top(root *yaml.Node, c *Config) {
 	if i, ok := f["include"]; ok && !isNull(i.value) {
 		r.include(i.value, at.at("include"))
 	}
-	r.wishes(f, at, c)
+	r.base = r.wishes(f, at, c)
 }
 
-// wishes reads the memberships of one file, with the defaults of that file.
-func (r *reader) wishes(f fields, at *place, c *Config) {
-	var base wish
+// wishes reads the memberships of one file, with the defaults of that file, which
+// it returns.
+func (r *reader) wishes(f fields, at *place, c *Config) (base wish) {
 	if d, ok := f["defaults"]; ok && !isNull(d.value) {
 		base = r.defaults(d.value, at.at("defaults"))
 	}
 	if m, ok := f["memberships"]; ok && !isNull(m.value) {
 		c.Memberships = r.memberships(m.value, at.at("memberships"), base, c.Memberships)
 	}
+	return base
 }
 
 // section reads log, control or http.

@@ -27,6 +27,7 @@ type reader struct {
 	stopped bool   // too much is wrong to go on
 
 	includes []include
+	base     wish            // what memberships of the main file inherit
 	names    map[string]spot // of all memberships
 
 	visits   int    // keys and elements that may still be looked at

@@ -29,6 +29,7 @@ type Sources struct {
 
 	main     string   // the main file
 	includes []string // the elements of include
+	reading  *reading // nil where the file is to be read as a whole
 }
 
 // Current reports whether what would be read now is what was read then. It only
@@ -74,7 +75,8 @@ type gatherer struct {
 	main    string
 	sources Sources
 	digest  hash.Hash
-	left    int64 // how many bytes may still be read
+	left    int64    // how many bytes may still be read
+	last    *reading // of the file, nil for none
 }
 
 func newGatherer() *gatherer {

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"os"
+	"slices"
 
 	"github.com/ssmd-project/ssmd/config"
 	"github.com/ssmd-project/ssmd/control"
@@ -13,6 +14,7 @@ import (
 type source struct {
 	options config.Options
 	joins   []membership.Membership // of --join
+	last    config.Sources          // of the last good reading
 }
 
 // read reads it for the first time. From then on it is that file, whatever
@@ -54,14 +56,15 @@ func (s *source) once() error {
 }
 
 func (s *source) load() (config.Config, config.Sources, error) {
-	c, sources, err := config.LoadSources(s.options)
+	c, sources, err := config.LoadAgain(s.options, s.last)
 	if err == nil {
+		s.last = sources
 		err = checkNames(c.Memberships, s.joins)
 	}
 	if err != nil {
 		return config.Config{}, sources, err
 	}
-	c.Memberships = append(c.Memberships, s.joins...)
+	c.Memberships = append(slices.Clip(c.Memberships), s.joins...)
 	return c, sources, nil
 }
 

@@ -1,0 +1,152 @@
+package config
+
+import (
+	"bytes"
+	"slices"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/ssmd-project/ssmd/membership"
+)
+
+// reading is a file without includes that was found good, with what it came to.
+// When it is read again, only those elements of memberships are decoded and
+// checked whose text is another. Whatever is not as plain as that, or not good,
+// is left to a whole reading, which finds every error and its line.
+type reading struct {
+	data     []byte
+	list     list
+	config   Config // before flags and variables
+	base     wish   // what memberships inherit
+	channels uint64 // at least as many as were counted
+	patterns int    // likewise
+}
+
+// newReading returns nil where it is of no use.
+func newReading(data []byte, c Config, r *reader) *reading {
+	l, ok := listIn(data)
+	if !ok || len(l.begins) != len(c.Memberships) || len(r.includes) > 0 {
+		return nil // what looks like an element may stand in quotes
+	}
+	return &reading{data: data, list: l, config: c, base: r.base, channels: r.channels, patterns: r.patterns}
+}
+
+// list is where the elements of memberships stand in a text.
+type list struct {
+	begins []int // each with its own line, the first to the last
+	end    int
+}
+
+// text returns that of elements from one up to another.
+func (l list) text(data []byte, from, to int) []byte {
+	end := l.end
+	if to < len(l.begins) {
+		end = l.begins[to]
+	}
+	if from == to {
+		return nil
+	}
+	return data[l.begins[from]:end]
+}
+
+// listIn finds the list in block style, and nothing where another notation of
+// YAML could give its elements a meaning beyond their text: anchors, directives
+// and further documents.
+func listIn(data []byte) (list, bool) {
+	for _, mark := range []string{"&", "\n---", "\n...", "\n%"} {
+		if bytes.Contains(data, []byte(mark)) || bytes.HasPrefix(data, []byte("%")) {
+			return list{}, false
+		}
+	}
+	at := 0
+	for line := range bytes.Lines(data) {
+		at += len(line)
+		if rest, ok := bytes.CutPrefix(line, []byte("memberships:")); ok && isBlank(rest) {
+			return elementsFrom(data, at)
+		}
+	}
+	return list{}, false
+}
+
+// isBlank reports whether a line has nothing but a comment.
+func isBlank(line []byte) bool {
+	line = bytes.TrimLeft(line, " \t\r\n")
+	return len(line) == 0 || line[0] == '#'
+}
+
+// elementsFrom finds the elements up to a line that is indented less.
+func elementsFrom(data []byte, at int) (list, bool) {
+	l := list{end: len(data)}
+	indent := -1
+	for line := range bytes.Lines(data[at:]) {
+		begin := at
+		at += len(line)
+		if isBlank(line) {
+			continue
+		}
+		text := bytes.TrimLeft(line, " ")
+		column := len(line) - len(text)
+		isElement := text[0] == '-' && bytes.ContainsAny(text[1:min(2, len(text))], " \r\n")
+		switch {
+		case isElement && (indent < 0 || column == indent):
+			indent = column
+			l.begins = append(l.begins, begin)
+		case indent < 0:
+			return list{}, false
+		case column < indent || column == 0:
+			l.end = begin
+			return l, true
+		}
+	}
+	return l, len(l.begins) > 0
+}
+
+// again returns what the file comes to now, false where it has to be read as a
+// whole.
+func (old *reading) again(file string, data []byte) (*reading, bool) {
+	l, ok := listIn(data)
+	if !ok || !bytes.Equal(data[:l.begins[0]], old.data[:old.list.begins[0]]) || !bytes.Equal(data[l.end:], old.data[old.list.end:]) {
+		return nil, false
+	}
+	n, m := len(l.begins), len(old.list.begins)
+	head := 0
+	for head < min(n, m) && bytes.Equal(l.text(data, head, head+1), old.list.text(old.data, head, head+1)) {
+		head++
+	}
+	tail := 0
+	for tail < min(n, m)-head && bytes.Equal(l.text(data, n-tail-1, n-tail), old.list.text(old.data, m-tail-1, m-tail)) {
+		tail++
+	}
+	r := newReader(file, len(data))
+	r.channels, r.patterns = old.channels, old.patterns
+	between, ok := r.elements(l.text(data, head, n-tail), n-tail-head, old.base)
+	if !ok {
+		return nil, false
+	}
+	next := &reading{data: data, list: l, config: old.config, base: old.base, channels: r.channels, patterns: r.patterns}
+	was := old.config.Memberships
+	next.config.Memberships = slices.Concat(was[:head], between, was[m-tail:])
+	next.config.File = file
+	return next, !nameTwice(next.config.Memberships)
+}
+
+// elements reads so many elements on their own, and reports whether all is good.
+func (r *reader) elements(text []byte, count int, base wish) ([]membership.Membership, bool) {
+	if count == 0 {
+		return nil, true
+	}
+	root, err := document(r.file, text)
+	if err != nil || root == nil || root.Kind != yaml.SequenceNode || len(root.Content) != count {
+		return nil, false
+	}
+	all := r.memberships(root, nil, base, nil)
+	return all, len(r.errs) == 0 && len(all) == count
+}
+
+func nameTwice(all []membership.Membership) bool {
+	names := make(map[string]struct{}, len(all))
+	for i := range all {
+		names[all[i].Name] = struct{}{}
+	}
+	return len(names) < len(all)
+}
