@@ -119,28 +119,49 @@ func (old *reading) again(file string, data []byte) (*reading, bool) {
 	}
 	r := newReader(file, len(data))
 	r.channels, r.patterns = old.channels, old.patterns
-	between, ok := r.elements(l.text(data, head, n-tail), n-tail-head, old.base)
-	if !ok {
-		return nil, false
+	was := old.config.Memberships
+	all := append(make([]membership.Membership, 0, n), was[:head]...)
+	for from := head; from < n-tail; from += piece {
+		to := min(from+piece, n-tail)
+		if all, ok = r.elements(l.text(data, from, to), to-from, old.base, all); !ok {
+			return nil, false
+		}
 	}
 	next := &reading{data: data, list: l, config: old.config, base: old.base, channels: r.channels, patterns: r.patterns}
-	was := old.config.Memberships
-	next.config.Memberships = slices.Concat(was[:head], between, was[m-tail:])
+	next.config.Memberships = append(all, was[m-tail:]...)
 	next.config.File = file
 	return next, !nameTwice(next.config.Memberships)
 }
 
-// elements reads so many elements on their own, and reports whether all is good.
-func (r *reader) elements(text []byte, count int, base wish) ([]membership.Membership, bool) {
-	if count == 0 {
-		return nil, true
-	}
+// piece is how many elements are decoded at once: the nodes of YAML take some
+// twenty times the memory of what they come to.
+const piece = 256
+
+// elements appends so many elements, read on their own, and reports whether all is
+// good.
+func (r *reader) elements(text []byte, count int, base wish, all []membership.Membership) ([]membership.Membership, bool) {
 	root, err := document(r.file, text)
 	if err != nil || root == nil || root.Kind != yaml.SequenceNode || len(root.Content) != count {
 		return nil, false
 	}
-	all := r.memberships(root, nil, base, nil)
-	return all, len(r.errs) == 0 && len(all) == count
+	before := len(all)
+	all = r.memberships(root, nil, base, all)
+	return all, len(r.errs) == 0 && len(all) == before+count
+}
+
+// inPieces reads a long file as if all elements but the first were new.
+func inPieces(file string, data []byte, g *gatherer) (*reading, bool) {
+	l, ok := listIn(data)
+	if !ok || len(l.begins) <= piece {
+		return nil, false
+	}
+	short := slices.Concat(data[:l.begins[0]], l.text(data, 0, 1), data[l.end:])
+	small := newGatherer() // nothing of it is told
+	small.main = g.main
+	if _, err := parse(file, short, small); err != nil || small.sources.reading == nil {
+		return nil, false
+	}
+	return small.sources.reading.again(file, data)
 }
 
 func nameTwice(all []membership.Membership) bool {

@@ -118,6 +118,34 @@ func errorText(err error) string {
 	return err.Error()
 }
 
+// TestInPieces holds that a long file comes to the same, and to the same errors,
+// as if it were read as a whole.
+func TestInPieces(t *testing.T) {
+	clean(t)
+	path := filepath.Join(t.TempDir(), "ssmd.yaml")
+	random := rand.New(rand.NewPCG(3, 4))
+	plain := []string{elements[0], elements[1], elements[3], elements[4]}
+	for _, wrong := range append([]string{""}, elements...) {
+		d := draft{head: "defaults: {interface: eth1}\n", tail: "audit: 20s\n"}
+		for n := range 3*piece + 10 {
+			d.elements = append(d.elements, strings.ReplaceAll(plain[random.IntN(len(plain))], "N", fmt.Sprint("m", n)))
+		}
+		d.elements[2*piece] = strings.ReplaceAll(wrong, "N", "odd")
+		write(t, path, d.text())
+		want, wantErr := Parse(path, []byte(d.text()))
+		got, err := Load(Options{Path: path})
+		if diff := cmp.Diff(errorText(wantErr), errorText(err)); diff != "" {
+			t.Errorf("%q (-whole +in pieces):\n%s", wrong, diff)
+		}
+		if d := Compare(want, got); !cmp.Equal(d, Difference{}) || !slices.EqualFunc(want.Memberships, got.Memberships, sameName) {
+			t.Errorf("%q: %+v", wrong, d)
+		}
+		if _, ok := inPieces(path, []byte(d.text()), newGatherer()); wrong == "" && !ok {
+			t.Error("it is read as a whole")
+		}
+	}
+}
+
 // TestAgainDecodesWhatDiffers holds that what is as before is the very same.
 func TestAgainDecodesWhatDiffers(t *testing.T) {
 	lines := func(names ...string) []byte {

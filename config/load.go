@@ -108,13 +108,18 @@ func (g *gatherer) load(path string, flags *pflag.FlagSet) (Config, error) {
 
 // parse spares what it can.
 func (g *gatherer) parse(name string, data []byte) (Config, error) {
+	r, ok := (*reading)(nil), false
 	if g.last != nil {
-		if r, ok := g.last.again(name, data); ok {
-			g.sources.reading = r
-			return r.config, nil
-		}
+		r, ok = g.last.again(name, data)
 	}
-	return parse(name, data, g)
+	if !ok {
+		r, ok = inPieces(name, data, g)
+	}
+	if !ok {
+		return parse(name, data, g)
+	}
+	g.sources.reading = r
+	return r.config, nil
 }
 
 // LoadWithoutFile returns the defaults, with environment variables and flags
