@@ -56,7 +56,18 @@ func newClient(socket string, patience time.Duration) *Client {
 
 // Memberships returns the status of every membership, sorted by name.
 func (c *Client) Memberships(ctx context.Context) ([]membership.Status, error) {
-	return get[[]membership.Status](ctx, c, "/v1/memberships")
+	ctx, cancel := context.WithTimeoutCause(ctx, longestAnswer, c.noAnswer(longestAnswer))
+	defer cancel()
+	response, err := c.request(ctx, http.MethodGet, "/v1/memberships", nil)
+	if err != nil {
+		return nil, err
+	}
+	defer response.Body.Close()
+	all := []membership.Status{}
+	if err := decodeEach(response.Body, &all); err != nil {
+		return nil, c.unread(ctx, err)
+	}
+	return all, nil
 }
 
 // Membership returns the status of one membership. The error is

@@ -3,6 +3,7 @@ package control
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
 )
 
@@ -20,6 +21,28 @@ type stream[T any] []T
 
 // pieceSize is about how many bytes are written at once.
 const pieceSize = 32 << 10
+
+// decodeEach appends the elements of a list, and has but one of them in memory
+// twice.
+func decodeEach[T any](r io.Reader, to *[]T) error {
+	decoder := json.NewDecoder(r)
+	first, err := decoder.Token()
+	if err != nil {
+		return err
+	}
+	if first != json.Delim('[') {
+		return fmt.Errorf("%v, want a list", first)
+	}
+	for decoder.More() {
+		var one T
+		if err := decoder.Decode(&one); err != nil {
+			return err
+		}
+		*to = append(*to, one)
+	}
+	_, err = decoder.Token()
+	return err
+}
 
 // encode writes on one line what the slice would be.
 func (s stream[T]) encode(w io.Writer) error {

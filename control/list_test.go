@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -57,6 +58,28 @@ func manyStatuses(n int) []membership.Status {
 	return statuses
 }
 
+// TestDecodeEach holds that a list comes out as it went in, and that nothing else
+// does.
+func TestDecodeEach(t *testing.T) {
+	for _, n := range []int{0, 1, 1000} {
+		want := manyStatuses(n)
+		var text bytes.Buffer
+		if err := encode(&text, stream[membership.Status](want)); err != nil {
+			t.Fatal(err)
+		}
+		got := []membership.Status{}
+		if err := decodeEach(&text, &got); err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%d: %v, got %d", n, err, len(got))
+		}
+	}
+	for _, text := range []string{"", "{}", "null", "[", `[{"name":1}]`, "[{}", "[{} {}]"} {
+		var got []membership.Status
+		if err := decodeEach(strings.NewReader(text), &got); err == nil {
+			t.Errorf("%q is taken", text)
+		}
+	}
+}
+
 // BenchmarkMemberships is the answer for 10,000 memberships.
 func BenchmarkMemberships(b *testing.B) {
 	statuses := manyStatuses(10_000)
@@ -97,6 +120,9 @@ func TestRawAnswers(t *testing.T) {
 	}
 	if _, err := c.MembershipJSON(t.Context(), "b"); err == nil || !strings.Contains(err.Error(), "which is no answer of ssmd") {
 		t.Errorf("got %v", err)
+	}
+	if _, err := c.Memberships(t.Context()); err == nil || !strings.Contains(err.Error(), "read the answer of "+socket) {
+		t.Errorf("half a list: got %v", err)
 	}
 	answer, err := c.MembershipsJSON(t.Context())
 	if err != nil {
