@@ -138,8 +138,11 @@ type reasons struct {
 
 // accepted says why a member is attached where it is.
 func (r *reasons) accepted(a *attachment) string {
-	i, verdict := &a.instance.now, &a.verdict.Checks[0] // it is never without
-	if r.verdict != verdict || r.id != i.ID || r.name != i.Name {
+	i, checks := &a.instance.now, a.verdict.Checks
+	if len(checks) == 0 {
+		return i.String() + " " + a.verdict.Reason()
+	}
+	if verdict := &checks[0]; r.verdict != verdict || r.id != i.ID || r.name != i.Name {
 		*r = reasons{verdict, i.ID, i.Name, i.String() + " " + a.verdict.Reason()}
 	}
 	return r.words
