@@ -224,7 +224,7 @@ func (k *keeper) change(m *member, w *wish, now time.Time) {
 		case !w.aliveOn(i):
 			k.leave(a, CauseRequest, "the changed membership has no channels of a family that lives there", now)
 		default:
-			a.exchange(m.wish, w)
+			a.exchange(m.wish, w, k.line, now)
 			kept++
 		}
 	}
@@ -247,10 +247,10 @@ func (k *keeper) change(m *member, w *wish, now time.Time) {
 
 // exchange replaces an attachment's channels. Those of a family that it had
 // none of are wished for when the family is ready.
-func (a *attachment) exchange(old, new *wish) {
+func (a *attachment) exchange(old, new *wish, l *line, now time.Time) {
 	for _, f := range a.families() {
 		p := a.pools[f]
-		p.wish(without(new.byFamily[f], old.byFamily[f]))
+		l.wish(a, p, without(new.byFamily[f], old.byFamily[f]), now)
 		p.unwish(without(old.byFamily[f], new.byFamily[f]))
 		if len(new.byFamily[f]) == 0 {
 			p.users--

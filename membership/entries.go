@@ -18,6 +18,7 @@ type entry struct {
 	seen    uint32 // the look at the kernel's list of filters that showed it last
 
 	doubted    bool // in the pool's unwished
+	inLine     bool // waits for its turn, at the pace
 	announcing bool // in the pool's announcing
 }
 

@@ -26,6 +26,7 @@ func (k *keeper) flush(now time.Time) {
 }
 
 func (k *keeper) flushPools(now time.Time) {
+	k.admit(now)
 	for _, i := range k.instances {
 		for key, p := range i.pools {
 			k.flushPool(i, key, p, now)
@@ -97,7 +98,7 @@ func (k *keeper) tick(now time.Time) {
 
 // nextWake returns when something will be due next, zero for never.
 func (k *keeper) nextWake() time.Time {
-	next := earlier(k.nextDue(), k.nextEvery())
+	next := earlier(k.line.nextTurn(), earlier(k.nextDue(), k.nextEvery()))
 	if k.auditing == noAudit {
 		next = earlier(next, k.nextAudit)
 	}
@@ -127,6 +128,7 @@ func (k *keeper) touch(m *member) {
 
 // shutdown leaves every group.
 func (k *keeper) shutdown(now time.Time) {
+	k.line.clear()
 	for _, i := range k.instances {
 		for key, p := range i.pools {
 			if i.ended(key.family) {

@@ -184,6 +184,7 @@ func (k *keeper) surrender() {
 		i.closeAll()
 	}
 	k.inherited = nil
+	k.line.clear()
 	k.parking.closeAll()
 	k.surrendered = true
 }

@@ -155,3 +155,44 @@ func (w *world) miscounted() error {
 	}
 	return nil
 }
+
+// outOfLine returns what is wished for, is not tried, and has no turn to wait
+// for; or what is wrong with the line's books.
+func (w *world) outOfLine() error {
+	l := w.keeper.line
+	inLine, batches := make(map[*entry]bool), make(map[*attachment]int)
+	if l != nil {
+		for _, b := range l.batches {
+			if b.owner != nil {
+				batches[b.owner]++
+			}
+			for _, e := range b.entries {
+				if e.inLine {
+					inLine[e] = true
+				}
+			}
+		}
+		if len(inLine) != l.left || l.pace.waiting.Load() != int64(l.left) {
+			return fmt.Errorf("%d channels in line, %d and %d counted", len(inLine), l.left, l.pace.waiting.Load())
+		}
+		if next := l.nextTurn(); l.left > 0 && next.IsZero() && l.granted == 0 {
+			return fmt.Errorf("%d channels in line, and nothing wakes", l.left)
+		}
+	}
+	for _, i := range w.keeper.instances {
+		for _, p := range i.pools {
+			for e := range p.entries.all() {
+				tried := e.order != 0 || slices.Contains(p.added, e) || slices.Contains(p.refused, e)
+				if tried == inLine[e] {
+					return fmt.Errorf("%s on %s: tried %t, in line %t", e.channel, i.now, tried, inLine[e])
+				}
+			}
+		}
+		for a := range i.attachments {
+			if a.inLine != batches[a] {
+				return fmt.Errorf("%s on %s: %d batches in line, %d counted", a.member.wish.name, i.now, batches[a], a.inLine)
+			}
+		}
+	}
+	return nil
+}

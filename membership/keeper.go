@@ -31,6 +31,7 @@ type keeper struct {
 	rules         map[string]*rule
 	instances     map[ifwatch.ID]*instance
 	parking       *parkingLot
+	line          *line // nil for no pace
 
 	inherited   map[place]*inheritance // from an earlier manager, and in no pool yet
 	fates       map[int]fate           // of the lives that it handed over, by index
@@ -142,6 +143,7 @@ type attachment struct {
 	announce    map[ifwatch.Family]Cause // to be announced anew, and why
 	announcedAt time.Time                // last, or when it began
 	refused     int                      // as reported last
+	inLine      int                      // batches of its channels that wait for their turns
 }
 
 // snapshot returns the instance as it is now. Nobody changes it, and all that is
@@ -396,6 +398,7 @@ func (k *keeper) vanish(reason string, now time.Time) {
 		delete(k.inherited, at)
 	}
 	k.parking.closeAll()
+	k.line.clear()
 	for id, i := range k.instances {
 		delete(k.instances, id)
 		for r := range k.affectedBy(id) {

@@ -27,6 +27,12 @@ type Options struct {
 	// means 30 s. Less than zero means only where something hints at a loss.
 	Audit time.Duration
 
+	// JoinsPerSecond bounds how many joins are made in a second, in all network
+	// namespaces together; a tenth of that may come at once. Memberships take
+	// turns. Zero, and less, means no limit. Joining again what the kernel lost,
+	// and announcing anew, is not counted.
+	JoinsPerSecond int
+
 	// Memory is what an earlier manager remembered. A membership goes on
 	// from there when it is added.
 	Memory Memory
@@ -56,6 +62,7 @@ type Manager struct {
 	options Options
 	hub     *hub
 	began   atomic.Bool
+	pace    *pace                                                           // held with changing; nil for none
 	losses  func(lost func([]ifwatch.GroupKey)) (run func(context.Context)) // of groups that the kernel lost; nil for none
 
 	memoryChanged chan struct{}
@@ -99,6 +106,8 @@ func New(o Options) *Manager {
 	m.losses = func(lost func([]ifwatch.GroupKey)) func(context.Context) { return ifwatch.WatchLosses(o.Watch, lost) }
 	m.keeper.aside = m.lookAside
 	m.keeper.auditEvery = o.auditEvery()
+	m.pace = newPace(o.JoinsPerSecond)
+	m.keeper.line = m.pace.newLine()
 	if o.Handover != nil {
 		o.Memory, m.estate = o.Handover.Memory, newEstate(*o.Handover)
 		m.options.Memory, m.options.Handover = o.Memory, nil

@@ -173,6 +173,9 @@ func (w *model) wishes() map[string]func(*rapid.T) {
 		"refuse or not": func(t *rapid.T) {
 			w.kernel.refuse = rapid.SampledFrom([]error{nil, unix.ENOMEM, unix.EPERM}).Draw(t, "error")
 		},
+		"pace": func(t *rapid.T) {
+			w.keeper.setPace(newPace(rapid.SampledFrom([]int{0, 1, 7, 40}).Draw(t, "joins a second")), w.now)
+		},
 		"theft": func(t *rapid.T) { w.steal(t) },
 		"reannounce": func(t *rapid.T) {
 			if m := w.keeper.members[rapid.SampledFrom(modelNames).Draw(t, "name")]; m != nil {
@@ -235,7 +238,7 @@ func TestKeeperAgainstModel(t *testing.T) {
 			actions[name] = action
 		}
 		check := func(t *rapid.T) {
-			if err := errors.Join(w.robbed(), w.leaked(), w.drainedJoined(), w.untimely(), w.miscounted()); err != nil {
+			if err := errors.Join(w.robbed(), w.leaked(), w.drainedJoined(), w.untimely(), w.miscounted(), w.outOfLine()); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -11,7 +11,8 @@ import (
 
 // Apply makes set the whole set of wished memberships. Only what differs from
 // before is touched. An invalid set changes nothing and returns every error.
-// It returns once the joins and leaves that are possible now were made.
+// It returns once the joins and leaves that are possible now were made; with a
+// pace, those that it allows now.
 func (m *Manager) Apply(ctx context.Context, set []Membership) error {
 	wishes, err := checkSet(set, m.lastSet())
 	if err != nil {
@@ -205,6 +206,7 @@ func (m *Manager) startEngine(path, label string) *engine {
 	e.keeper.netns, e.keeper.noteMemory, e.keeper.auditEvery = label, m.noteMemory, m.options.auditEvery()
 	e.keeper.remembered = maps.Clone(m.options.Memory.Memberships)
 	e.keeper.drainedBefore = m.options.Memory.Drained
+	e.keeper.line = m.pace.newLine()
 	m.mu.Lock()
 	m.engines[path] = e
 	m.mu.Unlock()

@@ -295,7 +295,7 @@ func (p *pool) schedule(news, again bool, now time.Time) {
 	switch {
 	case len(p.refused) == 0:
 		p.backoff, p.retry = 0, time.Time{}
-	case news:
+	case news, p.retry.IsZero():
 		p.backoff = firstBackoff
 		p.retry = now.Add(p.backoff)
 	case again:

@@ -35,7 +35,9 @@ func (k *keeper) reportOn(m *member, now time.Time) {
 		return
 	}
 	for _, a := range m.attachments {
-		k.announce(a, now)
+		if a.inLine == 0 {
+			k.announce(a, now)
+		}
 		k.measure(a)
 		k.reportRefusals(a, now)
 	}
@@ -69,6 +71,9 @@ func (k *keeper) announce(a *attachment, now time.Time) {
 	if a.replaces != nil {
 		e.Type = EventReattached
 		e.Reason += "; takes the place of " + a.replaces.String()
+	}
+	if a.inLine > 0 {
+		e.Reason += "; it ends before all of its channels were joined"
 	}
 	k.publish(e)
 }
@@ -106,7 +111,7 @@ func (k *keeper) stateOf(m *member) (State, string) {
 	if len(m.attachments) == 0 {
 		return m.idle, m.idleReason
 	}
-	var complete, degraded []string
+	var complete, waiting, degraded []string
 	for _, a := range m.attachments {
 		joined, refused, first, err := a.count()
 		i := a.instance.now
@@ -118,12 +123,17 @@ func (k *keeper) stateOf(m *member) (State, string) {
 		case refused > 0:
 			degraded = append(degraded, fmt.Sprintf("%s: %d of %d channels not joined: %s: %s",
 				i, len(m.wish.channels)-joined, len(m.wish.channels), first, k.explainErrno(err, first.Family())))
+		case a.inLine > 0 && a.unready() == "":
+			waiting = append(waiting, i.String()+" "+a.verdict.Reason()+"; "+k.progress(a, joined))
 		default:
-			degraded = append(degraded, i.String()+": "+a.unready())
+			degraded = append(degraded, i.String()+": "+cmp.Or(a.unready(), "channels not joined: its removal is under way"))
 		}
 	}
 	if len(degraded) > 0 {
 		return StateDegraded, joinReasons(degraded)
+	}
+	if len(waiting) > 0 {
+		return StateSettling, joinReasons(waiting)
 	}
 	return StateJoined, joinReasons(complete)
 }
@@ -162,7 +172,8 @@ func (a *attachment) isUnsourced() bool {
 	return a.instance.querier != "" && a.pools[ifwatch.IPv4] != nil
 }
 
-// unready says why the channels of a family are not even tried.
+// unready says why the channels of a family are not even tried, nothing where
+// they are.
 func (a *attachment) unready() string {
 	var parts []string
 	for _, f := range a.member.wish.families {
@@ -173,9 +184,6 @@ func (a *attachment) unready() string {
 		if a.pools[f] == nil {
 			parts = append(parts, fmt.Sprintf("%s channels not joined: %s", f, a.member.rule.rules.Ready(f, a.instance.now).Reason()))
 		}
-	}
-	if len(parts) == 0 {
-		return "channels not joined: its removal is under way"
 	}
 	return strings.Join(parts, "; ")
 }
@@ -216,6 +224,9 @@ func (k *keeper) statusOf(name string) (Status, bool) {
 		Attachments:         make([]Attachment, 0, len(m.attachments)),
 		Counters:            m.counters,
 		LastReattachSeconds: m.lastReattach,
+	}
+	if m.isInLine() {
+		_, s.Reason = k.stateOf(m) // how far it is by now
 	}
 	for _, a := range m.attachments {
 		joined, refused, _, _ := a.count()

@@ -171,7 +171,7 @@ func (k *keeper) carryOut(m *member, d decision, now time.Time) {
 	}
 	k.schedule(m, d, now)
 	if len(m.attachments) > 0 {
-		if m.state == StateDegraded {
+		if m.state != StateJoined { // the interface may have to do with it
 			k.touch(m)
 		}
 		return
@@ -218,7 +218,7 @@ func (k *keeper) attachChosen(m *member, d decision, now time.Time) (attached bo
 			k.noteMemory() // it is the instance as it is to be compared with
 		}
 		a.seen = k.instances[c.Interface.ID].snapshot()
-		k.wishReady(a)
+		k.wishReady(a, now)
 	}
 	return attached
 }
@@ -271,7 +271,7 @@ func (k *keeper) attach(m *member, c reattach.Candidate, now time.Time) *attachm
 
 // wishReady wishes for the channels of each family that is ready and was not
 // before.
-func (k *keeper) wishReady(a *attachment) {
+func (k *keeper) wishReady(a *attachment, now time.Time) {
 	m, i := a.member, a.instance
 	for _, f := range m.rule.families {
 		goesOn := slices.Contains(a.resumed, f)
@@ -284,7 +284,7 @@ func (k *keeper) wishReady(a *attachment) {
 			continue
 		}
 		p.users++
-		p.wish(m.wish.byFamily[f])
+		k.line.wish(a, p, m.wish.byFamily[f], now)
 		a.pools[f] = p
 		k.touch(m)
 		if what, cause := unwatched(f, orNone(a.before), i.now); goesOn && slices.Contains(m.wish.reannounce.On, what) {

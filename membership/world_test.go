@@ -193,6 +193,14 @@ func (w *world) rest() {
 	w.deliver()
 	for range 3 {
 		w.later(time.Minute)
+		w.waitInLine()
+	}
+}
+
+// waitInLine lets everybody in line have their turn, who may.
+func (w *world) waitInLine() {
+	for next := w.keeper.line.nextTurn(); !next.IsZero(); next = w.keeper.line.nextTurn() {
+		w.later(next.Sub(w.now))
 	}
 }
 
