@@ -11,7 +11,7 @@ import (
 
 const manyErrors = `log: {level: loud}
 foo: {}
-pace: {}
+pace: {joins_per_second: -1}
 memberships:
   - name: feed-a
     groups: [232.1.1.1, 239.1.1.1, 232.1.3.9-232.1.3.1]
@@ -23,8 +23,8 @@ memberships:
 `
 
 const manyMessages = `ssmd.yaml:1:14: log.level: unknown level "loud", want debug, info, warn or error
-ssmd.yaml:2:1: foo: unknown key, want one of log, control, http, state_dir, audit, include, defaults, memberships
-ssmd.yaml:3:1: pace: not supported yet
+ssmd.yaml:2:1: foo: unknown key, want one of log, control, http, state_dir, pace, audit, include, defaults, memberships
+ssmd.yaml:3:26: pace.joins_per_second: "-1", want a number from 1 to 1000000, or 0 for no limit
 ssmd.yaml:6:25: memberships[0](feed-a).groups[1]: group 239.1.1.1 is not source-specific, want one in 232.0.0.0/8 or ff3x::/32, or allow_any_range: true
 ssmd.yaml:6:36: memberships[0](feed-a).groups[2]: range 232.1.3.9-232.1.3.1 runs backwards, want 232.1.3.1-232.1.3.9
 ssmd.yaml:7:25: memberships[0](feed-a).sources[1]: source 224.0.0.1 is not a unicast address
@@ -138,10 +138,13 @@ var badFiles = []struct{ name, text, want string }{
 	{"binary", "log:\n \x00", `f:2:2: character U+0000, want only text`},
 	{"two documents", "log: {}\n---\nlog: {}\n", `f:2:1: a second document begins here, want one in a file`},
 	{"list", "- a\n", `f:1:1: a list, want a mapping, as "memberships:"`},
-	{"key is a list", "? [a]\n: b\n", `f:1:3: a key is a list, want one of log, control, http, state_dir, audit, include, defaults, memberships`},
-	{"long key", strings.Repeat("x", 500) + ": 1\n", `f:1:1: "` + strings.Repeat("x", 60) + `"...: unknown key, want one of log, control, http, state_dir, audit, include, defaults, memberships`},
+	{"key is a list", "? [a]\n: b\n", `f:1:3: a key is a list, want one of log, control, http, state_dir, pace, audit, include, defaults, memberships`},
+	{"long key", strings.Repeat("x", 500) + ": 1\n", `f:1:1: "` + strings.Repeat("x", 60) + `"...: unknown key, want one of log, control, http, state_dir, pace, audit, include, defaults, memberships`},
 	{"memberships is a mapping", "memberships: {}\n", `f:1:14: memberships: a mapping, want a list of memberships`},
 	{"membership is a string", "memberships: [a]\n", `f:1:15: memberships[0]: "a" is a string, want a mapping, as "name:"`},
+	{"pace in quotes", "pace: {joins_per_second: '5'}\n", `f:1:26: pace.joins_per_second: "5" is a string, want a number from 1 to 1000000, or 0 for no limit`},
+	{"pace of a fraction", "pace: {joins_per_second: 0.5}\n", `f:1:26: pace.joins_per_second: 0.5 is a number to YAML, want a number from 1 to 1000000, or 0 for no limit`},
+	{"pace beyond all", "pace: {joins_per_second: 1000001}\n", `f:1:26: pace.joins_per_second: "1000001", want a number from 1 to 1000000, or 0 for no limit`},
 	{"listen on a number", "http: {listen: 9781}\n", `f:1:16: http.listen: 9781 is a number to YAML, want a string: quote it, "9781"`},
 	{"listen without a port", "http: {listen: localhost}\n", `f:1:16: http.listen: "localhost" is no address to listen on, want HOST:PORT, for example 127.0.0.1:9781, [::1]:9781 or :9781, or nothing`},
 	{"unknown key of http", "http: {lisen: ''}\n", `f:1:8: http.lisen: unknown key, did you mean "listen"?`},

@@ -32,10 +32,11 @@ type Config struct {
 	// empty where there was none.
 	File string
 
-	// Log, Control, HTTP and StateDir are the daemon's own settings.
+	// Log, Control, HTTP, Pace and StateDir are the daemon's own settings.
 	Log     Log
 	Control Control
 	HTTP    HTTP
+	Pace    Pace
 
 	// Audit is the time between comparisons with the kernel's groups; zero:
 	// only where something hints at a loss.
@@ -67,6 +68,11 @@ type Control struct {
 // HTTP says where metrics and health are told.
 type HTTP struct {
 	Listen string // HOST:PORT; without a host every address, empty: nowhere
+}
+
+// Pace says how fast channels are joined.
+type Pace struct {
+	JoinsPerSecond int // over all memberships and namespaces; zero: no limit
 }
 
 // defaults returns the configuration of an empty file.

@@ -16,6 +16,7 @@ type (
 		Control     effectiveControl      `yaml:"control"`
 		HTTP        effectiveHTTP         `yaml:"http"`
 		StateDir    string                `yaml:"state_dir"`
+		Pace        effectivePace         `yaml:"pace"`
 		Audit       string                `yaml:"audit"`
 		Memberships []effectiveMembership `yaml:"memberships"`
 	}
@@ -31,6 +32,9 @@ type (
 	}
 	effectiveHTTP struct {
 		Listen string `yaml:"listen"`
+	}
+	effectivePace struct {
+		JoinsPerSecond int `yaml:"joins_per_second"`
 	}
 	effectiveMembership struct {
 		Name      string                 `yaml:"name"`
@@ -97,6 +101,7 @@ func (c Config) YAML() ([]byte, error) {
 		},
 		HTTP:        effectiveHTTP{Listen: texts["http.listen"]},
 		StateDir:    texts["state_dir"],
+		Pace:        effectivePace{c.Pace.JoinsPerSecond},
 		Audit:       c.Audit.String(),
 		Memberships: make([]effectiveMembership, len(c.Memberships)),
 	}

@@ -35,6 +35,8 @@ control:
 http:
     listen: ""
 state_dir: /var/lib/ssmd
+pace:
+    joins_per_second: 0
 audit: 30s
 memberships:
     - name: "1"
@@ -95,6 +97,7 @@ func drawConfig(t *rapid.T) Config {
 	}
 	word := rapid.StringOfN(rapid.RuneFrom([]rune(`ab1: #'"-{}&*!|>%@,~ é[]`)), 1, 8, -1)
 	c.Audit = rapid.SampledFrom([]time.Duration{0, time.Second, 90 * time.Second}).Draw(t, "audit")
+	c.Pace.JoinsPerSecond = rapid.SampledFrom([]int{0, 1, mostJoinsPerSecond}).Draw(t, "joins a second")
 	c.Control.Group = word.Draw(t, "group")
 	names := rapid.SliceOfNDistinct(rapid.StringMatching(`[a-zA-Z0-9_-][a-zA-Z0-9._-]{0,3}`), 0, 4, rapid.ID[string]).Draw(t, "names")
 	for _, name := range names {

@@ -61,6 +61,7 @@ var sectionDocs = map[string]string{
 	"log":     "What the daemon logs to standard error, and how.",
 	"control": "Where the control API listens, and who may use it.",
 	"http":    "Where metrics and health are told.",
+	"pace":    "How fast to join, where something on the network does not bear all joins at once.",
 }
 
 func newKey(name, def string, f form, doc string) Key {

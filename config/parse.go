@@ -52,8 +52,7 @@ func isNull(n *yaml.Node) bool {
 }
 
 func topKeys() keys {
-	return keys{known: keyNames(Keys())}.
-		later("pace")
+	return keys{known: keyNames(Keys())}
 }
 
 func (r *reader) top(root *yaml.Node, c *Config) {
@@ -62,7 +61,7 @@ func (r *reader) top(root *yaml.Node, c *Config) {
 	if !ok {
 		return
 	}
-	for _, section := range []string{"log", "control", "http"} {
+	for _, section := range []string{"log", "control", "http", "pace"} {
 		if s, ok := f[section]; ok && !isNull(s.value) {
 			r.section(s.value, at.at(section), section, c)
 		}
@@ -89,7 +88,7 @@ func (r *reader) wishes(f fields, at *place, c *Config) (base wish) {
 	return base
 }
 
-// section reads log, control or http.
+// section reads log, control, http or pace.
 func (r *reader) section(n *yaml.Node, at *place, name string, c *Config) {
 	var k keys
 	for _, s := range settingsOf(name) {
@@ -112,14 +111,24 @@ func (r *reader) settings(section string, f fields, at *place, c *Config) {
 			continue
 		}
 		at := at.at(s.key)
-		read := func() (string, bool) { return r.text(value.value, at, "a string") }
-		if s.key == "mode" {
-			read = func() (string, bool) { return r.mode(value.value, at) }
-		}
-		if text, ok := read(); ok {
+		if text, ok := r.setting(s.key, value.value, at); ok {
 			if err := s.set(c, text); err != nil {
 				r.fail(deref(value.value), at, "%v", err)
 			}
 		}
 	}
+}
+
+// setting reads a value as the text that a flag would give.
+func (r *reader) setting(key string, n *yaml.Node, at *place) (string, bool) {
+	switch {
+	case key == "mode":
+		return r.mode(n, at)
+	case key == "joins_per_second" && deref(n).Tag == "!!int":
+		return deref(n).Value, true
+	case key == "joins_per_second":
+		r.fail(deref(n), at, "%s, want a number from 1 to %d, or 0 for no limit", describe(deref(n)), mostJoinsPerSecond)
+		return "", false
+	}
+	return r.text(n, at, "a string")
 }

@@ -178,7 +178,7 @@ func TestSchemaRefuses(t *testing.T) {
 	for _, text := range []string{
 		"log: {level: loud}", "log: {level: }", "log: []", "control: {mode: '4755'}", "control: {mode: 66a}", "control: {socket: '@x'}",
 		"control: {group: 5}", "http: {listen: localhost}", "http: {listen: 9781}", "state_dir: state", "audit: 5", "audit: 1x", "include: [5]",
-		"include: ''", "defaults: {name: a}", "defaults: {require: [power]}", "memberships: {}", "pace: {}",
+		"include: ''", "defaults: {name: a}", "defaults: {require: [power]}", "memberships: {}", "pace: {joins_per_second: -1}", "pace: {joins_per_second: '5'}", "pace: {joins: 5}",
 		"memberships: [{channels: 10.0.0.1@232.1.1.1, interface: eth0}]",
 		"memberships: [{name: a, interface: eth0}]", "memberships: [{name: a, channels: 10.0.0.1@232.1.1.1}]",
 		"memberships: [{name: ..., channels: 10.0.0.1@232.1.1.1, interface: eth0}]",

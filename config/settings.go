@@ -102,7 +102,25 @@ func settings() []setting {
 		form:  patternForm("an absolute path, or empty", "^(/.*)?$"),
 		get:   func(c Config) string { return c.StateDir },
 		set:   func(c *Config, text string) error { return setStateDir(c, text) },
+	}, {
+		section: "pace", key: "joins_per_second",
+		usage: "make at most so many joins a second, 0 for no limit; instead of the file's `number`",
+		doc:   "At most so many joins a second, over all memberships and namespaces; 0: no limit.",
+		form:  form{"a number, or 0 for no limit", object{"type": "integer", "minimum": 0, "maximum": mostJoinsPerSecond}},
+		get:   func(c Config) string { return strconv.Itoa(c.Pace.JoinsPerSecond) },
+		set:   func(c *Config, text string) (err error) { c.Pace.JoinsPerSecond, err = parseJoins(text); return err },
 	}}
+}
+
+// mostJoinsPerSecond is more than any kernel makes.
+const mostJoinsPerSecond = 1_000_000
+
+func parseJoins(text string) (int, error) {
+	number, err := strconv.Atoi(text)
+	if err != nil || strconv.Itoa(number) != text || number < 0 || number > mostJoinsPerSecond {
+		return 0, fmt.Errorf("%q, want a number from 1 to %d, or 0 for no limit", text, mostJoinsPerSecond)
+	}
+	return number, nil
 }
 
 // notSupportedYet is said of what this version knows but does not act on.

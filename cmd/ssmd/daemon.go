@@ -68,13 +68,13 @@ type worker struct {
 }
 
 func (d daemon) wire() *worker {
-	manager := membership.New(membership.Options{Memory: d.state.load(), Audit: auditEvery(d.config), Handover: d.inherited})
+	manager := membership.New(membership.Options{Memory: d.state.load(), Audit: auditEvery(d.config), JoinsPerSecond: d.config.Pace.JoinsPerSecond, Handover: d.inherited})
 	d.state.memory = manager.Memory
 	w := &worker{daemon: d, manager: manager, editor: newEditor(manager, d.state, d.config.File), started: make(chan struct{})}
 	w.heir = &succession{manager: manager, notifier: d.notifier, listener: d.listener, http: d.http, log: d.log}
 	w.attendant = &attendant{notifier: d.notifier, watchdog: service.WatchdogInterval(), totals: manager.Totals, still: w.heir.isGiving, log: d.log}
 	w.reloader = newReloader(&reloader{
-		source: d.source, editor: w.editor, setAudit: manager.SetAudit, attendant: w.attendant,
+		source: d.source, editor: w.editor, setAudit: manager.SetAudit, setPace: manager.SetPace, attendant: w.attendant,
 		logs: d.logs, log: d.log, hangups: d.hangups, running: d.config, sources: d.sources,
 	})
 	w.attendant.reloads = w.reloader.LastReload

@@ -20,6 +20,7 @@ type reloader struct {
 	source    *source
 	editor    *editor
 	setAudit  func(context.Context, time.Duration) error
+	setPace   func(ctx context.Context, joinsPerSecond int) error
 	attendant *attendant
 	logs      *logSettings
 	log       *slog.Logger
@@ -135,16 +136,26 @@ func (r *reloader) note(s control.ReloadStatus) {
 }
 
 // atOnce are the settings that take effect without a restart.
-func atOnce() []string { return []string{"log.level", "log.format", "audit"} }
+func atOnce() []string { return []string{"log.level", "log.format", "pace.joins_per_second", "audit"} }
 
 // apply has the memberships, and the settings that can be changed, follow the
 // configuration.
 func (r *reloader) apply(ctx context.Context, loaded config.Config) (control.Reloaded, error) {
 	d := config.Compare(r.running, loaded)
+	if slower(loaded.Pace, r.running.Pace) { // from the first new join on
+		if err := r.setPace(context.WithoutCancel(ctx), loaded.Pace.JoinsPerSecond); err != nil {
+			return control.Reloaded{}, err
+		}
+		r.running.Pace = loaded.Pace
+	}
 	taken, err := r.editor.replace(ctx, loaded.Memberships)
 	if err != nil {
 		return control.Reloaded{}, err
 	}
+	if err := r.setPace(context.WithoutCancel(ctx), loaded.Pace.JoinsPerSecond); err != nil {
+		return control.Reloaded{}, err // the daemon is ending
+	}
+	r.running.Pace = loaded.Pace
 	if err := r.setAudit(context.WithoutCancel(ctx), auditEvery(loaded)); err != nil {
 		return control.Reloaded{}, err // the daemon is ending
 	}
@@ -162,6 +173,11 @@ func (r *reloader) apply(ctx context.Context, loaded config.Config) (control.Rel
 		}
 	}
 	return reloaded, nil
+}
+
+// slower reports whether a pace allows fewer joins a second than another.
+func slower(a, b config.Pace) bool {
+	return a.JoinsPerSecond > 0 && (b.JoinsPerSecond == 0 || a.JoinsPerSecond < b.JoinsPerSecond)
 }
 
 // tell logs what the manager's event does not say.
