@@ -28,6 +28,7 @@ func TestDaemon(t *testing.T) {
 		"killed":                 storyKilled,
 		"killed at a restart":    storyRestartKilled,
 		"metrics":                storyMetrics,
+		"paced":                  storyPaced,
 		"port in use":            storyPortInUse,
 		"readme":                 storyReadme,
 		"reloaded":               storyReloaded,
