@@ -170,10 +170,7 @@ func (k *keeper) enter(m *member) {
 			near:     make(map[ifwatch.ID]bool),
 			attached: make(map[ifwatch.ID]int),
 		}
-		for _, i := range k.instances {
-			k.approach(r, i)
-		}
-		k.rules[m.wish.ruleKey] = r
+		k.addRule(m.wish.ruleKey, r)
 	}
 	r.members[m] = struct{}{}
 	if m.wish.reannounce.Every > 0 {
@@ -196,7 +193,7 @@ func (k *keeper) quit(m *member) {
 	delete(k.periodic, m)
 	k.channels -= len(m.wish.channels)
 	if len(m.rule.members) == 0 {
-		delete(k.rules, m.wish.ruleKey)
+		k.removeRule(m.wish.ruleKey, m.rule)
 	}
 }
 

@@ -165,11 +165,7 @@ func (k *keeper) undrain(name string, now time.Time) error {
 // judgeNear judges the members that want an instance, or were affected by what
 // happened to it.
 func (k *keeper) judgeNear(i *instance, now time.Time) {
-	for _, r := range k.rules {
-		if r.near[i.now.ID] {
-			k.affected[r] = struct{}{}
-		}
-	}
+	maps.Copy(k.affected, i.near)
 	for r := range k.affected {
 		k.settle(r, now)
 	}

@@ -31,7 +31,7 @@ func (k *keeper) flushPools(now time.Time) {
 		for key, p := range i.pools {
 			k.flushPool(i, key, p, now)
 		}
-		if len(i.spares) > 0 && (i.now.Up || !k.isNear(i)) {
+		if len(i.spares) > 0 && (i.now.Up || len(i.near) == 0) {
 			i.closeSpares() // of what was not accepted, or is not wanted any more
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/ssmd-project/ssmd/ifwatch"
+	"github.com/ssmd-project/ssmd/reattach"
 )
 
 // robbed returns a membership of another process that the kernel lost.
@@ -191,6 +192,25 @@ func (w *world) outOfLine() error {
 		for a := range i.attachments {
 			if a.inLine != batches[a] {
 				return fmt.Errorf("%s on %s: %d batches in line, %d counted", a.member.wish.name, i.now, batches[a], a.inLine)
+			}
+		}
+	}
+	return nil
+}
+
+// misplaced returns a rule and an instance of which it is not known whether the
+// one is near the other.
+func (w *world) misplaced() error {
+	for _, i := range w.keeper.instances {
+		for _, r := range w.keeper.rules {
+			_, known := i.near[r]
+			if near := r.rules.Selector.Match(i.now).Result() != reattach.Reject; near != known || near != r.near[i.now.ID] {
+				return fmt.Errorf("%s is near %s: %t, but the instance says %t and the rule %t", i.now, r.rules.Selector, near, known, r.near[i.now.ID])
+			}
+		}
+		for r := range i.near {
+			if len(r.members) == 0 {
+				return fmt.Errorf("%s is near a rule that is gone", i.now)
 			}
 		}
 	}

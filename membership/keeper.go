@@ -2,6 +2,7 @@ package membership
 
 import (
 	"iter"
+	"maps"
 	"time"
 
 	"github.com/ssmd-project/ssmd/ifwatch"
@@ -29,6 +30,8 @@ type keeper struct {
 	newID         func() ifwatch.ID
 	channels      int // of all members
 	rules         map[string]*rule
+	index         reattach.Index[*rule]
+	never         map[*rule]struct{} // of that policy: any loss may end their members
 	instances     map[ifwatch.ID]*instance
 	parking       *parkingLot
 	line          *line // nil for no pace
@@ -70,6 +73,7 @@ type instance struct {
 	read        time.Time          // when its last change was read from the kernel
 	pools       map[poolKey]*pool
 	attachments map[*attachment]struct{}
+	near        map[*rule]struct{}               // whose selectors do not reject it
 	probes      map[ifwatch.Family]lifeProbe     // where some rule is near
 	spares      map[ifwatch.Family]holdingSocket // opened ahead while it is down
 	querier     string                           // the version of IGMP that is spoken there, if older than 3
@@ -89,6 +93,7 @@ type poolKey struct {
 // rule is what memberships that are judged alike share.
 type rule struct {
 	rules    reattach.Rules
+	hint     reattach.Hint
 	families []ifwatch.Family
 	members  map[*member]struct{}
 	near     map[ifwatch.ID]bool // instances that the selector does not reject
@@ -190,6 +195,7 @@ func newKeeper(k kernel, expire func(ifwatch.ID), publish func(Event)) *keeper {
 		newID:      ifwatch.NewID,
 		aside:      atOnce,
 		rules:      make(map[string]*rule),
+		never:      make(map[*rule]struct{}),
 		instances:  make(map[ifwatch.ID]*instance),
 		parking:    newParkingLot(),
 		affected:   make(map[*rule]struct{}),
@@ -243,12 +249,11 @@ func (k *keeper) instanceGone(healthy ifwatch.Interface, now time.Time) {
 	}
 	i.closeProbes()
 	i.closeSpares()
-	for _, r := range k.rules {
-		if r.near[healthy.ID] || r.attached[healthy.ID] > 0 || r.rules.Policy.Kind == reattach.PolicyNever {
-			k.affected[r] = struct{}{}
-			delete(r.near, healthy.ID)
-		}
+	for r := range i.concerned() {
+		k.affected[r] = struct{}{}
 	}
+	maps.Copy(k.affected, k.never)
+	i.recede()
 	for a := range i.attachments {
 		k.detached(a, healthy, CauseRemoval, healthy.String()+" was removed", now)
 	}
@@ -262,6 +267,7 @@ func (k *keeper) instanceChanged(iface ifwatch.Interface, read, now time.Time) {
 			now:         iface,
 			pools:       make(map[poolKey]*pool),
 			attachments: make(map[*attachment]struct{}),
+			near:        make(map[*rule]struct{}),
 			probes:      make(map[ifwatch.Family]lifeProbe),
 			spares:      make(map[ifwatch.Family]holdingSocket),
 		}
@@ -282,15 +288,7 @@ func (k *keeper) instanceChanged(iface ifwatch.Interface, read, now time.Time) {
 	if was.Multicast != iface.Multicast {
 		k.touchAll(i)
 	}
-	for _, r := range k.rules {
-		if r.near[iface.ID] || r.attached[iface.ID] > 0 {
-			k.affected[r] = struct{}{}
-		}
-		delete(r.near, iface.ID)
-		if k.approach(r, i) {
-			k.affected[r] = struct{}{}
-		}
-	}
+	k.judgeAnew(i)
 }
 
 // approach notes where the selector of a rule does not reject an instance, and
@@ -299,7 +297,7 @@ func (k *keeper) approach(r *rule, i *instance) bool {
 	if r.rules.Selector.Match(i.now).Result() == reattach.Reject {
 		return false
 	}
-	r.near[i.now.ID] = true
+	r.near[i.now.ID], i.near[r] = true, struct{}{}
 	for _, f := range r.families {
 		k.probe(i, f)
 		if !i.now.Up && i.now.Protocol(f).Alive && i.pools[poolKey{family: f}] == nil {
@@ -329,16 +327,6 @@ func (k *keeper) spares() int {
 		n += len(i.spares)
 	}
 	return n
-}
-
-// isNear reports whether any rule's selector does not reject the instance.
-func (k *keeper) isNear(i *instance) bool {
-	for _, r := range k.rules {
-		if r.near[i.now.ID] {
-			return true
-		}
-	}
-	return false
 }
 
 // takeSpare returns the socket that was opened ahead, nil where none was.
@@ -401,25 +389,12 @@ func (k *keeper) vanish(reason string, now time.Time) {
 	k.line.clear()
 	for id, i := range k.instances {
 		delete(k.instances, id)
-		for r := range k.affectedBy(id) {
-			delete(r.near, id)
-		}
+		i.recede()
 		for a := range i.attachments {
 			k.detached(a, *a.seen, CauseNamespace, reason, now)
 		}
 	}
 	k.setAbsent(reason, now)
-}
-
-// affectedBy returns the rules that an instance concerns.
-func (k *keeper) affectedBy(id ifwatch.ID) map[*rule]struct{} {
-	rules := make(map[*rule]struct{})
-	for _, r := range k.rules {
-		if r.near[id] || r.attached[id] > 0 {
-			rules[r] = struct{}{}
-		}
-	}
-	return rules
 }
 
 // setAbsent says why there is nothing to join on.
