@@ -41,13 +41,17 @@ func (k *keeper) setAudit(every time.Duration, now time.Time) {
 // joins and leaves much, we among them, gives many.
 const hintPause = 100 * time.Millisecond
 
+// auditShare bounds the part of the time that audits take: the kernel begins its
+// lists anew with each 4 KB of them, which takes seconds for 100,000 channels.
+const auditShare = 20
+
 // suspect has the groups compared where what may be lost is held, or nobody
 // knows what it is (nil): now, or when the last time is long enough ago.
 func (k *keeper) suspect(lost []ifwatch.GroupKey, now time.Time) {
 	if lost != nil && !slices.ContainsFunc(lost, k.holdsGroup) {
 		return
 	}
-	if soonest := k.lastAudit.Add(hintPause); now.Before(soonest) {
+	if soonest := k.lastAudit.Add(max(hintPause, auditShare*k.auditTook)); now.Before(soonest) {
 		k.nextAudit = earlier(k.nextAudit, soonest)
 		return
 	}
@@ -123,7 +127,10 @@ func (k *keeper) audit(now time.Time) {
 }
 
 func (k *keeper) endAudit(found missing, now time.Time) {
-	k.auditing = noAudit
+	k.auditing, k.auditTook = noAudit, now.Sub(k.lastAudit)
+	if soonest := k.lastAudit.Add(auditShare*k.auditTook); !k.nextAudit.IsZero() && k.nextAudit.Before(soonest) {
+		k.nextAudit = soonest
+	}
 	for _, err := range found.errs {
 		k.publish(Event{Time: now, Type: EventError, Cause: CauseAudit, Reason: err.Error()})
 	}

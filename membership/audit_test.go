@@ -308,3 +308,27 @@ func TestSetAudit(t *testing.T) {
 	w.later(time.Second)
 	w.wantHeard(t, "repaired a eth1 audit")
 }
+
+// Audits that take long come less often: the owner has other things to do.
+func TestStorySlowAudit(t *testing.T) {
+	s := newStory(t)
+	s.keeper.auditEvery = 30 * time.Second
+	s.create(1, mac1)
+	s.deliver()
+	s.put(feed("a", "eth1", one))
+	s.wantWake(30 * time.Second)
+	slow := 3 * time.Second
+	s.keeper.aside = func(now time.Time, read func(), then func(time.Time)) {
+		read()
+		then(now.Add(slow))
+	}
+	s.later(30 * time.Second)
+	s.wantWake(time.Minute)
+	s.kernel.life(1, one.Family()).rob(one)
+	s.keeper.suspect(nil, s.now.Add(time.Second)) // a hint waits too
+	s.wantWake(time.Minute)
+	slow = time.Second / 2
+	s.later(time.Minute)
+	s.wantEvents("attached a eth1 request", "state a eth1 joined request", "repaired a eth1 audit")
+	s.wantWake(30 * time.Second)
+}

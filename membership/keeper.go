@@ -50,6 +50,7 @@ type keeper struct {
 	auditEvery time.Duration // zero: only where something hints at a loss
 	nextAudit  time.Time
 	lastAudit  time.Time
+	auditTook  time.Duration // the last one
 	auditing   auditState
 	aside      func(now time.Time, read func(), then func(time.Time)) // has read run, perhaps elsewhere, and then the owner go on
 	suspicious bool                                                   // something hints at a loss

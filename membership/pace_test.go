@@ -256,7 +256,7 @@ func TestStoryPaceRepairs(t *testing.T) {
 	s.put(feed("b", "eth1", manyChannels(1, 20)...))
 	s.kernelDid()
 	s.kernel.life(1, ifwatch.IPv4).rob(one)
-	s.keeper.suspect(s.now)
+	s.keeper.suspect(nil, s.now)
 	s.wantKernel("2 joins, 1 leaves") // the ballast, and the channel anew
 	s.wantState("a", StateJoined, "eth1 (instance 1) matches name=eth1")
 	s.wantInOrder()
