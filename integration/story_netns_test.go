@@ -285,3 +285,65 @@ func TestStoryMembershipMovesToANamespace(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// 64 namespaces: where one goes and comes back, nothing happens in the others.
+func TestStoryManyNamespaces(t *testing.T) {
+	t.Parallel()
+	a, many := newAbroad(t), 64
+	if testing.Short() {
+		many = 8
+	}
+	capture := newCapture(t, a.far)
+	reports := func(name string, from int) (n int) {
+		for _, r := range capture.Reports()[from:] {
+			if r.Interface == "far-"+name && r.Group == v4.channel.group {
+				n++
+			}
+		}
+		return n
+	}
+	var set []membership.Membership
+	var again *testnet.Namespace
+	for n := range many {
+		name := fmt.Sprint("n", n)
+		again = a.make(name, "", v4)
+		set = append(set, a.feed(name, v4))
+	}
+	ok(t, a.manager.Apply(a.ctx, set))
+	for _, m := range set {
+		a.wait(m.Name, membership.StateJoined)
+	}
+	eventually(t, func() error {
+		for _, m := range set {
+			if n := reports(m.Name, 0); n < 2 {
+				return fmt.Errorf("%d reports in %s", n, m.Name)
+			}
+		}
+		return nil
+	})
+	from, last := len(capture.Reports()), set[many-1].Name
+	again.Close()
+	ok(t, testnet.Unmount(a.path(last)))
+	a.wait(last, membership.StateDetached, "no such network namespace")
+	a.gone(last)
+	again = a.make(last, "", v4)
+	status := a.wait(last, membership.StateJoined)
+	if status.Counters.Reattaches != 1 {
+		t.Errorf("%+v", status)
+	}
+	a.hears(again, last, v4)
+	eventually(t, func() error {
+		if n := reports(last, from); n < 2 {
+			return fmt.Errorf("%d reports in %s", n, last)
+		}
+		return nil
+	})
+	for _, m := range set[:many-1] {
+		if n := reports(m.Name, from); n > 0 {
+			t.Errorf("%d reports in %s", n, m.Name)
+		}
+		if status := a.wait(m.Name, membership.StateJoined); status.Counters.Attaches != 1 || status.Counters.Detaches != 0 || status.Counters.Reannounces != 0 {
+			t.Errorf("%+v", status)
+		}
+	}
+}
