@@ -1,6 +1,7 @@
 package membership
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -160,6 +161,9 @@ func (w *world) miscounted() error {
 // outOfLine returns what is wished for, is not tried, and has no turn to wait
 // for; or what is wrong with the line's books.
 func (w *world) outOfLine() error {
+	if w.spins {
+		return errors.New("it wakes for what it has just done")
+	}
 	l := w.keeper.line
 	inLine, batches := make(map[*entry]bool), make(map[*attachment]int)
 	if l != nil {

@@ -241,7 +241,7 @@ func (b *batch) hasNews(now time.Time) bool {
 }
 
 // lineUpRefused has what was refused, and is to be tried again, stand in line.
-// That may take longer than the time to the next try.
+// What is refused again there waits for the next try on its own.
 func (k *keeper) lineUpRefused(now time.Time) {
 	for _, i := range k.instances {
 		for key, p := range i.pools {
@@ -251,7 +251,7 @@ func (k *keeper) lineUpRefused(now time.Time) {
 			k.line.add(&batch{instance: i, key: key, pool: p, entries: p.refused, size: len(p.refused)})
 			p.refused = nil
 			p.backoff = min(2*p.backoff, lastBackoff)
-			p.retry = now.Add(p.backoff)
+			p.retry = time.Time{} // until one of them is refused again
 		}
 	}
 }

@@ -102,6 +102,9 @@ func (k *keeper) lineUpAdded(now time.Time) {
 				k.line.lineUp(a, p, a.member.wish.byFamily[p.family], now)
 			}
 			p.added = slices.DeleteFunc(added, func(e *entry) bool { return e.inLine })
+			if len(p.added) == 0 && len(p.refused) == 0 {
+				p.retry = time.Time{} // its turn wakes
+			}
 		}
 	}
 }

@@ -295,7 +295,10 @@ func (p *pool) schedule(news, again bool, now time.Time) {
 	switch {
 	case len(p.refused) == 0:
 		p.backoff, p.retry = 0, time.Time{}
-	case news, p.retry.IsZero():
+	case p.retry.IsZero() && !news: // they were in line
+		p.backoff = max(p.backoff, firstBackoff)
+		p.retry = now.Add(p.backoff)
+	case news:
 		p.backoff = firstBackoff
 		p.retry = now.Add(p.backoff)
 	case again:

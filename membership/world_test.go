@@ -24,6 +24,7 @@ type world struct {
 	events []Event
 	caller *fakeConn
 	after  func() // is called after each step of the keeper
+	spins  bool   // what was done as its time had come left something to be done at once
 }
 
 func newWorld() *world {
@@ -182,6 +183,9 @@ func (w *world) resync() {
 func (w *world) later(d time.Duration) {
 	w.now = w.now.Add(d)
 	w.keeper.tick(w.now)
+	if next := w.keeper.nextWake(); !next.IsZero() && !next.After(w.now) {
+		w.spins = true
+	}
 	w.after()
 }
 
