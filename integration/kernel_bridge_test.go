@@ -26,9 +26,9 @@ func (s *network) joinAll(channels []membership.Channel) {
 	}
 }
 
-// Fact K33: a bridge whose table of groups is full stops snooping, and floods
+// Fact K34: a bridge whose table of groups is full stops snooping, and floods
 // every group to every port from then on.
-func TestK33FullBridgeFloods(t *testing.T) {
+func TestK34FullBridgeFloods(t *testing.T) {
 	t.Parallel()
 	const most = 64
 	s := newSwitch(t, nl.NewRtAttr(nl.IFLA_BR_MCAST_HASH_MAX, nl.Uint32Attr(most)))
@@ -81,9 +81,9 @@ func (s *network) wantNothing(something, nothing *seen, group netip.Addr) {
 	})
 }
 
-// Fact K34: a bridge's port with a limit of groups takes no more than these, and
+// Fact K35: a bridge's port with a limit of groups takes no more than these, and
 // tells nobody: what else is joined there does not arrive.
-func TestK34FullPortDropsReports(t *testing.T) {
+func TestK35FullPortDropsReports(t *testing.T) {
 	t.Parallel()
 	const most = 20
 	s := newSwitch(t)

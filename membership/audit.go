@@ -128,7 +128,7 @@ func (k *keeper) audit(now time.Time) {
 
 func (k *keeper) endAudit(found missing, now time.Time) {
 	k.auditing, k.auditTook = noAudit, now.Sub(k.lastAudit)
-	if soonest := k.lastAudit.Add(auditShare*k.auditTook); !k.nextAudit.IsZero() && k.nextAudit.Before(soonest) {
+	if soonest := k.lastAudit.Add(auditShare * k.auditTook); !k.nextAudit.IsZero() && k.nextAudit.Before(soonest) {
 		k.nextAudit = soonest
 	}
 	for _, err := range found.errs {
