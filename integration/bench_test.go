@@ -2,15 +2,11 @@ package integration
 
 import (
 	"bufio"
-	"context"
 	"fmt"
-	"net/netip"
 	"os"
 	"os/exec"
-	"path/filepath"
-	"slices"
-	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -18,223 +14,174 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ssmd-project/ssmd/internal/testnet"
-	"github.com/ssmd-project/ssmd/membership"
 )
 
-// benchChannels are the channels that testdata/bare.c joins.
-func benchChannels(count int) []membership.Channel {
-	channels := make([]membership.Channel, count)
-	for i := range channels {
-		group := netip.AddrFrom4([4]byte{232, byte(1 + i>>16), byte(i >> 8), byte(i)})
-		channels[i] = membership.Channel{Source: testnet.Source4, Group: group}
-	}
-	return channels
-}
+// Benchmarks measure ssmd beside the least that can be done, and end with a
+// table: see docs/benchmarks.md. Each is made of starts and rounds. In a start
+// all contenders begin anew, as a process keeps for its life what luck it had
+// with memory; in a round each of them is measured once, in turn, so that
+// whatever disturbs the machine disturbs all alike.
 
-// contender keeps channels on eth0 of a namespace and tells when it joined
-// them all.
+// contender is a process that keeps channels on eth0 of a namespace of its
+// own, and tells when it has joined and left them.
 type contender struct {
-	near   *testnet.Namespace
-	pid    int
-	joined func()
-	began  time.Time
-	took   []time.Duration
+	*program
+	near  *testnet.Namespace
+	out   *os.File
+	lines *bufio.Reader
 }
 
-// startBare compiles and starts the bare program.
-func startBare(b *testing.B, count int) *contender {
+const kindBare = "bare" // testdata/bare.c
+
+var buildBare = buildOnce("bare", func(path string) *exec.Cmd {
+	return exec.Command("cc", "-O2", "-o", path, "testdata/bare.c")
+})
+
+// bareCalls says what makes the bare calls here.
+func bareCalls() string {
+	if _, err := exec.LookPath("cc"); err != nil {
+		return kindGo
+	}
+	return kindBare
+}
+
+// contenderCommand is a contender of a kind; the words are those of bare.c.
+func contenderCommand(b *testing.B, kind string, words ...string) *exec.Cmd {
 	b.Helper()
-	compiler, err := exec.LookPath("cc")
-	needs(b, "C compiler", err)
-	program := filepath.Join(b.TempDir(), "bare")
-	if out, err := exec.Command(compiler, "-O2", "-o", program, "testdata/bare.c").CombinedOutput(); err != nil {
-		b.Fatalf("%v\n%s", err, out)
+	if kind == kindBare {
+		kind = bareCalls()
 	}
-	return startContender(b, exec.Command(program, "eth0", strconv.Itoa(count)))
+	if kind != kindBare {
+		cmd := exec.Command("/proc/self/exe", words...)
+		cmd.Env = append(os.Environ(), contendVariable+"="+kind)
+		return cmd
+	}
+	path, err := buildBare()
+	ok(b, err)
+	return exec.Command(path, words...)
 }
 
-// keepVariable makes the test program be an application that keeps so many
-// channels on eth0, and says so as the bare program does.
-const keepVariable = "SSMD_TEST_KEEP"
-
-func startSSMD(b *testing.B, count int) *contender {
+// startContender starts one in a namespace, and waits until it is ready.
+func startContender(b *testing.B, near *testnet.Namespace, kind string, words ...string) *contender {
 	b.Helper()
-	cmd := exec.Command("/proc/self/exe")
-	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%d", keepVariable, count))
-	return startContender(b, cmd)
-}
-
-func keep(text string) int {
-	count, err := strconv.Atoi(text)
-	if err != nil {
-		fmt.Println(err)
-		return 1
-	}
-	ctx := context.Background()
-	m := membership.New(membership.Options{})
-	events := m.Subscribe()
-	go func() { _ = m.Run(ctx) }()
-	if err := m.Put(ctx, onEth0("bench", benchChannels(count)...)); err != nil {
-		fmt.Println(err)
-		return 1
-	}
-	fmt.Println("ready")
-	for {
-		e, err := events.Next(ctx)
-		if err != nil {
-			return 1
-		}
-		if e.Type == membership.EventAttached || e.Type == membership.EventReattached {
-			fmt.Println("joined")
-		}
-	}
-}
-
-// startContender starts a program that says when it is ready, and then each
-// time that it has joined its channels.
-func startContender(b *testing.B, cmd *exec.Cmd) *contender {
-	b.Helper()
-	near := newNamespace(b)
+	cmd := contenderCommand(b, kind, words...)
 	out, err := cmd.StdoutPipe()
 	ok(b, err)
-	ok(b, near.Start(cmd))
-	b.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-	})
-	lines := bufio.NewReader(out)
-	line := func() {
-		_, err := lines.ReadString('\n')
-		ok(b, err)
+	c := &contender{program: launch(b, near, cmd), near: near, out: out.(*os.File), lines: bufio.NewReader(out)}
+	c.expect("ready")
+	return c
+}
+
+// next waits for the contender's next word.
+func (c *contender) next() string {
+	c.b.Helper()
+	ok(c.b, c.out.SetReadDeadline(time.Now().Add(longest)))
+	line, err := c.lines.ReadString('\n')
+	if err != nil {
+		c.fail("wait for its next word", err)
 	}
-	line()
-	return &contender{near: near, pid: cmd.Process.Pid, joined: line}
+	return strings.TrimSuffix(line, "\n")
+}
+
+// expect waits for the contender to say just this.
+func (c *contender) expect(word string) {
+	c.b.Helper()
+	if said := c.next(); said != word {
+		c.fail("wait for "+word, fmt.Errorf("it said %q", said))
+	}
+}
+
+// ask sends a signal and times how long it takes until the contender answers.
+func (c *contender) ask(s syscall.Signal, word string) time.Duration {
+	c.b.Helper()
+	start := time.Now()
+	c.signal(s)
+	c.expect(word)
+	return time.Since(start)
+}
+
+// quit sends SIGTERM and times how long it takes until the process is gone.
+func (p *program) quit() time.Duration {
+	p.b.Helper()
+	start := time.Now()
+	p.signal(unix.SIGTERM)
+	p.exited()
+	return time.Since(start)
+}
+
+// addPair makes eth0 with its other end in the same namespace: no interface is
+// made and removed more quickly. It is down.
+func addPair(b *testing.B, near *testnet.Namespace, name, peer string) netlink.Link {
+	b.Helper()
+	pair := &netlink.Veth{LinkAttrs: netlink.NewLinkAttrs(), PeerName: peer}
+	pair.Name = name
+	ok(b, near.Netlink.LinkAdd(pair))
+	ok(b, near.Set(peer, testnet.Up))
+	link, err := near.Netlink.LinkByName(name)
+	ok(b, err)
+	return link
+}
+
+// addEth0 makes eth0, up.
+func addEth0(b *testing.B, near *testnet.Namespace) netlink.Link {
+	b.Helper()
+	link := addPair(b, near, "eth0", "peer0")
+	ok(b, near.Netlink.LinkSetUp(link))
+	return link
 }
 
 // calm is how long after the creation of an interface it is set up: whatever a
 // contender does about the creation is over then.
 const calm = 2 * time.Millisecond
 
-// round creates eth0, times from setting it up until the channels are joined,
-// and deletes it.
-func (c *contender) round(b *testing.B) {
-	b.Helper()
-	pair := &netlink.Veth{LinkAttrs: netlink.NewLinkAttrs(), PeerName: "peer0"}
-	pair.Name = "eth0"
-	ok(b, c.near.Netlink.LinkAdd(pair))
-	ok(b, c.near.Set("peer0", testnet.Up))
-	link, err := c.near.Netlink.LinkByName("eth0")
-	ok(b, err)
+// joined waits for the contender's word for it.
+func (c *contender) joined() { c.b.Helper(); c.expect("joined") }
+
+// life gives eth0 one life, and times from setting it up until joined returns.
+// It is over when the contender has left.
+func (c *contender) life(joined func()) time.Duration {
+	c.b.Helper()
+	link := addPair(c.b, c.near, "eth0", "peer0")
 	time.Sleep(calm)
-	c.began = time.Now()
-	ok(b, c.near.Netlink.LinkSetUp(link))
-	c.joined()
-	ok(b, c.near.Netlink.LinkDel(link))
-	ok(b, testnet.Eventually(b.Context(), func() error { return c.empty() }))
-}
-
-// empty returns an error until the last round's sockets are closed.
-func (c *contender) empty() error {
-	groups, err := testnet.Groups(c.near)
-	if err == nil && len(groups) > 1 { // lo has its own
-		err = fmt.Errorf("%d interfaces still have groups", len(groups))
+	start := time.Now()
+	ok(c.b, c.near.Netlink.LinkSetUp(link))
+	joined()
+	took := time.Since(start)
+	ok(c.b, c.near.Netlink.LinkDel(link))
+	for c.next() != "left" {
 	}
-	return err
+	return took
 }
 
-func (c *contender) quantile(q float64) time.Duration {
-	slices.Sort(c.took)
-	return c.took[min(int(q*float64(len(c.took))), len(c.took)-1)]
+// subject is what is measured once in each round of a start.
+type subject struct {
+	round func() time.Duration
+	end   func()
 }
 
-// BenchmarkReattachOne measures from the interface being up to the kernel's
-// own word that the one channel is joined, in turn with a bare program that
-// does nothing else.
-func BenchmarkReattachOne(b *testing.B) {
-	bare, ssmd := startBare(b, 1), startSSMD(b, 1)
-	for _, c := range []*contender{bare, ssmd} {
-		monitor := newMonitor(b, c.near, unix.RTNLGRP_IPV4_MCADDR)
-		said := c.joined
-		c.joined = func() {
-			monitor.until("the join", func(e event) bool {
-				return e.kind == unix.RTM_NEWMULTICAST && e.group() == benchChannels(1)[0].Group
-			})
-			c.took = append(c.took, time.Since(c.began))
-			said()
+// measure makes so many starts as the benchmark is to have iterations, and in
+// each as many rounds of every subject. It returns what each of them took, in
+// seconds.
+func measure(b *testing.B, rounds int, starts ...func() subject) []series {
+	b.Helper()
+	results := make([]series, len(starts))
+	for n := 0; b.Loop(); n++ {
+		progress("%s: start %d, %d rounds", b.Name(), n+1, rounds)
+		subjects := make([]subject, len(starts))
+		for i := range starts { // each is the first in turn
+			at := (i + n) % len(starts)
+			subjects[at] = starts[at]()
+			results[at] = append(results[at], nil)
 		}
-	}
-	compare(b, bare, ssmd)
-}
-
-// BenchmarkReattachMany measures from the interface being up to all channels
-// being joined, in turn with the bare program. Both say so on a pipe.
-func BenchmarkReattachMany(b *testing.B) {
-	for _, count := range []int{1000, 10000} {
-		b.Run(fmt.Sprintf("channels=%d", count), func(b *testing.B) {
-			bare, ssmd := startBare(b, count), startSSMD(b, count)
-			for _, c := range []*contender{bare, ssmd} {
-				said := c.joined
-				c.joined = func() {
-					said()
-					c.took = append(c.took, time.Since(c.began))
-				}
+		for range rounds {
+			for i, s := range subjects {
+				results[i][n] = append(results[i][n], s.round().Seconds())
 			}
-			compare(b, bare, ssmd)
-		})
-	}
-}
-
-func compare(b *testing.B, bare, ssmd *contender) {
-	for b.Loop() {
-		bare.round(b)
-		ssmd.round(b)
-	}
-	for _, q := range []float64{0.5, 0.99} {
-		report := func(value float64, unit string) { b.ReportMetric(value, fmt.Sprintf("%s-p%.0f", unit, 100*q)) }
-		report(float64(ssmd.quantile(q).Microseconds()), "ssmd-µs")
-		report(float64(bare.quantile(q).Microseconds()), "bare-µs")
-		report(float64(ssmd.quantile(q))/float64(bare.quantile(q)), "ratio")
+		}
+		for _, s := range subjects {
+			s.end()
+		}
 	}
 	b.ReportMetric(0, "ns/op") // says nothing: most of it is making and deleting interfaces
-}
-
-// BenchmarkIdle counts how often a program that keeps 10,000 channels wakes
-// while nothing happens.
-func BenchmarkIdle(b *testing.B) {
-	ssmd := startSSMD(b, 10000)
-	pair := &netlink.Veth{LinkAttrs: netlink.NewLinkAttrs(), PeerName: "peer0"}
-	pair.Name = "eth0"
-	ok(b, ssmd.near.Add(pair, testnet.Up))
-	ssmd.joined()
-	time.Sleep(5 * time.Second) // the runtime gives memory back, and settles
-	before := ssmd.switches(b)
-	seconds := 0
-	for b.Loop() {
-		time.Sleep(time.Second)
-		seconds++
-	}
-	b.ReportMetric(float64(ssmd.switches(b)-before)/float64(seconds), "wakeups/s")
-	b.ReportMetric(0, "ns/op")
-}
-
-// switches returns how often the program's threads have gone to sleep so far.
-func (c *contender) switches(b *testing.B) (total int) {
-	b.Helper()
-	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", c.pid))
-	ok(b, err)
-	if len(tasks) == 0 {
-		b.Fatal("the program is gone")
-	}
-	for _, task := range tasks {
-		text, err := os.ReadFile(task)
-		ok(b, err)
-		for line := range strings.Lines(string(text)) {
-			if value, found := strings.CutPrefix(line, "voluntary_ctxt_switches:"); found {
-				n, err := strconv.Atoi(strings.TrimSpace(value))
-				ok(b, err)
-				total += n
-			}
-		}
-	}
-	return total
+	return results
 }

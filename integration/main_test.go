@@ -17,14 +17,17 @@ func TestMain(m *testing.M) {
 	if holding := os.Getenv(holdVariable); holding != "" {
 		os.Exit(hold(holding))
 	}
-	if count := os.Getenv(keepVariable); count != "" {
-		os.Exit(keep(count))
+	if kind := os.Getenv(contendVariable); kind != "" {
+		os.Exit(contend(kind))
 	}
 	if err := testnet.Isolate(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	printTable(os.Stdout)
+	cleanUpBenchmarks()
+	os.Exit(code)
 }
 
 // needs skips the test, with a reason, where the kernel lacks something. With
