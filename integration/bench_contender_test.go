@@ -125,7 +125,9 @@ func contendLibrary(name string, l load, other []string) error {
 		var err error
 		switch s {
 		case unix.SIGUSR1:
-			err = m.Delete(ctx, wish.Name)
+			if err = m.Delete(ctx, wish.Name); err == nil {
+				fmt.Println("left") // its event comes before its sockets are closed
+			}
 		case unix.SIGUSR2:
 			err = m.Put(ctx, wish)
 		default:
@@ -146,12 +148,13 @@ func wishOn(interfaceName, name string, l load) membership.Membership {
 // tell says what happened to the membership that is measured. What was joined
 // at the start is told by "ready".
 func tell(ctx context.Context, events *membership.Subscription) {
-	words := map[membership.EventType]string{
-		membership.EventAttached: "joined", membership.EventReattached: "joined", membership.EventDetached: "left",
-	}
 	for e, err := events.Next(ctx); err == nil; e, err = events.Next(ctx) {
-		if word, known := words[e.Type]; known && e.Membership == "bench" {
-			fmt.Println(word)
+		switch {
+		case e.Membership != "bench":
+		case e.Type == membership.EventAttached, e.Type == membership.EventReattached:
+			fmt.Println("joined")
+		case e.Type == membership.EventDetached && e.Cause == membership.CauseRemoval:
+			fmt.Println("left")
 		}
 	}
 }

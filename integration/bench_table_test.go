@@ -125,8 +125,6 @@ func seconds(v float64) string {
 	return threeDigits(v) + " s"
 }
 
-func mebibytes(v float64) string { return threeDigits(v/(1<<20)) + " MiB" }
-
 func threeDigits(v float64) string {
 	if v >= 100 {
 		return strconv.FormatFloat(v, 'f', 0, 64)

@@ -161,21 +161,22 @@ type subject struct {
 
 // measure makes so many starts as the benchmark is to have iterations, and in
 // each as many rounds of every subject. It returns what each of them took, in
-// seconds.
+// seconds. Each subject is the first in turn.
 func measure(b *testing.B, rounds int, starts ...func() subject) []series {
 	b.Helper()
 	results := make([]series, len(starts))
 	for n := 0; b.Loop(); n++ {
 		progress("%s: start %d, %d rounds", b.Name(), n+1, rounds)
 		subjects := make([]subject, len(starts))
-		for i := range starts { // each is the first in turn
+		for i := range starts {
 			at := (i + n) % len(starts)
 			subjects[at] = starts[at]()
 			results[at] = append(results[at], nil)
 		}
 		for range rounds {
-			for i, s := range subjects {
-				results[i][n] = append(results[i][n], s.round().Seconds())
+			for i := range subjects {
+				at := (i + n) % len(starts)
+				results[at][n] = append(results[at][n], subjects[at].round().Seconds())
 			}
 		}
 		for _, s := range subjects {

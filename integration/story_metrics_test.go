@@ -35,23 +35,27 @@ func (l *lab) listeningDir() string {
 	return dir
 }
 
-// web asks for a path of the daemon, on a connection of its namespace.
-func (l *lab) web(path string) (int, string, error) {
-	client := http.Client{Transport: &http.Transport{
+// clientIn returns a client whose connections are of a namespace.
+func clientIn(n *testnet.Namespace) *http.Client {
+	return &http.Client{Transport: &http.Transport{
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, network, address string) (c net.Conn, err error) {
-			err = l.Near.Do(func() error {
+			err = n.Do(func() error {
 				c, err = (&net.Dialer{}).DialContext(ctx, network, address)
 				return err
 			})
 			return c, err
 		},
 	}}
+}
+
+// web asks for a path of the daemon, on a connection of its namespace.
+func (l *lab) web(path string) (int, string, error) {
 	request, err := http.NewRequestWithContext(l.ctx, http.MethodGet, "http://"+metricsAt+path, nil)
 	if err != nil {
 		return 0, "", err
 	}
-	response, err := client.Do(request)
+	response, err := clientIn(l.Near).Do(request)
 	if err != nil {
 		return 0, "", err
 	}

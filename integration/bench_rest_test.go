@@ -1,0 +1,145 @@
+package integration
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/ssmd-project/ssmd/internal/testnet"
+)
+
+// settled is how long after its start a daemon is looked at: by then the
+// runtime has given back what the start needed.
+const settled = 5 * time.Second
+
+// onlyOnce runs something in the first iteration only: what it measures is the
+// same in each start.
+func onlyOnce(b *testing.B, f func()) {
+	b.Helper()
+	first := sync.OnceFunc(func() { progress("%s", b.Name()); f() })
+	for b.Loop() {
+		first()
+	}
+	b.ReportMetric(0, "ns/op")
+}
+
+func megabytes(v float64) string { return threeDigits(v/1e6) + " MB" }
+
+// BenchmarkMemory looks at what daemons have in memory some seconds after all
+// is joined.
+func BenchmarkMemory(b *testing.B) {
+	cases := []struct {
+		what, file string
+		goal       goal
+	}{
+		{"resident memory: one membership of one channel", oneMembership(1), goal{}},
+		{"10,000 channels in one membership", oneMembership(10_000), goal{"20 MB", 20e6}},
+		{"100,000 channels in one membership", oneMembership(100_000), goal{"60 MB", 60e6}},
+		{"10,000 memberships of one channel", manyMemberships(10_000), goal{"40 MB", 40e6}},
+	}
+	onlyOnce(b, func() {
+		daemons := make([]*served, len(cases))
+		for i, c := range cases {
+			daemons[i] = serve(b, namespaceWithEth0(b), c.file)
+		}
+		time.Sleep(settled)
+		for i, c := range cases {
+			resident, anonymous := daemons[i].memory()
+			daemons[i].end()
+			record(row{placeMemory, c.what, megabytes(resident), "", megabytes(anonymous) + " of it in no file", c.goal.judge(resident)})
+		}
+	})
+}
+
+// running measures a command from its start to its end; what it prints goes
+// nowhere.
+func running(b *testing.B, near *testnet.Namespace, cmd *exec.Cmd) time.Duration {
+	b.Helper()
+	nowhere, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+	ok(b, err)
+	defer nowhere.Close()
+	cmd.Stdout = nowhere
+	start := time.Now()
+	launch(b, near, cmd).exited()
+	return time.Since(start)
+}
+
+// BenchmarkStatus measures a client that asks for the status of 10,000
+// memberships, and of one of them, beside the same program when it asks nothing.
+func BenchmarkStatus(b *testing.B) {
+	path, err := buildSSMD()
+	ok(b, err)
+	file := manyMemberships(10_000)
+	asking := func(ask func(*served) time.Duration) func() subject {
+		return func() subject {
+			near := namespaceWithEth0(b)
+			s := serve(b, near, file)
+			return subject{
+				round: func() time.Duration { return ask(s) },
+				end:   func() { s.end(); near.Close() },
+			}
+		}
+	}
+	command := func(words ...string) func() subject {
+		return asking(func(s *served) time.Duration {
+			cmd := exec.Command(path, words...)
+			cmd.Env = append(os.Environ(), "SSMD_CONTROL_SOCKET="+filepath.Join(s.dir, "control.sock"))
+			return running(b, s.near, cmd)
+		})
+	}
+	daemon := asking(func(s *served) time.Duration {
+		start := time.Now()
+		_, err := s.client.Membership(s.context(), "feed-7")
+		ok(b, err)
+		return time.Since(start)
+	})
+	version := func() subject {
+		near := newNamespace(b)
+		return subject{end: near.Close, round: func() time.Duration { return running(b, near, exec.Command(path, "version")) }}
+	}
+	took := measure(b, 10, daemon, command("status", "--json"), command("status", "--json", "feed-7"), version)
+	absolute(b, placeStatus, "`ssmd status --json` of 10,000 memberships, from its start to its end; bare: `ssmd version`", took[1], took[3], seconds, goal{"50 ms", 50e-3})
+	absolute(b, placeStatus, "`ssmd status --json NAME` of one of them; bare: `ssmd version`", took[2], took[3], seconds, goal{"1 ms", 1e-3})
+	absolute(b, placeStatus, "— of one of them, by the control API", took[0], nil, seconds, goal{"1 ms", 1e-3})
+}
+
+// idleVariable is how long BenchmarkIdle looks on, as 1m.
+const idleVariable = "SSMD_BENCH_IDLE"
+
+// BenchmarkIdle looks at a daemon with 10,000 channels while nothing happens:
+// one that never audits, and one that does so each second.
+func BenchmarkIdle(b *testing.B) {
+	window := 20 * time.Second
+	if text := os.Getenv(idleVariable); text != "" {
+		var err error
+		window, err = time.ParseDuration(text)
+		ok(b, err)
+	}
+	const channels = 10_000
+	onlyOnce(b, func() {
+		quiet := serve(b, namespaceWithEth0(b), "audit: 0\n"+oneMembership(channels))
+		auditing := serve(b, namespaceWithEth0(b), "audit: 1s\n"+oneMembership(channels))
+		time.Sleep(settled)
+		ours, audits := quiet.watch(), auditing.watch()
+		time.Sleep(window)
+		cpu, wakeups := ours()
+		auditCPU, auditWakeups := audits()
+		quiet.end()
+		auditing.end()
+		record(row{placeIdle, fmt.Sprintf("idle for %v with 10,000 channels, between audits", window), seconds(cpu), "",
+			fmt.Sprintf("%v wake-ups", wakeups), goal{"0", 0}.judge(cpu + wakeups)})
+		each := window.Seconds()
+		record(row{placeIdle, "— an audit of them, every 30 s by default", seconds(auditCPU / each), "", threeDigits(auditWakeups/each) + " wake-ups", ""})
+	})
+}
+
+// watch returns a function that tells what the program did since.
+func (p *program) watch() func() (cpu, wakeups float64) {
+	p.b.Helper()
+	cpu, wakeups := p.cpu(), p.wakeups()
+	return func() (float64, float64) { return (p.cpu() - cpu).Seconds(), p.wakeups() - wakeups }
+}
