@@ -1,14 +1,15 @@
 # `make check` is what CI runs.
 .PHONY: build test integration race bench chaos fuzz corpus lint fmt generate tidy cover check release packages
 FUZZTIME ?= 10s
-BENCHTIME ?= 300x
+BENCH ?= ^Benchmark[^K]
+BENCHTIME ?= 5x
 TIME ?= 10m
 
 build:       ; go build -o ssmd ./cmd/ssmd
 test:        ; go test ./...
 integration: ; go test ./integration
 race:        ; go test -race -short ./...
-bench:       ; go test -run '^$$' -bench 'Reattach|Idle|Scrape' -benchtime $(BENCHTIME) ./integration
+bench:       ; go test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) -timeout 30m ./integration
 chaos:       ; SSMD_CHAOS_TIME=$(TIME) go test -run '^TestChaos$$' -count=1 -timeout 0 -v ./integration
 fuzz:        ; .ci/fuzz $(FUZZTIME)
 corpus:      ; .ci/corpus

@@ -173,7 +173,7 @@ func BenchmarkStart(b *testing.B) {
 		{"memberships", "the same with 10,000 memberships of one channel", manyMemberships(count), goal{"0.4 s", 0.4}},
 	} {
 		b.Run(r.name, func(b *testing.B) {
-			took := measure(b, 3, starting(b, r.file, count), startingBare(b, v4Load(count)))
+			took := measure(b, 2, starting(b, r.file, count), startingBare(b, v4Load(count)))
 			absolute(b, placeStart, r.what, took[0], took[1], seconds, r.goal)
 		})
 	}

@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -9,7 +10,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ssmd-project/ssmd/ifwatch"
 	"github.com/ssmd-project/ssmd/internal/testnet"
+	"github.com/ssmd-project/ssmd/membership"
 )
 
 // settled is how long after its start a daemon is looked at: by then the
@@ -74,34 +77,43 @@ func BenchmarkStatus(b *testing.B) {
 	path, err := buildSSMD()
 	ok(b, err)
 	file := manyMemberships(10_000)
-	asking := func(ask func(*served) time.Duration) func() subject {
-		return func() subject {
-			near := namespaceWithEth0(b)
-			s := serve(b, near, file)
-			return subject{
-				round: func() time.Duration { return ask(s) },
-				end:   func() { s.end(); near.Close() },
-			}
+	var s *served // of this start
+	daemon := func() *served {
+		if s == nil {
+			s = serve(b, namespaceWithEth0(b), file)
+		}
+		return s
+	}
+	end := func() {
+		if s != nil {
+			s.end()
+			s.near.Close()
+			s = nil
 		}
 	}
 	command := func(words ...string) func() subject {
-		return asking(func(s *served) time.Duration {
-			cmd := exec.Command(path, words...)
-			cmd.Env = append(os.Environ(), "SSMD_CONTROL_SOCKET="+filepath.Join(s.dir, "control.sock"))
-			return running(b, s.near, cmd)
-		})
+		return func() subject {
+			return subject{end: end, round: func() time.Duration {
+				cmd := exec.Command(path, words...)
+				cmd.Env = append(os.Environ(), "SSMD_CONTROL_SOCKET="+filepath.Join(daemon().dir, "control.sock"))
+				return running(b, s.near, cmd)
+			}}
+		}
 	}
-	daemon := asking(func(s *served) time.Duration {
-		start := time.Now()
-		_, err := s.client.Membership(s.context(), "feed-7")
-		ok(b, err)
-		return time.Since(start)
-	})
+	asked := func() subject {
+		return subject{end: end, round: func() time.Duration {
+			daemon()
+			start := time.Now()
+			_, err := s.client.Membership(s.context(), "feed-7")
+			ok(b, err)
+			return time.Since(start)
+		}}
+	}
 	version := func() subject {
 		near := newNamespace(b)
 		return subject{end: near.Close, round: func() time.Duration { return running(b, near, exec.Command(path, "version")) }}
 	}
-	took := measure(b, 10, daemon, command("status", "--json"), command("status", "--json", "feed-7"), version)
+	took := measure(b, 10, asked, command("status", "--json"), command("status", "--json", "feed-7"), version)
 	absolute(b, placeStatus, "`ssmd status --json` of 10,000 memberships, from its start to its end; bare: `ssmd version`", took[1], took[3], seconds, goal{"50 ms", 50e-3})
 	absolute(b, placeStatus, "`ssmd status --json NAME` of one of them; bare: `ssmd version`", took[2], took[3], seconds, goal{"1 ms", 1e-3})
 	absolute(b, placeStatus, "— of one of them, by the control API", took[0], nil, seconds, goal{"1 ms", 1e-3})
@@ -142,4 +154,50 @@ func (p *program) watch() func() (cpu, wakeups float64) {
 	p.b.Helper()
 	cpu, wakeups := p.cpu(), p.wakeups()
 	return func() (float64, float64) { return (p.cpu() - cpu).Seconds(), p.wakeups() - wakeups }
+}
+
+// BenchmarkScrape measures an answer to Prometheus of a daemon with 10,000
+// memberships, and how long that holds the manager up.
+func BenchmarkScrape(b *testing.B) {
+	const count = 10_000
+	file := withMetrics(manyMemberships(count))
+	scraping := func() subject {
+		s := serve(b, namespaceWithEth0(b), file)
+		return subject{
+			round: func() time.Duration {
+				start := time.Now()
+				s.scrape()
+				return time.Since(start)
+			},
+			end: func() { s.end(); s.near.Close() },
+		}
+	}
+	counting := func() subject {
+		near := namespaceWithEth0(b)
+		ctx, cancel := context.WithCancel(context.Background())
+		b.Cleanup(cancel)
+		m, ended := membership.New(membership.Options{Watch: ifwatch.Options{Within: near.Do}}), make(chan error)
+		go func() { ended <- m.Run(ctx) }()
+		wishes := make([]membership.Membership, count)
+		for n, c := range benchChannels(count) {
+			wishes[n] = onEth0(fmt.Sprintf("feed-%d", n), c)
+		}
+		ok(b, m.Apply(ctx, wishes))
+		return subject{
+			round: func() time.Duration {
+				start := time.Now()
+				n, err := m.Totals(ctx)
+				took := time.Since(start)
+				ok(b, err)
+				if n.Channels != count {
+					b.Fatalf("%d channels are joined, want %d", n.Channels, count)
+				}
+				return took
+			},
+			end: func() { cancel(); ok(b, <-ended); near.Close() },
+		}
+	}
+	took := measure(b, 50, scraping, counting)
+	absolute(b, placeScrape, "a scrape of the metrics, with 10,000 memberships", took[0], nil, seconds, goal{})
+	absolute(b, placeScrape, "— of that the manager's part", took[1], nil, seconds, goal{})
 }

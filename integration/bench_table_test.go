@@ -19,8 +19,8 @@ import (
 
 // row is a line of the table that the benchmarks end with.
 type row struct {
-	place                           int // rows of the same place keep their order
-	what, ssmd, bare, value, target string
+	place                          int // rows of the same place keep their order
+	what, ssmd, bare, more, target string
 }
 
 // The places of the table's rows.
@@ -61,9 +61,9 @@ func printTable(w io.Writer) {
 		return
 	}
 	slices.SortStableFunc(table.rows, func(a, b row) int { return cmp.Compare(a.place, b.place) })
-	fmt.Fprintf(w, "\n%s\n\n| what | ssmd | bare | ratio or value | target |\n|---|---|---|---|---|\n", machine())
+	fmt.Fprintf(w, "\n%s\n\n| what | ssmd | bare | ratio, or more of it | target |\n|---|---|---|---|---|\n", machine())
 	for _, r := range table.rows {
-		fmt.Fprintf(w, "| %s | %s | %s | %s | %s |\n", r.what, r.ssmd, r.bare, r.value, r.target)
+		fmt.Fprintf(w, "| %s | %s | %s | %s | %s |\n", r.what, r.ssmd, r.bare, r.more, r.target)
 	}
 	fmt.Fprintln(w)
 }
@@ -75,8 +75,12 @@ func machine() string {
 	if unix.Uname(&name) == nil {
 		kernel += " " + unix.ByteSliceToString(name.Release[:])
 	}
-	return fmt.Sprintf("Measured on %s, %d processors (%s), %s, %s. Medians of all rounds of all starts; in brackets the least and the greatest of one start.",
-		kernel, runtime.NumCPU(), processor(), strings.Replace(runtime.Version(), "go", "Go ", 1), time.Now().UTC().Format(time.DateOnly))
+	bare := "Bare is testdata/bare.c."
+	if bareCalls() == kindGo {
+		bare = "Bare is in Go, as there is no C compiler."
+	}
+	return fmt.Sprintf("Measured on %s, %d processors (%s), %s, %s. Medians of all rounds of all starts; in brackets the least and the greatest of one start. %s",
+		kernel, runtime.NumCPU(), processor(), strings.Replace(runtime.Version(), "go", "Go ", 1), time.Now().UTC().Format(time.DateOnly), bare)
 }
 
 func processor() string {
@@ -184,9 +188,9 @@ func compare(b *testing.B, place int, what string, ours, bare series, q float64,
 func absolute(b *testing.B, place int, what string, ours, bare series, u unit, g goal) {
 	b.Helper()
 	value := ours.quantile(0.5)
-	r := row{place, what, withSpread(value, ours.perStart(0.5), u), "", u(value), g.judge(value)}
+	r := row{place: place, what: what, ssmd: withSpread(value, ours.perStart(0.5), u), target: g.judge(value)}
 	if bare != nil {
-		r.bare, r.value = withSpread(bare.quantile(0.5), bare.perStart(0.5), u), ratio(value/bare.quantile(0.5))
+		r.bare, r.more = withSpread(bare.quantile(0.5), bare.perStart(0.5), u), ratio(value/bare.quantile(0.5))
 	}
 	record(r)
 }

@@ -2,16 +2,10 @@ package integration
 
 import (
 	"fmt"
-	"io"
-	"log/slog"
-	"net/http"
-	"net/http/httptest"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/ssmd-project/ssmd/internal/metrics"
 	"github.com/ssmd-project/ssmd/internal/testnet"
 	"github.com/ssmd-project/ssmd/membership"
 )
@@ -90,46 +84,4 @@ func (a *abroad) totals(check func(membership.Totals) error) (n membership.Total
 		return check(n)
 	})
 	return n
-}
-
-// BenchmarkScrape measures a whole answer to Prometheus, while 10,000
-// memberships are joined, and how long that holds the manager up.
-func BenchmarkScrape(b *testing.B) {
-	const count = 10_000
-	wishes := make([]membership.Membership, count)
-	for n, c := range benchChannels(count) {
-		wishes[n] = onEth0(fmt.Sprintf("feed-%d", n), c)
-	}
-	s := newStage(b, v4, wishes...)
-	registry := metrics.NewRegistry(metrics.Options{
-		Source: s.manager,
-		Reload: func() metrics.Reload { return metrics.Reload{Successful: true, LastSuccess: time.Now()} },
-	})
-	if n, err := s.manager.Totals(b.Context()); err != nil || n.Memberships[membership.StateJoined] != count || n.Channels != count {
-		b.Fatalf("%+v, %v", n, err)
-	}
-	b.Run("whole", func(b *testing.B) {
-		handler := metrics.Handler(registry, slog.New(slog.DiscardHandler))
-		for b.Loop() {
-			w := httptest.NewRecorder()
-			handler.ServeHTTP(w, httptest.NewRequestWithContext(b.Context(), http.MethodGet, "/metrics", nil))
-			if size, err := io.Copy(io.Discard, w.Body); w.Code != http.StatusOK || err != nil || size == 0 {
-				b.Fatalf("%d, %d bytes, %v", w.Code, size, err)
-			}
-		}
-	})
-	b.Run("manager", func(b *testing.B) {
-		for b.Loop() {
-			if _, err := s.manager.Totals(b.Context()); err != nil {
-				b.Fatal(err)
-			}
-		}
-	})
-	b.Run("status", func(b *testing.B) { // what it would cost to count at each scrape
-		for b.Loop() {
-			if _, err := s.manager.Status(b.Context()); err != nil {
-				b.Fatal(err)
-			}
-		}
-	})
 }
