@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"runtime"
 	"strconv"
@@ -152,26 +151,16 @@ func field(b *testing.B, text []byte, word string) float64 {
 	return 0
 }
 
-// benchDir is a directory for all that the benchmarks build and write.
+// benchDir is a directory for all that the benchmarks build and write, which
+// ends with this process. Nobody else changes anything there or above it, which
+// would wake the daemons: they watch for their files.
 var benchDir = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "ssmd-bench-")
-	if err != nil {
-		return "", err
+	const dir = "/mnt" // as this process and its children see it
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, ""); err != nil {
+		return "", fmt.Errorf("mount %s: %w", dir, err)
 	}
-	interrupted := make(chan os.Signal, 1)
-	signal.Notify(interrupted, unix.SIGINT, unix.SIGTERM, unix.SIGHUP)
-	go func() {
-		s := (<-interrupted).(syscall.Signal)
-		_ = os.RemoveAll(dir)
-		fmt.Fprintln(os.Stderr, "\ninterrupted: nothing is left")
-		os.Exit(128 + int(s))
-	}()
-	cleanUpBenchmarks = func() { _ = os.RemoveAll(dir) }
 	return dir, nil
 })
-
-// cleanUpBenchmarks removes what they made, after all tests.
-var cleanUpBenchmarks = func() {}
 
 // buildOnce makes something once for all benchmarks, by a command that is told
 // where to.

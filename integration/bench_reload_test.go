@@ -91,7 +91,7 @@ func (e *editing) countCalls() (calls, reason string) {
 	if err != nil {
 		return "", "there is no strace"
 	}
-	trace := filepath.Join(e.dir, "trace")
+	trace := filepath.Join(newBenchDir(e.b), "trace") // the daemon watches its own
 	tracer := launch(e.b, e.near, exec.Command(path, "-f", "-yy", "-e", "trace=socket,setsockopt,close", "-o", trace, "-p", fmt.Sprint(e.cmd.Process.Pid)))
 	defer tracer.end()
 	attached := func() error {

@@ -40,7 +40,7 @@ func BenchmarkRestore(b *testing.B) {
 				starts = append(starts, restoring(b, kindBare, append(words, "filter")...))
 			}
 			took := measure(b, r.rounds, starts...)
-			what := fmt.Sprintf("restore %s channels after a re-creation", r.load)
+			what := fmt.Sprintf("restore %s after a re-creation", r.load)
 			compare(b, placeRestore, what, took[0], took[1], 0.5, atMost(r.most))
 			compare(b, placeRestore, "— the same by golang.org/x/net in a loop, in the place of ssmd", took[2], took[1], 0.5, goal{})
 			if filter {
@@ -52,9 +52,17 @@ func BenchmarkRestore(b *testing.B) {
 
 // String says the load as it stands in the table.
 func (l load) String() string {
-	text := fmt.Sprintf("%d v%d", l.count, l.family)
+	text := fmt.Sprintf("%s v%d channels", grouped(l.count), l.family)
 	if l.sources > 1 {
-		text += fmt.Sprintf(", %d a group,", l.sources)
+		text += fmt.Sprintf(", %d sources a group,", l.sources)
 	}
 	return text
+}
+
+// grouped writes a number below a million with its thousands apart.
+func grouped(n int) string {
+	if n < 1000 {
+		return fmt.Sprint(n)
+	}
+	return fmt.Sprintf("%d,%03d", n/1000, n%1000)
 }

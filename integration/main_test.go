@@ -26,7 +26,6 @@ func TestMain(m *testing.M) {
 	}
 	code := m.Run()
 	printTable(os.Stdout)
-	cleanUpBenchmarks()
 	os.Exit(code)
 }
 
