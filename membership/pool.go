@@ -321,13 +321,13 @@ func (p *pool) leaveUnwished(out *outcome) {
 		}
 	}
 	p.unwished = nil
-	slices.SortFunc(gone, func(a, b *entry) int { return cmp.Compare(b.order, a.order) })
 	if len(gone) == p.entries.len() {
 		p.entries, p.refused, p.joined = entries{}, nil, 0
 		out.touched = true
 		p.holder.release()
 		return
 	}
+	slices.SortFunc(gone, func(a, b *entry) int { return cmp.Compare(b.order, a.order) })
 	for _, e := range gone {
 		p.entries.delete(e.channel)
 		if e.order == 0 {
