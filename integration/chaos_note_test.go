@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/ssmd-project/ssmd/ifwatch"
-	"github.com/ssmd-project/ssmd/internal/testnet"
+	"github.com/ssmd-project/ssmd/internal/testnet/wire"
 )
 
 // instanceID is what the daemon calls a life.
@@ -141,7 +141,7 @@ func (c *chaos) pruned() error {
 }
 
 // sentFrom reports whether the interface at a place sent a report.
-func sentFrom(r testnet.Report, p place) bool {
+func sentFrom(r wire.Report, p place) bool {
 	if p <= right && r.Interface != farNames[p] || p == above && r.Interface != farNames[left] {
 		return false
 	}

@@ -6,7 +6,7 @@ import (
 	"maps"
 	"time"
 
-	"github.com/ssmd-project/ssmd/internal/testnet"
+	"github.com/ssmd-project/ssmd/internal/testnet/wire"
 )
 
 // inPeace replaces the daemon while nothing else happens. The network must not hear
@@ -88,7 +88,7 @@ func (c *chaos) lossless(held map[holding]place) error {
 }
 
 // unheardOf returns an error for each report on what is joined.
-func (c *chaos) unheardOf(held map[holding]place, reports []testnet.Report) error {
+func (c *chaos) unheardOf(held map[holding]place, reports []wire.Report) error {
 	var errs []error
 	for _, r := range reports {
 		for h, p := range held {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/ssmd-project/ssmd/internal/testnet"
+	"github.com/ssmd-project/ssmd/internal/testnet/wire"
 	"github.com/ssmd-project/ssmd/membership"
 )
 
@@ -228,7 +229,7 @@ func (c *chaos) wireAgrees() error {
 		if n := c.ears[f].count(sound{c.indexAt(p), channel.group}); c.world.delivers(p, f) && n < fewDatagrams {
 			errs = append(errs, fmt.Errorf("%s is joined on %s, and %d datagrams of it arrive", channel, c.world.lives[p].name, n))
 		}
-		reported := func(r testnet.Report) bool { return sentFrom(r, p) && tells(r, channel) }
+		reported := func(r wire.Report) bool { return sentFrom(r, p) && tells(r, channel) }
 		if s, shared := c.strangers[h.channel]; shared && s.on.id == h.life {
 			continue // what changes nothing for the interface is not reported (K14)
 		}
@@ -243,9 +244,9 @@ func (c *chaos) wireAgrees() error {
 }
 
 // tells reports whether a report asks for a channel.
-func tells(r testnet.Report, c channel) bool {
-	return slices.ContainsFunc([]testnet.RecordType{testnet.ModeIsInclude, testnet.ChangeToIncludeMode, testnet.AllowNewSources},
-		func(t testnet.RecordType) bool { return r.Is(t, c.source, c.group) })
+func tells(r wire.Report, c channel) bool {
+	return slices.ContainsFunc([]wire.RecordType{wire.ModeIsInclude, wire.ChangeToIncludeMode, wire.AllowNewSources},
+		func(t wire.RecordType) bool { return r.Is(t, c.source, c.group) })
 }
 
 // silent checks that nothing arrives of what nobody joined.

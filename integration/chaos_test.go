@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ssmd-project/ssmd/internal/testnet"
+	"github.com/ssmd-project/ssmd/internal/testnet/wire"
 	"github.com/ssmd-project/ssmd/membership"
 )
 
@@ -62,7 +63,7 @@ type chaos struct {
 	program        string
 	home           *home
 	daemon         *daemon // of home
-	capture        *testnet.Capture
+	capture        *wire.Capture
 	ears           [2]*ear
 	senders        [2]*testnet.Sender // by far end
 	stopped        bool               // the daemon is not run

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/ssmd-project/ssmd/internal/testnet"
+	"github.com/ssmd-project/ssmd/internal/testnet/wire"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
@@ -19,12 +20,12 @@ func TestK27ReportsBeforeAndAfterTheLinkLocalAddress(t *testing.T) {
 	l := newLab(t, v6)
 	c := newCapture(t, l.Far)
 	l.joined()
-	first, err := c.Wait(l.ctx, l.isReport(testnet.AllowNewSources))
+	first, err := c.Wait(l.ctx, l.isReport(wire.AllowNewSources))
 	ok(t, err)
 	if first.From != netip.IPv6Unspecified() {
 		t.Errorf("heard first %v", first)
 	}
-	_, err = c.Wait(l.ctx, func(r testnet.Report) bool {
+	_, err = c.Wait(l.ctx, func(r wire.Report) bool {
 		return r.From.IsLinkLocalUnicast() && r.Group == v6.channel.group && slices.Contains(r.Sources, v6.channel.source)
 	})
 	ok(t, err)
@@ -85,7 +86,7 @@ func TestK31ChangeWhileDownDeafensIPv6(t *testing.T) {
 				c, r, index := newCapture(t, l.Far), l.listener(f.channel), l.index()
 				neighbour, clock := newProcess(t, l.Near, index, f.spare(1)), l.clock()
 				l.hears(r)
-				l.reported(c, testnet.AllowNewSources, 2)
+				l.reported(c, wire.AllowNewSources, 2)
 				ok(t, l.Near.SetSysctl("net/ipv6/conf/eth0/mldv2_unsolicited_report_interval", "10")) // ms
 				ok(t, l.Near.Set("eth0", testnet.Down))
 				change(l, neighbour)
@@ -107,14 +108,14 @@ func TestK31ChangeWhileDownDeafensIPv6(t *testing.T) {
 	})
 }
 
-func rejoinCures(l *lab, c *testnet.Capture, r *testnet.Receiver) {
+func rejoinCures(l *lab, c *wire.Capture, r *testnet.Receiver) {
 	l.t.Helper()
 	s, heard := socketOf(l.t, r), len(c.Reports())
 	ok(l.t, s.leave(l.index(), l.channel))
 	ok(l.t, s.join(l.index(), l.channel))
 	l.wantUsers(1)
 	l.hears(r)
-	_, err := c.WaitFrom(l.ctx, heard, l.isReport(testnet.AllowNewSources))
+	_, err := c.WaitFrom(l.ctx, heard, l.isReport(wire.AllowNewSources))
 	ok(l.t, err)
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/ssmd-project/ssmd/internal/testnet"
+	"github.com/ssmd-project/ssmd/internal/testnet/wire"
 	"golang.org/x/sys/unix"
 )
 
@@ -208,19 +209,19 @@ func wantErrno(t testing.TB, what string, got, want error) {
 // mark joins a channel that nobody used on eth0 and waits for its report:
 // whatever the kernel had to report before is out by then. It returns how many
 // reports there are.
-func (l *lab) mark(c *testnet.Capture, i int) int {
+func (l *lab) mark(c *wire.Capture, i int) int {
 	l.t.Helper()
 	marker := l.spare(i)
 	ok(l.t, l.socket().join(l.index(), marker))
-	_, err := c.Wait(l.ctx, func(r testnet.Report) bool {
-		return r.Is(testnet.AllowNewSources, marker.source, marker.group)
+	_, err := c.Wait(l.ctx, func(r wire.Report) bool {
+		return r.Is(wire.AllowNewSources, marker.source, marker.group)
 	})
 	ok(l.t, err)
 	return len(c.Reports())
 }
 
 // reported waits for the number of reports of the channel.
-func (l *lab) reported(c *testnet.Capture, kind testnet.RecordType, times int) {
+func (l *lab) reported(c *wire.Capture, kind wire.RecordType, times int) {
 	l.t.Helper()
 	ok(l.t, testnet.Eventually(l.ctx, func() error {
 		if got := c.Count(l.isReport(kind)); got < times {
@@ -230,12 +231,12 @@ func (l *lab) reported(c *testnet.Capture, kind testnet.RecordType, times int) {
 	}))
 }
 
-func (l *lab) isReport(kind testnet.RecordType) func(testnet.Report) bool {
-	return func(r testnet.Report) bool { return r.Is(kind, l.channel.source, l.channel.group) }
+func (l *lab) isReport(kind wire.RecordType) func(wire.Report) bool {
+	return func(r wire.Report) bool { return r.Is(kind, l.channel.source, l.channel.group) }
 }
 
 // silent checks that there was no report of the channel between two counts.
-func silent(t testing.TB, c *testnet.Capture, group netip.Addr, from, to int) {
+func silent(t testing.TB, c *wire.Capture, group netip.Addr, from, to int) {
 	t.Helper()
 	for _, r := range c.Reports()[from:to] {
 		if r.Group == group {

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/ssmd-project/ssmd/internal/testnet"
+	"github.com/ssmd-project/ssmd/internal/testnet/wire"
 	"golang.org/x/sys/unix"
 )
 
@@ -100,11 +101,11 @@ func TestK11DownAndUp(t *testing.T) {
 		l := newLab(t, f)
 		c, r := newCapture(t, l.Far), l.listener(f.channel)
 		l.hears(r)
-		l.reported(c, testnet.AllowNewSources, 2)
+		l.reported(c, wire.AllowNewSources, 2)
 		heard := len(c.Reports())
 		ok(t, l.Near.Set("eth0", testnet.Down))
 		ok(t, l.Near.Set("eth0", testnet.Up))
-		_, err := c.WaitFrom(l.ctx, heard, l.isReport(testnet.AllowNewSources))
+		_, err := c.WaitFrom(l.ctx, heard, l.isReport(wire.AllowNewSources))
 		ok(t, err)
 		l.hears(r)
 	})
@@ -119,7 +120,7 @@ func TestK11JoinWhileDown(t *testing.T) {
 		ok(t, l.Near.Set("eth0", testnet.Down))
 		r := l.listener(f.channel)
 		ok(t, l.Near.Set("eth0", testnet.Up))
-		_, err := c.Wait(l.ctx, func(r testnet.Report) bool { return r.Group == f.channel.group })
+		_, err := c.Wait(l.ctx, func(r wire.Report) bool { return r.Group == f.channel.group })
 		ok(t, err)
 		l.hears(r)
 	})
@@ -152,7 +153,7 @@ func TestK12JoinWithoutAddress(t *testing.T) {
 	ok(t, l.Near.Set("eth0", testnet.NoAddresses))
 	s := l.socket()
 	ok(t, s.join(l.index(), v4.channel))
-	l.reported(c, testnet.AllowNewSources, 2)
+	l.reported(c, wire.AllowNewSources, 2)
 	for _, r := range c.Reports() {
 		if r.Group == v4.channel.group && r.From != netip.IPv4Unspecified() {
 			t.Errorf("heard %v", r)

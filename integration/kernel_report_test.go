@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/ssmd-project/ssmd/internal/testnet"
+	"github.com/ssmd-project/ssmd/internal/testnet/wire"
 )
 
 // Fact K14: nothing is reported when the carrier comes back, nor when the MAC
@@ -44,18 +45,18 @@ func TestK14ChangesThatAreNotReported(t *testing.T) {
 // settled waits until all that a fresh interface reports of the channel is
 // out. That is two reports, and for IPv6 two more from the link-local address
 // when it is ready (K27).
-func (l *lab) settled(c *testnet.Capture) {
+func (l *lab) settled(c *wire.Capture) {
 	l.t.Helper()
 	times := 2
 	if l.name == "v6" {
 		eventually(l.t, func() error {
-			if c.Count(func(r testnet.Report) bool { return r.From.IsLinkLocalUnicast() && r.Group == l.channel.group }) < 2 {
+			if c.Count(func(r wire.Report) bool { return r.From.IsLinkLocalUnicast() && r.Group == l.channel.group }) < 2 {
 				return errors.New("no second report from the link-local address")
 			}
 			return nil
 		})
 	}
-	l.reported(c, testnet.AllowNewSources, times)
+	l.reported(c, wire.AllowNewSources, times)
 }
 
 // waitCarrier waits until eth0 has a carrier, or none.
@@ -91,12 +92,12 @@ func TestK14LeaveAndJoinReannounces(t *testing.T) {
 				continue
 			}
 			for range 2 {
-				_, err := c.WaitFrom(l.ctx, heard, l.isReport(testnet.AllowNewSources))
+				_, err := c.WaitFrom(l.ctx, heard, l.isReport(wire.AllowNewSources))
 				ok(t, err)
 			}
 			end := l.mark(c, 1)
 			for _, r := range c.Reports()[heard:end] {
-				if r.Group == l.channel.group && r.Type != testnet.AllowNewSources {
+				if r.Group == l.channel.group && r.Type != wire.AllowNewSources {
 					t.Errorf("heard %v", r)
 				}
 			}
@@ -125,9 +126,9 @@ func TestK15LeaveIsReportedTwice(t *testing.T) {
 	bothFamilies(t, func(t *testing.T, f family) {
 		l := newLab(t, f)
 		c, s := newCapture(t, l.Far), l.joined()
-		l.reported(c, testnet.AllowNewSources, 1)
+		l.reported(c, wire.AllowNewSources, 1)
 		ok(t, s.leave(l.index(), f.channel))
-		l.reported(c, testnet.BlockOldSources, 2)
+		l.reported(c, wire.BlockOldSources, 2)
 	})
 }
 
@@ -141,11 +142,11 @@ func TestK15LeaveThenDownIsSilent(t *testing.T) {
 		for attempt := range 10 {
 			l.channel = f.spare(100 + attempt)
 			s := l.joined()
-			l.reported(c, testnet.AllowNewSources, 2)
+			l.reported(c, wire.AllowNewSources, 2)
 			ok(t, s.close())
 			ok(t, l.Near.Set("eth0", testnet.Down))
 			ok(t, clock.WaitNew(l.ctx, reportsGo))
-			if c.Count(l.isReport(testnet.BlockOldSources)) == 0 {
+			if c.Count(l.isReport(wire.BlockOldSources)) == 0 {
 				return
 			}
 			ok(t, l.Near.Set("eth0", testnet.Up))
@@ -173,7 +174,7 @@ func TestK19BurstsAreSentTogether(t *testing.T) {
 		eventually(t, func() error {
 			reports := c.Reports()
 			for _, r := range reports[seen:] {
-				if r.Type == testnet.AllowNewSources {
+				if r.Type == wire.AllowNewSources {
 					packets[r.Packet] = true
 					times[r.Group]++
 				}
@@ -208,9 +209,9 @@ func TestK26QuerierOfVersion2(t *testing.T) {
 		return err
 	})
 	wrong := l.listener(v4.other)
-	report, err := c.Wait(l.ctx, func(r testnet.Report) bool { return r.Group == v4.other.group })
+	report, err := c.Wait(l.ctx, func(r wire.Report) bool { return r.Group == v4.other.group })
 	ok(t, err)
-	if report.Type != testnet.V2Report || report.Sources != nil {
+	if report.Type != wire.V2Report || report.Sources != nil {
 		t.Errorf("heard %v", report)
 	}
 	l.deaf(wrong)

@@ -9,7 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/ssmd-project/ssmd/internal/testnet"
+	"github.com/ssmd-project/ssmd/internal/testnet/wire"
 	"github.com/ssmd-project/ssmd/membership"
 )
 
@@ -64,12 +64,12 @@ func TestK33SourcesAtOnce(t *testing.T) {
 			t.Errorf("%d sources, want %d; %v", n, limit, err)
 		}
 		for _, source := range sources {
-			_, err := c.Wait(l.ctx, func(r testnet.Report) bool { return r.Is(testnet.AllowNewSources, source, f.channel.group) })
+			_, err := c.Wait(l.ctx, func(r wire.Report) bool { return r.Is(wire.AllowNewSources, source, f.channel.group) })
 			ok(t, err)
 		}
 		end := l.mark(c, 1)
 		for _, r := range c.Reports()[:end] {
-			if r.Group == f.channel.group && r.Type != testnet.AllowNewSources {
+			if r.Group == f.channel.group && r.Type != wire.AllowNewSources {
 				t.Errorf("heard %v", r)
 			}
 		}
@@ -94,10 +94,10 @@ func TestStorySourcesOnTheWire(t *testing.T) {
 		s.reattached(1)
 		s.countJoined(len(sources))
 		for _, source := range sources {
-			_, err := c.WaitFrom(l.ctx, heard, func(r testnet.Report) bool { return r.Is(testnet.AllowNewSources, source, f.channel.group) })
+			_, err := c.WaitFrom(l.ctx, heard, func(r wire.Report) bool { return r.Is(wire.AllowNewSources, source, f.channel.group) })
 			ok(t, err)
 		}
-		if slices.ContainsFunc(c.Reports(), func(r testnet.Report) bool { return r.Group == f.channel.group && r.Type != testnet.AllowNewSources }) {
+		if slices.ContainsFunc(c.Reports(), func(r wire.Report) bool { return r.Group == f.channel.group && r.Type != wire.AllowNewSources }) {
 			t.Errorf("a source was left: %v", c.Reports())
 		}
 		l.hears(s.fed())

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/ssmd-project/ssmd/internal/testnet"
+	"github.com/ssmd-project/ssmd/internal/testnet/wire"
 )
 
 func TestMain(m *testing.M) {
@@ -111,9 +112,9 @@ func newReceiver(t testing.TB, n *testnet.Namespace, c testnet.ReceiverConfig) *
 	return r
 }
 
-func newCapture(t testing.TB, n *testnet.Namespace) *testnet.Capture {
+func newCapture(t testing.TB, n *testnet.Namespace) *wire.Capture {
 	t.Helper()
-	c, err := testnet.NewCapture(n)
+	c, err := wire.NewCapture(n)
 	ok(t, err)
 	t.Cleanup(func() { _ = c.Close() })
 	background(t, c.Run)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/ssmd-project/ssmd/ifwatch"
 	"github.com/ssmd-project/ssmd/internal/testnet"
+	"github.com/ssmd-project/ssmd/internal/testnet/wire"
 	"github.com/ssmd-project/ssmd/membership"
 	"github.com/ssmd-project/ssmd/reattach"
 )
@@ -41,7 +42,7 @@ var noOptions ifwatch.Options
 // one that hears what it does.
 type stage struct {
 	*lab
-	capture *testnet.Capture
+	capture *wire.Capture
 	manager *membership.Manager
 	events  *journal
 	marks   int // how many spare channels were used up
@@ -73,7 +74,7 @@ func joinedStage(t testing.TB, f family, feed membership.Membership) *stage {
 	t.Helper()
 	s := newStage(t, f, feed)
 	s.wait("feed", membership.StateJoined)
-	s.reported(s.capture, testnet.AllowNewSources, 2)
+	s.reported(s.capture, wire.AllowNewSources, 2)
 	return s
 }
 

@@ -6,6 +6,7 @@ import (
 	"github.com/vishvananda/netlink"
 
 	"github.com/ssmd-project/ssmd/internal/testnet"
+	"github.com/ssmd-project/ssmd/internal/testnet/wire"
 	"github.com/ssmd-project/ssmd/membership"
 	"github.com/ssmd-project/ssmd/reattach"
 )
@@ -17,7 +18,7 @@ func TestStoryJoinedAtStart(t *testing.T) {
 		if status := s.status("feed"); status.State != membership.StateJoined || status.Joined != 1 {
 			t.Errorf("the feed is %s (%s) when Apply returns", status.State, status.Reason)
 		}
-		s.reports(0, testnet.AllowNewSources)
+		s.reports(0, wire.AllowNewSources)
 		s.wantUsers(1)
 		s.hears(s.fed())
 	})
@@ -33,7 +34,7 @@ func TestStoryInterfaceAppearsLater(t *testing.T) {
 		s.wait("feed", membership.StateWaiting, "no interface matches name=eth0")
 		ok(t, s.Connect(testnet.Veth{}))
 		s.wait("feed", membership.StateJoined, "name=eth0")
-		s.reports(0, testnet.AllowNewSources)
+		s.reports(0, wire.AllowNewSources)
 		s.wantUsers(1)
 		s.hears(s.fed())
 		if e := s.events.wait(t, membership.EventAttached, membership.CauseAppeared); e.Interface != "eth0" {
@@ -63,7 +64,7 @@ func TestStoryAddressRequired(t *testing.T) {
 			ok(t, s.Near.Set("eth0", testnet.Address("10.1.0.2/24")))
 		}
 		s.wait("feed", membership.StateJoined)
-		s.reports(0, testnet.AllowNewSources)
+		s.reports(0, wire.AllowNewSources)
 		s.wantUsers(1)
 		s.hears(s.fed())
 	})

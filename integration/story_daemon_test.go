@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/ssmd-project/ssmd/internal/testnet"
+	"github.com/ssmd-project/ssmd/internal/testnet/wire"
 	"github.com/ssmd-project/ssmd/membership"
 	"golang.org/x/sys/unix"
 )
@@ -20,7 +21,7 @@ func storyTerminated(t *testing.T, program string) {
 		capture := newCapture(t, l.Far)
 		d := startDaemon(l, program, l.daemonDir(), nil)
 		d.await(inState(membership.StateJoined, "eth0"))
-		l.reported(capture, testnet.AllowNewSources, 1)
+		l.reported(capture, wire.AllowNewSources, 1)
 		l.wantUsers(1)
 		l.hears(l.fed())
 		from := len(capture.Reports())
@@ -45,7 +46,7 @@ func storyKilled(t *testing.T, program string) {
 		capture := newCapture(t, l.Far)
 		second := startDaemon(l, program, dir, nil)
 		second.await(inState(membership.StateJoined))
-		l.reported(capture, testnet.AllowNewSources, 1)
+		l.reported(capture, wire.AllowNewSources, 1)
 		l.wantUsers(1)
 		l.hears(l.fed())
 	})

@@ -5,6 +5,7 @@ import (
 
 	"github.com/ssmd-project/ssmd/ifwatch"
 	"github.com/ssmd-project/ssmd/internal/testnet"
+	"github.com/ssmd-project/ssmd/internal/testnet/wire"
 	"github.com/ssmd-project/ssmd/membership"
 )
 
@@ -72,7 +73,7 @@ func TestStoryOverrunAfterARename(t *testing.T) {
 		g := newGate(l.Near)
 		s := onStage(l, ifwatch.Options{Within: g.Do, ReceiveBuffer: 8 * tinyBuffer}, f.feed())
 		s.wait("feed", membership.StateJoined)
-		s.reported(s.capture, testnet.AllowNewSources, 2)
+		s.reported(s.capture, wire.AllowNewSources, 2)
 		s.blindly(g, func() {
 			ok(t, s.Near.Set("eth0", testnet.Name("wan0")))
 			ok(t, s.Near.Set("wan0", testnet.Name("eth0")))
@@ -93,8 +94,8 @@ func (s *stage) wantSources(channels ...channel) {
 	}
 	ok(s.t, testnet.Eventually(s.ctx, func() error { return s.Far.Ask("far0", query) }))
 	for _, c := range channels {
-		_, err := s.capture.WaitFrom(s.ctx, from, func(r testnet.Report) bool {
-			return r.Is(testnet.ModeIsInclude, c.source, c.group)
+		_, err := s.capture.WaitFrom(s.ctx, from, func(r wire.Report) bool {
+			return r.Is(wire.ModeIsInclude, c.source, c.group)
 		})
 		ok(s.t, err)
 	}

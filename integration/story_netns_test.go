@@ -13,6 +13,7 @@ import (
 
 	"github.com/ssmd-project/ssmd/ifwatch"
 	"github.com/ssmd-project/ssmd/internal/testnet"
+	"github.com/ssmd-project/ssmd/internal/testnet/wire"
 	"github.com/ssmd-project/ssmd/membership"
 	"github.com/ssmd-project/ssmd/reattach"
 )
@@ -154,7 +155,7 @@ func TestStoryTwoNamespaces(t *testing.T) {
 		a.hears(blue, "blue", f)
 		a.hears(red, "red", f)
 		reported := func() error {
-			if capture.Count(func(r testnet.Report) bool { return r.Interface == "far-blue" && r.Group == f.channel.group }) < 1 {
+			if capture.Count(func(r wire.Report) bool { return r.Interface == "far-blue" && r.Group == f.channel.group }) < 1 {
 				return errors.New("no report")
 			}
 			return nil

@@ -13,6 +13,7 @@ import (
 
 	"github.com/ssmd-project/ssmd/ifwatch"
 	"github.com/ssmd-project/ssmd/internal/testnet"
+	"github.com/ssmd-project/ssmd/internal/testnet/wire"
 	"github.com/ssmd-project/ssmd/membership"
 )
 
@@ -104,7 +105,7 @@ func TestStoryOverrunHidesAnotherLife(t *testing.T) {
 					neighbour = l.listener(f.channel)
 				})
 				s.reattached(1)
-				s.reports(from, testnet.AllowNewSources)
+				s.reports(from, wire.AllowNewSources)
 				s.wantUsers(2)
 				s.hears(neighbour)
 				ok(t, neighbour.Close())
@@ -123,7 +124,7 @@ func TestStoryOverrunTouchesNothing(t *testing.T) {
 		g := newGate(l.Near)
 		s := onStage(l, ifwatch.Options{Within: g.Do, ReceiveBuffer: tinyBuffer}, f.feed())
 		s.wait("feed", membership.StateJoined)
-		s.reported(s.capture, testnet.AllowNewSources, 2)
+		s.reported(s.capture, wire.AllowNewSources, 2)
 		receiver := s.fed()
 		s.hears(receiver)
 		s.quietly(func() { s.undisturbed(func() { s.overrun(g, func() {}) }) })

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ssmd-project/ssmd/internal/testnet"
+	"github.com/ssmd-project/ssmd/internal/testnet/wire"
 	"github.com/ssmd-project/ssmd/membership"
 )
 
@@ -50,11 +51,11 @@ func (f family) many(n int) []membership.Channel {
 
 // wantSpread checks that the channels' groups were reported no earlier than a
 // pace from a time on allows, and all of them.
-func wantSpread(t *testing.T, reports []testnet.Report, channels []membership.Channel, perSecond int, from time.Time) {
+func wantSpread(t *testing.T, reports []wire.Report, channels []membership.Channel, perSecond int, from time.Time) {
 	t.Helper()
 	first := make(map[netip.Addr]time.Time)
 	for _, r := range reports {
-		if _, known := first[r.Group]; !known && r.Type == testnet.AllowNewSources {
+		if _, known := first[r.Group]; !known && r.Type == wire.AllowNewSources {
 			first[r.Group] = r.Time
 		}
 	}

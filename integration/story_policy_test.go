@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/ssmd-project/ssmd/internal/testnet"
+	"github.com/ssmd-project/ssmd/internal/testnet/wire"
 	"github.com/ssmd-project/ssmd/membership"
 	"github.com/ssmd-project/ssmd/reattach"
 )
@@ -28,7 +29,7 @@ func (s *stage) refusedThenJoined(stranger, same testnet.Veth, words ...string) 
 	from := len(s.capture.Reports())
 	ok(s.t, s.Recreate("eth0", same))
 	s.reattached(1)
-	s.reports(from, testnet.AllowNewSources)
+	s.reports(from, wire.AllowNewSources)
 	s.wantUsers(1)
 	s.hears(s.fed())
 }
@@ -71,7 +72,7 @@ func TestStorySameMAC(t *testing.T) {
 		ok(t, l.Recreate("eth0", testnet.Veth{MAC: right}))
 		s := onStage(l, noOptions, f.sameFeed(reattach.MAC))
 		s.wait("feed", membership.StateJoined)
-		s.reported(s.capture, testnet.AllowNewSources, 2)
+		s.reported(s.capture, wire.AllowNewSources, 2)
 		s.refusedThenJoined(testnet.Veth{MAC: wrong}, testnet.Veth{MAC: right},
 			"same mac: wanted "+right+", found "+wrong)
 	})

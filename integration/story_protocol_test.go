@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/ssmd-project/ssmd/internal/testnet"
+	"github.com/ssmd-project/ssmd/internal/testnet/wire"
 	"github.com/ssmd-project/ssmd/membership"
 	"github.com/ssmd-project/ssmd/reattach"
 )
@@ -33,7 +34,7 @@ func TestStoryProtocolDies(t *testing.T) {
 		s.events.wait(t, membership.EventDetached, membership.CauseProtocol)
 		s.back()
 		s.reattached(uint64(i + 1))
-		s.reports(from, testnet.AllowNewSources)
+		s.reports(from, wire.AllowNewSources)
 		s.wantUsers(1)
 		s.hears(receiver)
 	}
@@ -84,12 +85,12 @@ func TestStoryProtocolDiesOfTwo(t *testing.T) {
 	s.hears(other)
 	s.back()
 	s.wait("feed", membership.StateJoined)
-	s.reports(from, testnet.AllowNewSources)
+	s.reports(from, wire.AllowNewSources)
 	s.wantUsers(1)
 	s.hears(receiver)
 	s.hears(other)
 	for _, r := range s.capture.Reports()[from:] {
-		if r.Group == v4.channel.group && r.Type != testnet.AllowNewSources { // whose second report may be late
+		if r.Group == v4.channel.group && r.Type != wire.AllowNewSources { // whose second report may be late
 			t.Errorf("heard %v", r)
 		}
 	}

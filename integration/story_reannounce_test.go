@@ -12,6 +12,7 @@ import (
 
 	"github.com/ssmd-project/ssmd/ifwatch"
 	"github.com/ssmd-project/ssmd/internal/testnet"
+	"github.com/ssmd-project/ssmd/internal/testnet/wire"
 	"github.com/ssmd-project/ssmd/membership"
 )
 
@@ -25,7 +26,7 @@ func (s *stage) announcedAfter(cause membership.Cause, do func()) {
 			do()
 			s.events.wait(s.t, membership.EventReannounced, cause)
 		})
-		s.reports(from, testnet.AllowNewSources)
+		s.reports(from, wire.AllowNewSources)
 	})
 	s.wantUsers(1)
 }

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/ssmd-project/ssmd/internal/testnet"
+	"github.com/ssmd-project/ssmd/internal/testnet/wire"
 )
 
 // lives are the ways in which an interface comes back as another instance.
@@ -44,7 +45,7 @@ func TestStoryRecreated(t *testing.T) {
 					if a := status.Attachments[0]; a.Index != s.index() || a.Instance == was {
 						t.Errorf("attached to instance %d (index %d), was to %d", a.Instance, a.Index, was)
 					}
-					s.reports(from, testnet.AllowNewSources)
+					s.reports(from, wire.AllowNewSources)
 					s.wantUsers(1)
 					s.hears(receiver)
 				}

@@ -3,7 +3,7 @@ package integration
 import (
 	"testing"
 
-	"github.com/ssmd-project/ssmd/internal/testnet"
+	"github.com/ssmd-project/ssmd/internal/testnet/wire"
 	"github.com/ssmd-project/ssmd/membership"
 )
 
@@ -28,7 +28,7 @@ func TestStoryRefusedJoin(t *testing.T) {
 
 	ok(t, l.Near.SetSysctl(limit, "20"))
 	s.wait("feed", membership.StateJoined)
-	s.reports(0, testnet.AllowNewSources)
+	s.reports(0, wire.AllowNewSources)
 	s.wantUsers(1)
 	s.hears(s.fed())
 	if got := s.status("feed").Counters.Errors; got != 1 {

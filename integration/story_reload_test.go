@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ssmd-project/ssmd/internal/testnet"
+	"github.com/ssmd-project/ssmd/internal/testnet/wire"
 	"github.com/ssmd-project/ssmd/membership"
 )
 
@@ -145,7 +146,7 @@ func storyReloadedMany(t *testing.T, program string) {
 	d.has("feed", "many")
 	last := channels[many-1]
 	eventually(t, func() error {
-		if n := capture.Count(func(r testnet.Report) bool { return r.Is(testnet.AllowNewSources, last.source, last.group) }); n < 2 {
+		if n := capture.Count(func(r wire.Report) bool { return r.Is(wire.AllowNewSources, last.source, last.group) }); n < 2 {
 			return fmt.Errorf("%d reports of the last channel", n)
 		}
 		return nil

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/ssmd-project/ssmd/internal/testnet"
+	"github.com/ssmd-project/ssmd/internal/testnet/wire"
 	"github.com/ssmd-project/ssmd/membership"
 	"github.com/ssmd-project/ssmd/reattach"
 )
@@ -47,7 +48,7 @@ func TestStoryRenamedLeaves(t *testing.T) {
 		from = len(s.capture.Reports())
 		ok(t, s.Near.Set("wan0", testnet.Name("eth0")))
 		s.wait("feed", membership.StateJoined)
-		s.reports(from, testnet.AllowNewSources)
+		s.reports(from, wire.AllowNewSources)
 		s.wantUsers(1)
 		s.hears(s.fed())
 	})

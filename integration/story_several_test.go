@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/ssmd-project/ssmd/internal/testnet"
+	"github.com/ssmd-project/ssmd/internal/testnet/wire"
 	"github.com/ssmd-project/ssmd/membership"
 	"github.com/ssmd-project/ssmd/reattach"
 )
@@ -39,8 +40,8 @@ func (s *stage) joinedOn(from int, wanted ...string) {
 	on := map[string]int{}
 	for _, name := range wanted {
 		on[name] = 1
-		_, err := s.capture.WaitFrom(s.ctx, from, func(r testnet.Report) bool {
-			return s.isReport(testnet.AllowNewSources)(r) && r.Interface == "far"+name[len("eth"):]
+		_, err := s.capture.WaitFrom(s.ctx, from, func(r wire.Report) bool {
+			return s.isReport(wire.AllowNewSources)(r) && r.Interface == "far"+name[len("eth"):]
 		})
 		ok(s.t, err)
 	}
@@ -108,7 +109,7 @@ func TestStoryAttachAll(t *testing.T) {
 	bothFamilies(t, func(t *testing.T, f family) {
 		s := onTwo(t, f, reattach.AttachAll, "")
 		s.joinedOn(0, "eth0", "eth1")
-		s.reported(s.capture, testnet.AllowNewSources, 4)
+		s.reported(s.capture, wire.AllowNewSources, 4)
 		s.quietly(func() {
 			ok(t, s.Cut("eth1"))
 			s.joinedOn(0, "eth0")
@@ -119,7 +120,7 @@ func TestStoryAttachAll(t *testing.T) {
 		if len(status.Attachments) != 2 {
 			t.Errorf("attached to %+v", status.Attachments)
 		}
-		r := s.reports(from, testnet.AllowNewSources)
+		r := s.reports(from, wire.AllowNewSources)
 		if r.Interface != "far1" {
 			t.Errorf("heard %v", r)
 		}

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/ssmd-project/ssmd/internal/testnet"
+	"github.com/ssmd-project/ssmd/internal/testnet/wire"
 	"github.com/ssmd-project/ssmd/membership"
 	"github.com/ssmd-project/ssmd/reattach"
 )
@@ -41,7 +42,7 @@ func TestStoryParentRecreated(t *testing.T) {
 		if a := status.Attachments[0]; a.Interface != "mv0" {
 			t.Errorf("attached to %+v", a)
 		}
-		s.reports(from, testnet.AllowNewSources)
+		s.reports(from, wire.AllowNewSources)
 		s.hears(receiver)
 	})
 }

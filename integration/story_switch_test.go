@@ -12,7 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/ssmd-project/ssmd/internal/testnet"
+	"github.com/ssmd-project/ssmd/internal/testnet/wire"
 	"github.com/ssmd-project/ssmd/membership"
 )
 
@@ -41,7 +41,7 @@ func TestStorySwitchHasNoRoom(t *testing.T) {
 			if status.Joined != len(second) || status.Counters.Errors != 0 {
 				t.Errorf("%+v", status)
 			}
-			stage.reported(stage.capture, testnet.AllowNewSources, 2)
+			stage.reported(stage.capture, wire.AllowNewSources, 2)
 			for _, c := range second {
 				s.wantNothing(near, near, c.Group)
 				if s.forwards("port0")[c.Group] {

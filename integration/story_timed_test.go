@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/ssmd-project/ssmd/internal/testnet"
+	"github.com/ssmd-project/ssmd/internal/testnet/wire"
 	"github.com/ssmd-project/ssmd/membership"
 	"github.com/ssmd-project/ssmd/reattach"
 )
@@ -52,7 +53,7 @@ func TestStorySettle(t *testing.T) {
 		const settle = 600 * time.Millisecond
 		s := newStage(t, f, f.ruled(func(r *reattach.Rules) { r.Settle = settle }))
 		s.wait("feed", membership.StateJoined)
-		s.reported(s.capture, testnet.AllowNewSources, 2)
+		s.reported(s.capture, wire.AllowNewSources, 2)
 		from := len(s.capture.Reports())
 		ok(t, s.Recreate("eth0", testnet.Veth{}))
 		s.wait("feed", membership.StateSettling, "to settle until")
@@ -65,7 +66,7 @@ func TestStorySettle(t *testing.T) {
 		if took := s.apart(isState(membership.StateSettling), isType(membership.EventReattached)); took < settle || took > 10*settle {
 			t.Errorf("joined after %s, want %s", took, settle)
 		}
-		s.reports(from, testnet.AllowNewSources)
+		s.reports(from, wire.AllowNewSources)
 		s.wantUsers(1)
 		s.hears(s.fed())
 	})
@@ -142,8 +143,8 @@ func TestStoryApprove(t *testing.T) {
 			from := len(s.capture.Reports())
 			ok(t, s.manager.Approve(s.ctx, "feed", 0))
 			s.reattached(n + 1)
-			s.reports(from, testnet.AllowNewSources)
-			s.reported(s.capture, testnet.AllowNewSources, int(2*(n+2)))
+			s.reports(from, wire.AllowNewSources)
+			s.reported(s.capture, wire.AllowNewSources, int(2*(n+2)))
 			s.wantUsers(1)
 			s.hears(s.fed())
 		}
@@ -162,7 +163,7 @@ func TestStoryDrain(t *testing.T) {
 			t.Errorf("took %s", took)
 		}
 		eventually(t, func() error {
-			if got := s.capture.Count(func(r testnet.Report) bool { return isLeave(r, s.channel) }); got != 2 {
+			if got := s.capture.Count(func(r wire.Report) bool { return isLeave(r, s.channel) }); got != 2 {
 				return fmt.Errorf("%d reports of the leave, want 2", got)
 			}
 			return nil
@@ -178,7 +179,7 @@ func TestStoryDrain(t *testing.T) {
 		from := len(s.capture.Reports())
 		ok(t, s.manager.Undrain(s.ctx, "", "eth0"))
 		s.reattached(1)
-		s.reports(from, testnet.AllowNewSources)
+		s.reports(from, wire.AllowNewSources)
 		s.wantUsers(1)
 		s.hears(s.fed())
 	})
@@ -192,7 +193,7 @@ func TestStoryDrainEndsWithTheInstance(t *testing.T) {
 		from := len(s.capture.Reports())
 		ok(t, s.Recreate("eth0", testnet.Veth{}))
 		s.reattached(1)
-		s.reports(from, testnet.AllowNewSources)
+		s.reports(from, wire.AllowNewSources)
 		s.wantUsers(1)
 		s.hears(s.fed())
 	})

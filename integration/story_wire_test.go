@@ -10,7 +10,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/ssmd-project/ssmd/internal/testnet"
+	"github.com/ssmd-project/ssmd/internal/testnet/wire"
 	"github.com/ssmd-project/ssmd/membership"
 )
 
@@ -44,7 +44,7 @@ func (s *stage) unpruned(do func()) {
 
 // reports waits for a report, behind the first from, that says this of the
 // family's channel.
-func (s *stage) reports(from int, kind testnet.RecordType) testnet.Report {
+func (s *stage) reports(from int, kind wire.RecordType) wire.Report {
 	s.t.Helper()
 	r, err := s.capture.WaitFrom(s.ctx, from, s.isReport(kind))
 	ok(s.t, err)
@@ -53,20 +53,20 @@ func (s *stage) reports(from int, kind testnet.RecordType) testnet.Report {
 
 // isLeave reports whether a report ends a channel: the kernel may block the
 // source, or include none.
-func isLeave(r testnet.Report, c channel) bool {
-	return r.Is(testnet.BlockOldSources, c.source, c.group) ||
-		r.Is(testnet.ChangeToIncludeMode, netip.Addr{}, c.group) && len(r.Sources) == 0
+func isLeave(r wire.Report, c channel) bool {
+	return r.Is(wire.BlockOldSources, c.source, c.group) ||
+		r.Is(wire.ChangeToIncludeMode, netip.Addr{}, c.group) && len(r.Sources) == 0
 }
 
 // left waits for the report of a leave behind the first from.
-func (l *lab) left(capture *testnet.Capture, from int, c channel) {
+func (l *lab) left(capture *wire.Capture, from int, c channel) {
 	l.t.Helper()
-	_, err := capture.WaitFrom(l.ctx, from, func(r testnet.Report) bool { return isLeave(r, c) })
+	_, err := capture.WaitFrom(l.ctx, from, func(r wire.Report) bool { return isLeave(r, c) })
 	ok(l.t, err)
 }
 
 // notLeft checks that no report between two counts ends the channel.
-func (l *lab) notLeft(capture *testnet.Capture, from, to int) {
+func (l *lab) notLeft(capture *wire.Capture, from, to int) {
 	l.t.Helper()
 	for _, r := range capture.Reports()[from:to] {
 		if isLeave(r, l.channel) {
@@ -139,7 +139,7 @@ func (j *journal) wait(t testing.TB, kind membership.EventType, cause membership
 // heardTwice tells whether both reports of a join were captured.
 func (s *stage) heardTwice(c channel) func() error {
 	return func() error {
-		got := s.capture.Count(func(r testnet.Report) bool { return r.Is(testnet.AllowNewSources, c.source, c.group) })
+		got := s.capture.Count(func(r wire.Report) bool { return r.Is(wire.AllowNewSources, c.source, c.group) })
 		if got < 2 {
 			return fmt.Errorf("%d reports that allow %s, want 2", got, c)
 		}

@@ -32,8 +32,25 @@ func rank(path string) int {
 // notInLibrary are what whoever embeds the library must not have to carry.
 var notInLibrary = regexp.MustCompile(`yaml|viper|cobra|pflag|prometheus`)
 
+// notInDaemon are what only tests need: gopacket alone is 5 MB of tables, in
+// the memory of every daemon that links it.
+var notInDaemon = regexp.MustCompile(`gopacket|internal/testnet/wire`)
+
+// unwelcome returns what a package must not depend on, nor anything that it
+// imports; nil where there is no such rule.
+func unwelcome(path string) *regexp.Regexp {
+	switch {
+	case rank(path) <= 2:
+		return notInLibrary
+	case strings.HasPrefix(path, modulePath+"/cmd/"):
+		return notInDaemon
+	}
+	return nil
+}
+
 // TestImportRule holds that ifwatch <- reattach <- membership <- {config,
-// control, internal} <- cmd, and that the first three stay a library.
+// control, internal} <- cmd, that the first three stay a library, and that the
+// daemon links nothing that only tests need.
 func TestImportRule(t *testing.T) {
 	t.Parallel()
 	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}} {{join .Imports " "}}|{{join .Deps " "}}`, modulePath+"/...").Output()
@@ -47,12 +64,13 @@ func TestImportRule(t *testing.T) {
 				t.Errorf("%s imports %s, which stands to its right", path, imported)
 			}
 		}
-		if rank(path) > 2 {
+		never := unwelcome(path)
+		if never == nil {
 			continue
 		}
 		for _, dep := range strings.Fields(deps) {
-			if notInLibrary.MatchString(dep) {
-				t.Errorf("%s is part of the library, and depends on %s", path, dep)
+			if never.MatchString(dep) {
+				t.Errorf("%s depends on %s, which must not be in it", path, dep)
 			}
 		}
 	}

@@ -46,22 +46,19 @@
 // # Traffic
 //
 // A [Sender] sends numbered datagrams from Far and survives all of the above;
-// a [Receiver] counts them in Near, as a member or by what others joined; a
-// [Capture] hears in Far which groups Near reports. New opens, Run(ctx) works
-// until ctx ends:
+// a [Receiver] counts them in Near, as a member or by what others joined. New
+// opens, Run(ctx) works until ctx ends:
 //
 //	to := netip.MustParseAddrPort("232.1.1.1:5000")
 //	s := testnet.NewSender(network.Far, testnet.SenderConfig{To: []netip.AddrPort{to}})
 //	r, err := testnet.NewReceiver(network.Near, testnet.ReceiverConfig{Listen: to})   // fed by anyone's membership
 //	p, err := testnet.NewReceiver(network.Near, testnet.ReceiverConfig{Listen: to,    // goes deaf with eth0
 //		Join: "eth0", Source: testnet.Source4, OwnOnly: true})
-//	c, err := testnet.NewCapture(network.Far)
-//	go s.Run(ctx); go r.Run(ctx); go c.Run(ctx)
+//	go s.Run(ctx); go r.Run(ctx)
 //	err = r.WaitNew(ctx, 3)        // three datagrams that are sent after this call
-//	report, err := c.Wait(ctx, func(r testnet.Report) bool {
-//		return r.Is(testnet.AllowNewSources, testnet.Source4, to.Addr())
-//	})
 //	network.Far.Ask("far0", testnet.QueryV3)   // be a router: QueryV2, QueryV3, QueryMLD
 //
-// [Eventually] polls for whatever has no event.
+// Package wire, beside this one, hears in Far which groups Near reports.
+//
+// [Eventually] polls for whatever has no event; a [Bell] wakes for what has one.
 package testnet

@@ -87,12 +87,3 @@ func receiver(t testing.TB, n *Namespace, c ReceiverConfig) *Receiver {
 	run(t, r.Run)
 	return r
 }
-
-func capture(t testing.TB, n *Namespace) *Capture {
-	t.Helper()
-	c, err := NewCapture(n)
-	ok(t, err)
-	t.Cleanup(func() { _ = c.Close() })
-	run(t, c.Run)
-	return c
-}

@@ -33,7 +33,7 @@ type ReceiverConfig struct {
 // Receiver counts a [Sender]'s datagrams to one group.
 type Receiver struct {
 	conn *net.UDPConn
-	bell bell
+	bell Bell
 
 	mu    sync.Mutex
 	stats Stats
@@ -123,7 +123,7 @@ func (r *Receiver) count(number uint64, sent time.Time) {
 		}
 	}
 	r.mu.Unlock()
-	r.bell.ring()
+	r.bell.Ring()
 }
 
 // Stats returns what was counted so far.
@@ -145,7 +145,7 @@ func (r *Receiver) WaitNew(ctx context.Context, count int) error {
 		delete(r.fresh, w)
 		r.mu.Unlock()
 	}()
-	err := r.bell.until(ctx, func() bool {
+	err := r.bell.Until(ctx, func() bool {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		return w.count >= count

@@ -96,20 +96,3 @@ func TestWaitNewGivesUp(t *testing.T) {
 		t.Error("joined on an interface that does not exist")
 	}
 }
-
-func TestEventually(t *testing.T) {
-	t.Parallel()
-	tries := 0
-	ok(t, Eventually(t.Context(), func() error {
-		if tries++; tries < 3 {
-			return errors.New("not yet")
-		}
-		return nil
-	}))
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
-	defer cancel()
-	last := errors.New("never")
-	if err := Eventually(ctx, func() error { return last }); !errors.Is(err, last) || !errors.Is(err, context.DeadlineExceeded) {
-		t.Error(err)
-	}
-}

@@ -26,14 +26,15 @@ func Eventually(ctx context.Context, f func() error) error {
 	}
 }
 
-// bell wakes everyone who waits for a change. The zero value works.
-type bell struct {
+// Bell wakes everyone who waits for a change, at any time and from any
+// goroutine. The zero value works.
+type Bell struct {
 	mu      sync.Mutex
 	waiters chan struct{} // nil while nobody waits
 }
 
-// next returns a channel that the next ring closes.
-func (b *bell) next() <-chan struct{} {
+// next returns a channel that the next Ring closes.
+func (b *Bell) next() <-chan struct{} {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.waiters == nil {
@@ -42,7 +43,8 @@ func (b *bell) next() <-chan struct{} {
 	return b.waiters
 }
 
-func (b *bell) ring() {
+// Ring wakes who waits in Until. Call it after the change.
+func (b *Bell) Ring() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.waiters != nil {
@@ -51,9 +53,10 @@ func (b *bell) ring() {
 	}
 }
 
-// until waits, without polling, until done is true or ctx ends. done is called
-// again after each ring.
-func (b *bell) until(ctx context.Context, done func() bool) error {
+// Until waits, without polling, until done is true, and then returns nil, or
+// until ctx ends, and then returns the cause. It calls done at once and again
+// after each Ring, from the caller's goroutine.
+func (b *Bell) Until(ctx context.Context, done func() bool) error {
 	for {
 		changed := b.next()
 		if done() {

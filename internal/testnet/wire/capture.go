@@ -1,4 +1,4 @@
-package testnet
+package wire
 
 import (
 	"context"
@@ -12,6 +12,8 @@ import (
 
 	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
+
+	"github.com/ssmd-project/ssmd/internal/testnet"
 )
 
 // Capture hears what hosts report to a namespace: every IGMPv2, IGMPv3 and
@@ -19,7 +21,7 @@ import (
 // later. It keeps them all.
 type Capture struct {
 	file *os.File
-	bell bell
+	bell testnet.Bell
 
 	mu      sync.Mutex
 	packets int
@@ -29,7 +31,7 @@ type Capture struct {
 
 // NewCapture begins to capture: what arrives from now on is kept, once Run
 // runs. Close it.
-func NewCapture(n *Namespace) (*Capture, error) {
+func NewCapture(n *testnet.Namespace) (*Capture, error) {
 	c := &Capture{}
 	if err := n.Do(c.open); err != nil {
 		return nil, fmt.Errorf("open capture: %w", err)
@@ -101,7 +103,7 @@ func (c *Capture) Run(ctx context.Context) error {
 	c.mu.Lock()
 	c.err = err
 	c.mu.Unlock()
-	c.bell.ring()
+	c.bell.Ring()
 	return fmt.Errorf("read capture: %w", err)
 }
 
@@ -150,7 +152,7 @@ func (c *Capture) keep(packet []byte, from *unix.SockaddrLinklayer) error {
 		c.reports = append(c.reports, r)
 	}
 	c.mu.Unlock()
-	c.bell.ring()
+	c.bell.Ring()
 	return nil
 }
 
@@ -162,7 +164,13 @@ func (c *Capture) interfaceName(ifindex int) string {
 		return ""
 	}
 	ifr.SetUint32(uint32(ifindex))
-	if err := control(c.file, func(fd int) error { return unix.IoctlIfreq(fd, unix.SIOCGIFNAME, ifr) }); err != nil {
+	conn, err := c.file.SyscallConn()
+	if err != nil {
+		return ""
+	}
+	var failure error
+	err = conn.Control(func(fd uintptr) { failure = unix.IoctlIfreq(int(fd), unix.SIOCGIFNAME, ifr) })
+	if err != nil || failure != nil {
 		return ""
 	}
 	return ifr.Name()
@@ -196,7 +204,7 @@ func (c *Capture) Wait(ctx context.Context, match func(Report) bool) (Report, er
 // it waits for something new.
 func (c *Capture) WaitFrom(ctx context.Context, n int, match func(Report) bool) (found Report, err error) {
 	var failure error
-	err = c.bell.until(ctx, func() bool {
+	err = c.bell.Until(ctx, func() bool {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		for ; n < len(c.reports); n++ {
