@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/net/bpf"
@@ -20,8 +21,9 @@ import (
 // MLDv2 report that arrives on any of its interfaces, also ones that are made
 // later. It keeps them all.
 type Capture struct {
-	file *os.File
-	bell testnet.Bell
+	file   *os.File
+	closed atomic.Bool
+	bell   testnet.Bell
 
 	mu      sync.Mutex
 	packets int
@@ -91,13 +93,14 @@ func reportFilter() (*unix.SockFprog, error) {
 	return &unix.SockFprog{Len: uint16(len(program)), Filter: &program[0]}, nil
 }
 
-// Run reads until ctx ends, and then returns nil, or until Close. Call it
+// Run reads until ctx ends or Close is called, and then returns nil. Call it
 // once.
 func (c *Capture) Run(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() { _ = c.file.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
 	err := c.read()
-	if errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, os.ErrClosed) {
+	// A read by the raw connection does not end with os.ErrClosed.
+	if errors.Is(err, os.ErrDeadlineExceeded) || c.closed.Load() {
 		return nil
 	}
 	c.mu.Lock()
@@ -223,4 +226,7 @@ func (c *Capture) WaitFrom(ctx context.Context, n int, match func(Report) bool) 
 }
 
 // Close ends the capture and Run.
-func (c *Capture) Close() error { return c.file.Close() }
+func (c *Capture) Close() error {
+	c.closed.Store(true)
+	return c.file.Close()
+}

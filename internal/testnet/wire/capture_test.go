@@ -84,6 +84,20 @@ func TestAsk(t *testing.T) {
 	ok(t, err)
 }
 
+func TestCloseEndsRun(t *testing.T) {
+	t.Parallel()
+	n := network(t)
+	for range 20 { // before Run reads, and while it does
+		c, err := NewCapture(n.Far)
+		ok(t, err)
+		done := make(chan error, 1)
+		go func() { done <- c.Run(t.Context()) }()
+		runtime.Gosched()
+		ok(t, c.Close())
+		ok(t, <-done)
+	}
+}
+
 // Close closes what the capture opened. Not parallel: the other tests open
 // files.
 func TestCaptureLeaksNothing(t *testing.T) {
