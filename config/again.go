@@ -25,8 +25,8 @@ type reading struct {
 // newReading returns nil where it is of no use.
 func newReading(data []byte, c Config, r *reader) *reading {
 	l, ok := listIn(data)
-	if !ok || len(l.begins) != len(c.Memberships) || len(r.includes) > 0 {
-		return nil // what looks like an element may stand in quotes
+	if !ok || !l.isOf(r.lines, data, 0) || len(r.includes) > 0 {
+		return nil
 	}
 	return &reading{data: data, list: l, config: c, base: r.base, channels: r.channels, patterns: r.patterns}
 }
@@ -39,24 +39,45 @@ type list struct {
 
 // text returns that of elements from one up to another.
 func (l list) text(data []byte, from, to int) []byte {
-	end := l.end
-	if to < len(l.begins) {
-		end = l.begins[to]
-	}
 	if from == to {
 		return nil
 	}
-	return data[l.begins[from]:end]
+	return data[l.begins[from]:l.part(from, to).end]
+}
+
+// isOf reports whether the list is that of elements which begin on these lines of
+// a text, counted from 1 at an offset: what looks like an element may stand in
+// quotes, and what looks like the end may not be it.
+func (l list) isOf(lines []int, data []byte, from int) bool {
+	if len(lines) != len(l.begins) {
+		return false
+	}
+	line := 1
+	for i, begin := range l.begins {
+		line += bytes.Count(data[from:begin], []byte("\n"))
+		from = begin
+		next := l.end
+		if i+1 < len(l.begins) {
+			next = l.begins[i+1]
+		}
+		if lines[i] < line || lines[i] >= line+max(1, bytes.Count(data[begin:next], []byte("\n"))) {
+			return false
+		}
+	}
+	return true
 }
 
 // listIn finds the list in block style, and nothing where another notation of
 // YAML could give its elements a meaning beyond their text: anchors, directives
-// and further documents.
+// and further documents, or where its lines are others than ours.
 func listIn(data []byte) (list, bool) {
-	for _, mark := range []string{"&", "\n---", "\n...", "\n%"} {
-		if bytes.Contains(data, []byte(mark)) || bytes.HasPrefix(data, []byte("%")) {
+	for _, mark := range []string{"&", "\n---", "\n...", "\n%", "\u0085", "\u2028", "\u2029", "\ufeff"} {
+		if bytes.Contains(data, []byte(mark)) {
 			return list{}, false
 		}
+	}
+	if bytes.HasPrefix(data, []byte("%")) || bytes.Count(data, []byte("\r")) != bytes.Count(data, []byte("\r\n")) {
+		return list{}, false
 	}
 	at := 0
 	for line := range bytes.Lines(data) {
@@ -123,7 +144,7 @@ func (old *reading) again(file string, data []byte) (*reading, bool) {
 	all := append(make([]membership.Membership, 0, n), was[:head]...)
 	for from := head; from < n-tail; from += piece {
 		to := min(from+piece, n-tail)
-		if all, ok = r.elements(l.text(data, from, to), to-from, old.base, all); !ok {
+		if all, ok = r.elements(l.part(from, to), data, old.base, all); !ok {
 			return nil, false
 		}
 	}
@@ -137,16 +158,35 @@ func (old *reading) again(file string, data []byte) (*reading, bool) {
 // twenty times the memory of what they come to.
 const piece = 256
 
-// elements appends so many elements, read on their own, and reports whether all is
+// part is the list from one element up to another.
+func (l list) part(from, to int) list {
+	end := l.end
+	if to < len(l.begins) {
+		end = l.begins[to]
+	}
+	return list{l.begins[from:to], end}
+}
+
+// elements appends those of a list, read on their own, and reports whether all is
 // good.
-func (r *reader) elements(text []byte, count int, base wish, all []membership.Membership) ([]membership.Membership, bool) {
-	root, err := document(r.file, text)
-	if err != nil || root == nil || root.Kind != yaml.SequenceNode || len(root.Content) != count {
+func (r *reader) elements(l list, data []byte, base wish, all []membership.Membership) ([]membership.Membership, bool) {
+	begin := l.begins[0]
+	root, err := document(r.file, data[begin:l.end])
+	if err != nil || root == nil || root.Kind != yaml.SequenceNode || !l.isOf(linesOf(root), data, begin) {
 		return nil, false
 	}
 	before := len(all)
 	all = r.memberships(root, nil, base, all)
-	return all, len(r.errs) == 0 && len(all) == before+count
+	return all, len(r.errs) == 0 && len(all) == before+len(l.begins)
+}
+
+// linesOf are those on which the elements of a list begin.
+func linesOf(n *yaml.Node) []int {
+	lines := make([]int, len(n.Content))
+	for i, element := range n.Content {
+		lines[i] = element.Line
+	}
+	return lines
 }
 
 // inPieces reads a long file as if all elements but the first were new.

@@ -35,6 +35,14 @@ var (
 		"  - {name: N, interface: eth0, reattach: {when: \"true && true\"}, channels: 10.1.0.1@232.1.0.1}\n",
 		"- {name: N, interface: eth0, channels: 10.1.0.1@232.1.0.1}\n",
 		"   - {name: N, interface: eth0, channels: 10.1.0.1@232.1.0.1}\n",
+		"  -\t{name: N, interface: eth0, channels: 10.1.0.1@232.1.0.1}\n",
+		"  - {name: N, interface: eth0, channels: 10.1.0.1@232.1.0.1}\r\n",
+		"  - {name: N, interface: eth0, channels: 10.1.0.1@232.1.0.1}\r",
+		"  - {name: N,\n\tinterface: eth0, channels: 10.1.0.1@232.1.0.1}\n",
+		"  - {name: N,\ninterface: eth0,\n channels: 10.1.0.1@232.1.0.1}\n",
+		"  - name: N\n    interface: {alias: 'a\n\n  - {name: q, interface: eth0, channels: 10.1.0.1@232.1.0.1}\n'}\n    channels: 10.1.0.1@232.1.0.1\n",
+		"  - {name: N, interface: eth0, channels: 10.1.0.1@232.1.0.1}\r...\r",
+		"  - {name: N, interface: eth0, channels: 10.1.0.1@232.1.0.1}\u2028...\n",
 		"  - *a\n", "  x\n", "  \"}\n", "...\n",
 	}
 	tails = []string{"", "audit: 20s\n", "http: {listen: \"\"}\n", "  # the end", "memberships: []\n", "\"\n", "  - {name: last, interface: eth0, channels: 10.1.0.1@232.1.0.9}"}
@@ -68,6 +76,38 @@ func (d draft) edit(random *rand.Rand, name string) draft {
 		d.elements = slices.Delete(d.elements, at, at+1)
 	}
 	return d
+}
+
+// What looks like an element, or like the end of one, does not make a reload take
+// one membership for another.
+func TestAgainIsNotDeceived(t *testing.T) {
+	clean(t)
+	path := filepath.Join(t.TempDir(), "ssmd.yaml")
+	element := func(name string) string {
+		return "  - {name: " + name + ", interface: eth0, channels: 10.1.0.1@232.1.0.1}\n"
+	}
+	const (
+		quoted = "  - name: b\n    interface: {name: eth0, alias: \"rack 7\n  - uplink\"}\n    channels: 10.1.0.1@232.1.0.1\n"
+		tabbed = "  - {name: c,\n\tinterface: eth0, channels: 10.1.0.1@232.1.0.1}\n"
+		head   = "defaults: {interface: {alias: \"x\nmemberships:\n  - y\"}}\n"
+	)
+	for name, c := range map[string]struct{ before, now string }{
+		"a dash in quotes":        {"memberships:\n" + element("a") + quoted + tabbed + element("d"), "memberships:\n" + element("a") + tabbed + element("d")},
+		"the key in quotes":       {head + "memberships:\n" + element("a"), head + "memberships:\n" + element("r")},
+		"a document ends in a CR": {"memberships:\n" + element("a") + element("b"), "memberships:\n" + strings.TrimSuffix(element("c"), "\n") + "\r...\r\n" + element("b")},
+	} {
+		write(t, path, c.before)
+		_, last, err := LoadSources(Options{Path: path})
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(t, path, c.now)
+		want, _, wantErr := LoadSources(Options{Path: path})
+		got, _, err := LoadAgain(Options{Path: path}, last)
+		if errorText(wantErr) != errorText(err) || !slices.EqualFunc(want.Memberships, got.Memberships, sameName) {
+			t.Errorf("%s: %v, %d memberships; as a whole %v, %d", name, err, len(got.Memberships), wantErr, len(want.Memberships))
+		}
+	}
 }
 
 // TestAgainIsAsAnew holds that a file that is read again comes to the same, and

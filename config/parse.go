@@ -74,6 +74,9 @@ func (r *reader) top(root *yaml.Node, c *Config) {
 		r.include(i.value, at.at("include"))
 	}
 	r.base = r.wishes(f, at, c)
+	if m, ok := f["memberships"]; ok && m.value.Kind == yaml.SequenceNode {
+		r.lines = linesOf(m.value)
+	}
 }
 
 // wishes reads the memberships of one file, with the defaults of that file, which

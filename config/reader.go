@@ -28,6 +28,7 @@ type reader struct {
 
 	includes []include
 	base     wish            // what memberships of the main file inherit
+	lines    []int           // on which these begin
 	names    map[string]spot // of all memberships
 
 	visits   int    // keys and elements that may still be looked at
