@@ -128,7 +128,6 @@ func (k *keeper) touch(m *member) {
 
 // shutdown leaves every group.
 func (k *keeper) shutdown(now time.Time) {
-	k.line.clear()
 	for _, i := range k.instances {
 		for key, p := range i.pools {
 			if i.ended(key.family) {
@@ -143,6 +142,7 @@ func (k *keeper) shutdown(now time.Time) {
 			k.detached(a, *a.seen, CauseShutdown, "shutting down", now)
 		}
 	}
+	k.line.clear()
 	clear(k.instances)
 	for _, i := range k.inherited {
 		i.discard(k.parking)

@@ -387,7 +387,6 @@ func (k *keeper) vanish(reason string, now time.Time) {
 		delete(k.inherited, at)
 	}
 	k.parking.closeAll()
-	k.line.clear()
 	for id, i := range k.instances {
 		delete(k.instances, id)
 		i.recede()
@@ -395,6 +394,7 @@ func (k *keeper) vanish(reason string, now time.Time) {
 			k.detached(a, *a.seen, CauseNamespace, reason, now)
 		}
 	}
+	k.line.clear()
 	k.setAbsent(reason, now)
 }
 

@@ -192,6 +192,9 @@ func (k *keeper) takeTurns(now time.Time) bool {
 		l.batches = l.batches[1:]
 		if k.instances[b.instance.now.ID] != b.instance || b.instance.pools[b.key] != b.pool {
 			l.drop(b)
+			if b.owner != nil { // another family of it may be complete
+				k.touch(b.owner.member)
+			}
 			continue
 		}
 		if !b.instance.mayChange(b.key.family) {

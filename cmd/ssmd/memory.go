@@ -5,10 +5,11 @@ import (
 	"time"
 )
 
-// memoryRests is how long after a start or a reload the memory that it took is
-// given back: what follows at once may use it again.
+// memoryRests is how long after a start the memory that it took is given back:
+// what follows at once may use it again.
 const memoryRests = time.Second
 
-// giveBack gives the memory that only a start or a reload needed back to the
-// system, once. Otherwise as much again as is in use stays with the process.
+// giveBack gives the memory that only a start needed back to the system, once.
+// Otherwise as much again as is in use stays with the process. A reload may need it
+// again soon.
 func giveBack() { time.AfterFunc(memoryRests, debug.FreeOSMemory) }
