@@ -187,22 +187,25 @@ func (s *Store) setAside(why error) error {
 // file was in the place: the value is saved. A value that is a JSONWriter is
 // never in memory as a whole.
 func (s *Store) Save(value any) error {
+	strange, err := s.strange()
+	if err != nil {
+		return err
+	}
+	if !strange && s.saved != "" {
+		if sum, err := checksum(value); err != nil || sum == s.saved {
+			return err
+		}
+	}
 	next, sum, err := s.prepare(value)
 	if err != nil {
 		return err
 	}
 	defer next.Cleanup() // nothing where it has replaced the file
-	strange, err := s.strange()
-	if err != nil {
-		return err
-	}
 	var aside *SetAsideError
 	if strange {
 		if err := s.setAside(errors.New("somebody else put it there")); !errors.As(err, &aside) {
 			return err
 		}
-	} else if sum == s.saved {
-		return nil
 	}
 	err = s.replace(next, sum)
 	switch {

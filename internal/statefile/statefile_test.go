@@ -362,6 +362,7 @@ func TestDiskThatTakesNothing(t *testing.T) {
 	if err := unix.Mount("", dir, "", unix.MS_REMOUNT|unix.MS_RDONLY, ""); err != nil {
 		t.Fatal(err)
 	}
+	save(t, s, 3) // nothing is to be written
 	if err := s.Save(4); !errors.Is(err, unix.EROFS) {
 		t.Errorf("on a read-only disk: %v", err)
 	}

@@ -31,6 +31,13 @@ func writeJSON(w io.Writer, value any) error {
 	return err
 }
 
+// checksum returns that of a state without keeping what would be written.
+func checksum(value any) (string, error) {
+	digest := sha256.New()
+	err := writeJSON(digest, value)
+	return hex.EncodeToString(digest.Sum(nil)), err
+}
+
 // prepare writes the whole file under another name, and returns the checksum of
 // the state in it.
 func (s *Store) prepare(value any) (*renameio.PendingFile, string, error) {
