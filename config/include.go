@@ -47,7 +47,13 @@ func (r *reader) include(n *yaml.Node, at *place) {
 
 // includeAll reads what is included, file by file.
 func (r *reader) includeAll(g *gatherer, c *Config) {
-	for _, file := range r.findIncluded(g) {
+	for _, i := range r.includes {
+		g.sources.includes = append(g.sources.includes, i.pattern)
+	}
+	files := g.findIncluded(g.sources.includes, func(i int, err error) {
+		r.fail(r.includes[i].node, r.includes[i].at, "%v", err)
+	})
+	for _, file := range files {
 		if r.stopped {
 			return
 		}
@@ -55,24 +61,24 @@ func (r *reader) includeAll(g *gatherer, c *Config) {
 	}
 }
 
-// findIncluded returns the files that are included, each once.
-func (r *reader) findIncluded(g *gatherer) []string {
+// findIncluded returns the files that are included, each once. It says what is
+// wrong with which element.
+func (g *gatherer) findIncluded(patterns []string, wrong func(element int, err error)) []string {
 	var files []string
 	known := make(map[string]bool)
-	for _, i := range r.includes {
-		g.sources.includes = append(g.sources.includes, i.pattern)
-		found, err := g.expand(i.pattern)
+	for i, pattern := range patterns {
+		found, err := g.expand(pattern)
 		if err != nil {
-			r.fail(i.node, i.at, "%v", err)
+			wrong(i, err)
 		}
 		for _, file := range found {
 			switch {
 			case known[file]:
 				continue
 			case g.isMain(file):
-				r.fail(i.node, i.at, "%s is this file itself, want others", quote(file))
+				wrong(i, fmt.Errorf("%s is this file itself, want others", quote(file)))
 			case len(files) == maxFiles:
-				r.fail(i.node, i.at, "more than %d files, want fewer", maxFiles)
+				wrong(i, fmt.Errorf("more than %d files, want fewer", maxFiles))
 				return files
 			default:
 				files = append(files, file)

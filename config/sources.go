@@ -44,17 +44,8 @@ func (s Sources) Current() bool {
 	if _, err := g.read(s.main); err != nil {
 		return g.result().Digest == s.Digest
 	}
-	var files []string
-	for _, i := range s.includes {
-		found, _ := g.expand(i) // an error is in the digest
-		files = append(files, found...)
-	}
-	known := make(map[string]bool)
-	for _, file := range files {
-		if !known[file] && !g.isMain(file) {
-			known[file] = true
-			_, _ = g.readIncluded(file) // likewise
-		}
+	for _, file := range g.findIncluded(s.includes, func(int, error) {}) { // errors are in the digest
+		_, _ = g.readIncluded(file) // likewise
 	}
 	return g.result().Digest == s.Digest
 }
