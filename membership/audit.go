@@ -131,10 +131,10 @@ func (k *keeper) endAudit(found missing, now time.Time) {
 	if soonest := k.lastAudit.Add(auditShare * k.auditTook); !k.nextAudit.IsZero() && k.nextAudit.Before(soonest) {
 		k.nextAudit = soonest
 	}
-	for _, err := range found.errs {
-		k.publish(Event{Time: now, Type: EventError, Cause: CauseAudit, Reason: err.Error()})
-	}
 	for _, f := range bothFamilies {
+		if err := found.errs[f]; err != nil {
+			k.publish(Event{Time: now, Type: EventError, Cause: CauseAudit, Reason: err.Error()})
+		}
 		for i, p := range k.poolsOf(f) {
 			lost := found.entries[p]
 			switch {

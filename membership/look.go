@@ -1,8 +1,8 @@
 package membership
 
 import (
+	"maps"
 	"net/netip"
-	"slices"
 	"time"
 
 	"github.com/ssmd-project/ssmd/ifwatch"
@@ -22,14 +22,15 @@ type sight struct {
 // missing is what the pools hold and the kernel does not.
 type missing struct {
 	entries map[*pool][]*entry
-	errs    []error // why a family's lists were not read: nothing of it is missing
+	errs    map[ifwatch.Family]error // why its lists were not read: nothing of it is missing
 }
 
 func (m missing) isEmpty() bool { return len(m.entries) == 0 }
 
 // and returns what is missing in both, and what went wrong in either.
 func (m missing) and(o missing) missing {
-	both := missing{make(map[*pool][]*entry), slices.Concat(m.errs, o.errs)}
+	both := missing{make(map[*pool][]*entry), maps.Clone(m.errs)}
+	maps.Copy(both.errs, o.errs)
 	for p, entries := range m.entries {
 		again := make(map[*entry]bool, len(o.entries[p]))
 		for _, e := range o.entries[p] {
@@ -68,13 +69,13 @@ func (k *keeper) look(now time.Time, then func(missing, time.Time)) {
 		}
 	}
 	k.aside(now, read, func(now time.Time) {
-		found := missing{entries: make(map[*pool][]*entry)}
+		found := missing{make(map[*pool][]*entry), make(map[ifwatch.Family]error)}
 		for _, s := range sights {
 			switch {
 			case !k.stillHolds(s): // all of it ended meanwhile, perhaps with the namespace
 				continue
 			case s.err != nil:
-				found.errs = append(found.errs, s.err)
+				found.errs[s.family] = s.err
 				continue
 			}
 			k.noteQueriers(s.family, s.groups.OldQueriers)
