@@ -168,7 +168,6 @@ func (k *keeper) enter(m *member) {
 			families: m.wish.families,
 			members:  make(map[*member]struct{}),
 			near:     make(map[ifwatch.ID]bool),
-			attached: make(map[ifwatch.ID]int),
 		}
 		k.addRule(m.wish.ruleKey, r)
 	}
@@ -178,28 +177,16 @@ func (k *keeper) enter(m *member) {
 	}
 	k.everyDue = time.Time{}
 	k.channels += len(m.wish.channels)
-	for _, a := range m.attachments {
-		r.attached[a.instance.now.ID]++
-	}
 	m.rule = r
 }
 
 // quit takes a member from its rule, which ends with the last.
 func (k *keeper) quit(m *member) {
-	for _, a := range m.attachments {
-		m.rule.detach(a.instance.now.ID)
-	}
 	delete(m.rule.members, m)
 	delete(k.periodic, m)
 	k.channels -= len(m.wish.channels)
 	if len(m.rule.members) == 0 {
 		k.removeRule(m.wish.ruleKey, m.rule)
-	}
-}
-
-func (r *rule) detach(id ifwatch.ID) {
-	if r.attached[id]--; r.attached[id] == 0 {
-		delete(r.attached, id)
 	}
 }
 

@@ -1,7 +1,6 @@
 package membership
 
 import (
-	"net/netip"
 	"testing"
 	"time"
 
@@ -32,25 +31,15 @@ func (s *idleSocket) join(int, Channel) error {
 func (s *idleSocket) occupied(int) bool { return false }
 func (s *idleSocket) close()            {}
 
-// sortedChannels are as many channels of one source, sorted.
-func sortedChannels(count int) []Channel {
-	channels := make([]Channel, count)
-	source := netip.MustParseAddr("10.1.0.1")
-	for i := range channels {
-		channels[i] = Channel{source, netip.AddrFrom4([4]byte{232, byte(1 + i>>16), byte(i >> 8), byte(i)})}
-	}
-	return channels
-}
-
 // BenchmarkRestore measures what there is to a restoration besides the kernel's
 // part: 10,000 channels are wished for, joined, and torn down with their
 // interface.
 func BenchmarkRestore(b *testing.B) {
-	channels := sortedChannels(10000)
+	channels := manyChannels(1, 10000)
 	now := time.Now()
 	b.ReportAllocs()
 	for b.Loop() {
-		p := newPool(ifwatch.IPv4, newOwnSockets(idleKernel{}, ifwatch.IPv4, 7, newParkingLot(), func() bool { return false }))
+		p := newPool(poolKey{family: ifwatch.IPv4}, newOwnSockets(idleKernel{}, ifwatch.IPv4, 7, newParkingLot(), func() bool { return false }))
 		p.users = 1
 		p.wish(channels)
 		p.flush(now)
@@ -68,7 +57,7 @@ func BenchmarkCompare(b *testing.B) {
 	w := newWorld()
 	w.kernel.maxGroups = 20
 	w.create(1, mac1)
-	w.put(feed("a", "eth1", sortedChannels(10000)...))
+	w.put(feed("a", "eth1", manyChannels(1, 10000)...))
 	w.deliver()
 	compare := func() {}
 	w.keeper.aside = func(now time.Time, read func(), then func(time.Time)) {

@@ -98,7 +98,6 @@ type rule struct {
 	families []ifwatch.Family
 	members  map[*member]struct{}
 	near     map[ifwatch.ID]bool // instances that the selector does not reject
-	attached map[ifwatch.ID]int  // instances that members are attached to, and how many
 }
 
 // member is one membership with its history.

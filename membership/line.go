@@ -32,7 +32,6 @@ func (p *pace) newLine() *line {
 type batch struct {
 	owner    *attachment // nil for what was refused, by whomever wished for
 	instance *instance
-	key      poolKey
 	pool     *pool
 	entries  []*entry // not looked at yet
 	size     int      // of these, in the beginning
@@ -66,17 +65,7 @@ func (l *line) lineUp(a *attachment, p *pool, channels []Channel, now time.Time)
 		return
 	}
 	a.inLine++
-	key := poolKey{family: p.family, socket: socketOf(a.instance, p)}
-	l.add(&batch{owner: a, instance: a.instance, key: key, pool: p, entries: entries, size: len(entries), toldAt: now})
-}
-
-func socketOf(i *instance, p *pool) cookie {
-	for key, other := range i.pools {
-		if other == p {
-			return key.socket
-		}
-	}
-	return 0
+	l.add(&batch{owner: a, instance: a.instance, pool: p, entries: entries, size: len(entries), toldAt: now})
 }
 
 func (l *line) add(b *batch) {
@@ -190,14 +179,14 @@ func (k *keeper) takeTurns(now time.Time) bool {
 	for (l.granted > 0 || l.left == 0) && passed < len(l.batches) {
 		b := l.batches[0]
 		l.batches = l.batches[1:]
-		if k.instances[b.instance.now.ID] != b.instance || b.instance.pools[b.key] != b.pool {
+		if k.instances[b.instance.now.ID] != b.instance || b.instance.pools[b.pool.poolKey] != b.pool {
 			l.drop(b)
 			if b.owner != nil { // another family of it may be complete
 				k.touch(b.owner.member)
 			}
 			continue
 		}
-		if !b.instance.mayChange(b.key.family) {
+		if !b.instance.mayChange(b.pool.family) {
 			l.batches = append(l.batches, b)
 			passed++
 			continue
@@ -247,11 +236,11 @@ func (b *batch) hasNews(now time.Time) bool {
 // What is refused again there waits for the next try on its own.
 func (k *keeper) lineUpRefused(now time.Time) {
 	for _, i := range k.instances {
-		for key, p := range i.pools {
-			if len(p.refused) == 0 || now.Before(p.retry) || !i.mayChange(key.family) {
+		for _, p := range i.pools {
+			if len(p.refused) == 0 || now.Before(p.retry) || !i.mayChange(p.family) {
 				continue
 			}
-			k.line.add(&batch{instance: i, key: key, pool: p, entries: p.refused, size: len(p.refused)})
+			k.line.add(&batch{instance: i, pool: p, entries: p.refused, size: len(p.refused)})
 			p.refused = nil
 			p.backoff = min(2*p.backoff, lastBackoff)
 			p.retry = time.Time{} // until one of them is refused again

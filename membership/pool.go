@@ -7,15 +7,13 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/ssmd-project/ssmd/ifwatch"
 )
 
 // pool counts the wishes for the channels of one family on one instance and
 // keeps the kernel in step: each channel is joined once, with the first wish,
 // and left with the last.
 type pool struct {
-	family   ifwatch.Family
+	poolKey
 	holder   holder
 	entries  entries
 	users    int  // attachments that use the pool
@@ -48,9 +46,7 @@ const (
 // watcher to tell of an end, or for the kernel to be done with a beginning.
 const firstWait = time.Millisecond
 
-func newPool(f ifwatch.Family, h holder) *pool {
-	return &pool{family: f, holder: h}
-}
+func newPool(key poolKey, h holder) *pool { return &pool{poolKey: key, holder: h} }
 
 // wish adds a wish for each channel. Nothing is joined before flush.
 func (p *pool) wish(channels []Channel) {

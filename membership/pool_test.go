@@ -56,7 +56,7 @@ func (h *fakeHolder) abandon()         { h.did = append(h.did, "abandon") }
 
 func newTestPool() (*pool, *fakeHolder) {
 	h := &fakeHolder{refuse: make(map[Channel]error)}
-	p := newPool(ifwatch.IPv4, h)
+	p := newPool(poolKey{family: ifwatch.IPv4}, h)
 	p.users = 1
 	return p, h
 }

@@ -258,7 +258,6 @@ func (k *keeper) attach(m *member, c reattach.Candidate, now time.Time) *attachm
 	m.attachments = append(m.attachments, a)
 	k.everyDue = time.Time{}
 	i.attachments[a] = struct{}{}
-	m.rule.attached[i.now.ID]++
 	m.counters.Attaches++
 	k.totals.Attaches++
 	m.cause = k.cause
@@ -332,7 +331,7 @@ func (k *keeper) pool(i *instance, f ifwatch.Family, m *member, lostIndex int) *
 		k.takeOver(i, f, own)
 		h = own
 	}
-	p := newPool(f, h)
+	p := newPool(key, h)
 	i.pools[key] = p
 	return p
 }
@@ -352,7 +351,6 @@ func (k *keeper) detached(a *attachment, healthy ifwatch.Interface, cause Cause,
 	m, id := a.member, healthy.ID
 	m.attachments = slices.DeleteFunc(m.attachments, func(x *attachment) bool { return x == a })
 	delete(a.instance.attachments, a)
-	m.rule.detach(id)
 	m.previous = &healthy
 	m.lost = append(m.lost, healthy)
 	if now.Equal(m.lostAt) { // which of those lost at once is the last is not for the order of events to say

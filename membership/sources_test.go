@@ -15,7 +15,7 @@ import (
 func poolOn(sources int) (*pool, *held) {
 	h := newHeld()
 	h.kernel.maxSources = sources
-	p := newPool(ifwatch.IPv4, h.ownSockets)
+	p := newPool(poolKey{family: ifwatch.IPv4}, h.ownSockets)
 	p.users = 1
 	return p, h
 }
