@@ -309,10 +309,7 @@ func (k *keeper) pool(i *instance, f ifwatch.Family, m *member, lostIndex int) *
 	if m.wish.socket != nil {
 		var err error
 		if socket, err = k.kernel.caller(f, m.wish.socket); err != nil {
-			m.ended = "the caller's socket cannot be used: " + err.Error()
-			if isClosed(err) {
-				m.ended = socketClosed
-			}
+			m.endForSocket(err)
 			k.touch(m)
 			return nil
 		}
@@ -367,7 +364,7 @@ func (k *keeper) detached(a *attachment, healthy ifwatch.Interface, cause Cause,
 	k.affected[m.rule] = struct{}{}
 	k.announce(a, now)
 	k.measured(a, time.Now()) // it ends before all of its joins were made
-	k.publish(Event{Time: now, Type: EventDetached, Membership: m.wish.name, Interface: healthy.Name, Instance: id, Cause: cause, Reason: reason})
+	k.publish(Event{Time: now, Type: EventDetached, Membership: m.wish.name, Interface: healthy.Name, Instance: id, Index: healthy.Index, Cause: cause, Reason: reason, Err: detachError(m, cause)})
 	k.touch(m)
 }
 
