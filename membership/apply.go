@@ -50,7 +50,7 @@ func some(names []string) string {
 func (k *keeper) applyAfter(wishes []*wish, elsewhere applied, now time.Time) {
 	sum := k.exchange(wishes, now)
 	sum.add(elsewhere)
-	k.publish(Event{Time: now, Type: EventReloaded, Cause: CauseRequest, Reason: sum.String()})
+	k.tell(Event{Time: now, Type: EventReloaded, Cause: CauseRequest, Reason: sum.String()})
 	k.endRequest(now)
 }
 

@@ -133,7 +133,7 @@ func (k *keeper) endAudit(found missing, now time.Time) {
 	}
 	for _, f := range bothFamilies {
 		if err := found.errs[f]; err != nil {
-			k.publish(Event{Time: now, Type: EventError, Cause: CauseAudit, Reason: err.Error()})
+			k.tell(Event{Time: now, Type: EventError, Cause: CauseAudit, Reason: err.Error()})
 		}
 		for i, p := range k.poolsOf(f) {
 			lost := found.entries[p]
@@ -249,6 +249,6 @@ func (k *keeper) tellRepaired(a *attachment, f ifwatch.Family, lost map[Channel]
 	}
 	m.counters.Repairs += uint64(n)
 	k.touch(m)
-	k.publish(Event{Time: now, Type: EventRepaired, Membership: m.wish.name, Interface: i.Name, Instance: i.ID, Cause: CauseAudit,
+	k.tell(Event{Time: now, Type: EventRepaired, Membership: m.wish.name, Interface: i.Name, Instance: i.ID, Cause: CauseAudit,
 		Reason: fmt.Sprintf("the kernel had lost %d of %d channels, %s first: another process has closed or left a socket of a former life of the index; joined again", n, len(m.wish.channels), first)})
 }

@@ -144,6 +144,7 @@ func (k *keeper) shutdown(now time.Time) {
 		for a := range i.attachments {
 			k.detached(a, *a.seen, CauseShutdown, "shutting down", now)
 		}
+		k.publishTold()
 	}
 	k.line.clear()
 	clear(k.instances)

@@ -17,14 +17,16 @@ import (
 	"github.com/ssmd-project/ssmd/reattach"
 )
 
-// report ends a step: it tells of the new attachments and of the members whose
-// state changed.
+// report ends a step: it tells of what the step led to, of the new attachments and
+// of the members whose state changed.
 func (k *keeper) report(now time.Time) {
 	if len(k.touched) > 0 {
 		k.noteMemory()
 	}
+	k.publishTold()
 	for n := 0; n < len(k.touched); n++ {
 		k.reportOn(k.touched[n], now)
+		k.publishTold()
 		k.touched[n].isTouched = false
 	}
 	k.touched = k.touched[:0]
@@ -57,7 +59,7 @@ func (k *keeper) reportOn(m *member, now time.Time) {
 	if len(m.attachments) > 0 {
 		e.Interface, e.Instance = m.attachments[0].instance.now.Name, m.attachments[0].instance.now.ID
 	}
-	k.publish(e)
+	k.tell(e)
 }
 
 // announce tells of an attachment once, after its joins were made.
@@ -75,7 +77,7 @@ func (k *keeper) announce(a *attachment, now time.Time) {
 	if a.inLine > 0 {
 		e.Reason += "; it ends before all of its channels were joined"
 	}
-	k.publish(e)
+	k.tell(e)
 }
 
 // reportRefusals tells of refused joins, not of the same again. That the device
@@ -84,7 +86,7 @@ func (k *keeper) reportRefusals(a *attachment, now time.Time) {
 	_, refused, first, err := a.count()
 	if refused > a.refused && !errors.Is(err, unix.ENODEV) {
 		a.member.counters.Errors += uint64(refused - a.refused)
-		k.publish(Event{Time: now, Type: EventError, Membership: a.member.wish.name, Interface: a.instance.now.Name, Instance: a.instance.now.ID,
+		k.tell(Event{Time: now, Type: EventError, Membership: a.member.wish.name, Interface: a.instance.now.Name, Instance: a.instance.now.ID,
 			Cause: CauseKernel, Reason: fmt.Sprintf("join %s: %s", first, k.explainErrno(err, first.Family()))})
 	}
 	a.refused = refused
