@@ -236,6 +236,7 @@ func (a *attachment) exchange(old, new *wish, l *line, now time.Time) {
 		p := a.pools[f]
 		l.wish(a, p, without(new.byFamily[f], old.byFamily[f]), now)
 		p.unwish(without(old.byFamily[f], new.byFamily[f]))
+		l.unwished()
 		if len(new.byFamily[f]) == 0 {
 			p.users--
 			a.pools[f] = nil

@@ -144,8 +144,7 @@ func (k *keeper) drain(name string, now time.Time) (*instance, error) {
 	k.noteMemory()
 	// Those who lose their place here may get another: after the leaves.
 	for _, a := range slices.SortedFunc(maps.Keys(i.attachments), newestFirst) {
-		joined, _, _, _ := a.count()
-		i.leaving = i.leaving || joined > 0
+		i.leaving = i.leaving || a.count().joined > 0
 		k.leave(a, CauseDrain, i.now.String()+" is drained", now)
 	}
 	k.flushPools(now)

@@ -149,7 +149,6 @@ type attachment struct {
 	announce    map[ifwatch.Family]Cause // to be announced anew, and why
 	announcedAt time.Time                // last, or when it began
 	refused     int                      // as reported last
-	inLine      int                      // batches of its channels that wait for their turns
 }
 
 // snapshot returns the instance as it is now. Nobody changes it, and all that is
@@ -362,12 +361,12 @@ func (k *keeper) protocolDied(i *instance, f ifwatch.Family, now time.Time) {
 		if a.pools[f] == nil {
 			continue
 		}
-		a.pools[f] = nil
 		k.affected[a.member.rule] = struct{}{}
 		k.touch(a.member)
-		if len(a.families()) == 0 {
+		if len(a.families()) == 1 {
 			k.detached(a, *a.seen, CauseProtocol, f.String()+" died on "+i.now.String(), now)
 		}
+		a.pools[f] = nil
 	}
 }
 
