@@ -14,7 +14,7 @@ import (
 var (
 	// ErrSocketClosed says that the caller closed its socket, which has ended
 	// the membership. net.ErrClosed is wrapped beside it.
-	ErrSocketClosed = errors.New(socketClosed)
+	ErrSocketClosed = errors.New("the caller closed its socket")
 
 	// ErrSocketUnusable says that nothing of the channels can ever be received
 	// on the caller's socket, which has ended the membership.
@@ -35,7 +35,7 @@ func (m *member) endForSocket(err error) {
 	m.endedErr = socketError(err)
 	m.ended = m.endedErr.Error()
 	if isClosed(err) {
-		m.ended = socketClosed
+		m.ended = ErrSocketClosed.Error() // the other says no more
 	}
 }
 
@@ -45,12 +45,15 @@ func (m *member) err() error {
 		return m.endedErr
 	}
 	for _, a := range m.attachments {
-		if _, _, first, err := a.count(); err != nil {
-			return fmt.Errorf("join %s: %w", first, err)
+		if t := a.count(); t.first != nil {
+			return t.first.refusal()
 		}
 	}
 	return nil
 }
+
+// refusal is why a channel is not joined.
+func (e *entry) refusal() error { return fmt.Errorf("join %s: %w", e.channel, e.err) }
 
 // detachError is why an attachment has ended, where an error of its socket is.
 func detachError(m *member, cause Cause) error {

@@ -60,6 +60,7 @@ type keeper struct {
 	affected map[*rule]struct{} // to be judged before the end of the step
 	reasons  reasons
 	touched  []*member // to be reported on at the end of the step
+	told     []Event   // to be published then
 	cause    Cause     // what the step is about
 	began    time.Time // when that was read or asked for
 	flushed  time.Time // when its joins and leaves were done
@@ -149,7 +150,6 @@ type attachment struct {
 	announce    map[ifwatch.Family]Cause // to be announced anew, and why
 	announcedAt time.Time                // last, or when it began
 	refused     int                      // as reported last
-	inLine      int                      // batches of its channels that wait for their turns
 }
 
 // snapshot returns the instance as it is now. Nobody changes it, and all that is
@@ -212,7 +212,7 @@ func newKeeper(k kernel, expire func(ifwatch.ID), publish func(Event)) *keeper {
 func (k *keeper) observe(changes ifwatch.Changes, now time.Time) {
 	if changes.Resynced {
 		k.suspicious = true // a dump cannot show all that happened
-		k.publish(Event{Time: now, Type: EventResynced, Cause: CauseKernel, Reason: "events of interfaces were lost; all interfaces compared anew"})
+		k.tell(Event{Time: now, Type: EventResynced, Cause: CauseKernel, Reason: "events of interfaces were lost; all interfaces compared anew"})
 	}
 	k.cause, k.began = CauseAppeared, now
 	for _, c := range changes.Changes {
@@ -362,12 +362,12 @@ func (k *keeper) protocolDied(i *instance, f ifwatch.Family, now time.Time) {
 		if a.pools[f] == nil {
 			continue
 		}
-		a.pools[f] = nil
 		k.affected[a.member.rule] = struct{}{}
 		k.touch(a.member)
-		if len(a.families()) == 0 {
+		if len(a.families()) == 1 {
 			k.detached(a, *a.seen, CauseProtocol, f.String()+" died on "+i.now.String(), now)
 		}
+		a.pools[f] = nil
 	}
 }
 

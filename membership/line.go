@@ -13,6 +13,7 @@ type line struct {
 	pace    *pace
 	batches []*batch // the next one first
 	left    int      // channels in them that are to be joined
+	moved   bool     // somebody had a turn, or wishes for less, and it is to be looked at who waits for nothing now
 
 	reserved *rate.Reservation // of the next portion, nil for none
 	size     int               // of that
@@ -31,6 +32,7 @@ func (p *pace) newLine() *line {
 // batch is what was wished for in a pool at once.
 type batch struct {
 	owner    *attachment // nil for what was refused, by whomever wished for
+	wish     *wish       // of the owner, when it was looked at last
 	instance *instance
 	pool     *pool
 	entries  []*entry // not looked at yet
@@ -64,8 +66,14 @@ func (l *line) lineUp(a *attachment, p *pool, channels []Channel, now time.Time)
 	if len(entries) == 0 {
 		return
 	}
-	a.inLine++
-	l.add(&batch{owner: a, instance: a.instance, pool: p, entries: entries, size: len(entries), toldAt: now})
+	l.add(&batch{owner: a, wish: a.member.wish, instance: a.instance, pool: p, entries: entries, size: len(entries), toldAt: now})
+}
+
+// unwished says that a member wishes for less than before.
+func (l *line) unwished() {
+	if l != nil {
+		l.moved = true
+	}
 }
 
 func (l *line) add(b *batch) {
@@ -85,30 +93,60 @@ func (l *line) count(n int) {
 
 // next returns the next entry to be joined, nil where none is left.
 func (l *line) next(b *batch) *entry {
-	for len(b.entries) > 0 {
-		e := b.entries[0]
-		b.entries = b.entries[1:]
-		if !e.inLine {
-			continue // somebody else's turn was earlier
-		}
-		e.inLine = false
-		l.count(-1)
-		if e.wishes > 0 {
-			return e
-		}
-		if b.pool.entries.get(e.channel) == e {
-			b.pool.added = append(b.pool.added, e) // flush forgets it, and no turn is taken
-		}
+	l.skip(b)
+	if len(b.entries) == 0 {
+		return nil
 	}
-	return nil
+	e := b.entries[0]
+	b.entries = b.entries[1:]
+	e.inLine = false
+	l.count(-1)
+	return e
+}
+
+// skip passes over what need not wait for a turn of this batch, up to what does.
+func (l *line) skip(b *batch) {
+	for len(b.entries) > 0 && (!b.entries[0].inLine || b.entries[0].wishes == 0) {
+		l.forget(b, b.entries[0])
+		b.entries = b.entries[1:]
+	}
+}
+
+// forget takes out of the line what nobody wishes for any more.
+func (l *line) forget(b *batch, e *entry) {
+	if !e.inLine || e.wishes > 0 {
+		return // somebody else's turn was earlier, or is yet to come
+	}
+	e.inLine = false
+	l.count(-1)
+	if b.pool.entries.get(e.channel) == e {
+		b.pool.added = append(b.pool.added, e) // flush forgets it, and no turn is taken
+	}
+}
+
+// prune takes out of a batch what its owner does not wish for any more. Whoever
+// else does has it in a batch of their own.
+func (l *line) prune(b *batch) {
+	gone := make(map[Channel]struct{})
+	for _, c := range without(b.wish.byFamily[b.pool.family], b.owner.member.wish.byFamily[b.pool.family]) {
+		gone[c] = struct{}{}
+	}
+	b.wish = b.owner.member.wish
+	if len(gone) == 0 {
+		return
+	}
+	b.entries = slices.DeleteFunc(b.entries, func(e *entry) bool {
+		_, is := gone[e.channel]
+		if is {
+			l.forget(b, e)
+		}
+		return is
+	})
 }
 
 // drop forgets a batch whose pool is gone.
 func (l *line) drop(b *batch) {
 	for l.next(b) != nil {
-	}
-	if b.owner != nil {
-		b.owner.inLine--
 	}
 }
 
@@ -170,6 +208,7 @@ func (k *keeper) admit(now time.Time) {
 	if l.left == 0 {
 		k.takeTurns(now) // what is left in the batches is joined
 	}
+	k.passOver()
 }
 
 // takeTurns uses up what is granted, and reports whether anybody could. It
@@ -179,11 +218,8 @@ func (k *keeper) takeTurns(now time.Time) bool {
 	for (l.granted > 0 || l.left == 0) && passed < len(l.batches) {
 		b := l.batches[0]
 		l.batches = l.batches[1:]
-		if k.instances[b.instance.now.ID] != b.instance || b.instance.pools[b.pool.poolKey] != b.pool {
-			l.drop(b)
-			if b.owner != nil { // another family of it may be complete
-				k.touch(b.owner.member)
-			}
+		if k.isOver(b) {
+			l.drop(b) // and those who wished for it were told of its end
 			continue
 		}
 		if !b.instance.mayChange(b.pool.family) {
@@ -194,11 +230,17 @@ func (k *keeper) takeTurns(now time.Time) bool {
 		if e := l.next(b); e != nil {
 			b.pool.added = append(b.pool.added, e)
 			l.granted--
+			l.moved = true
 			passed = 0
 		}
 		k.goBehind(b, now)
 	}
 	return passed == 0
+}
+
+// isOver reports whether what a batch waits for is gone.
+func (k *keeper) isOver(b *batch) bool {
+	return k.instances[b.instance.now.ID] != b.instance || b.instance.pools[b.pool.poolKey] != b.pool
 }
 
 // goBehind puts a batch behind the others, or takes it out where nothing of it
@@ -207,25 +249,54 @@ func (k *keeper) goBehind(b *batch, now time.Time) {
 	if len(b.entries) > 0 {
 		k.line.batches = append(k.line.batches, b)
 		if b.hasNews(now) {
-			k.touch(b.owner.member)
+			k.tellProgress(b)
 		}
 		return
 	}
+	k.tellProgress(b)
+}
+
+// tellProgress has those looked at who wish for a batch.
+func (k *keeper) tellProgress(b *batch) {
 	if b.owner == nil {
 		k.touchUsers(b.instance, b.pool)
 		return
 	}
-	b.owner.inLine--
 	k.touch(b.owner.member)
+}
+
+// passOver takes out of the line what has nothing left to wait for: the turns of
+// others were its own too, or it is not wished for any more. It costs a look at the
+// next of each batch.
+func (k *keeper) passOver() {
+	l := k.line
+	if !l.moved {
+		return
+	}
+	l.moved = false
+	l.batches = slices.DeleteFunc(l.batches, func(b *batch) bool {
+		if b.owner != nil && b.wish != b.owner.member.wish {
+			if k.isOver(b) {
+				l.drop(b)
+			}
+			l.prune(b)
+		}
+		if l.skip(b); len(b.entries) > 0 {
+			return false
+		}
+		k.tellProgress(b)
+		return true
+	})
 }
 
 // newsPause is the least time between two events about one batch.
 const newsPause = time.Second
 
-// hasNews reports whether a further quarter of a batch is done.
+// hasNews reports whether a further quarter of a batch is done, or any more of one
+// that is several members': it may be all of one of them.
 func (b *batch) hasNews(now time.Time) bool {
 	quarters := 4 * (b.size - len(b.entries)) / b.size
-	if b.owner == nil || quarters == b.quarters || now.Sub(b.toldAt) < newsPause {
+	if b.owner != nil && quarters == b.quarters || now.Sub(b.toldAt) < newsPause {
 		return false
 	}
 	b.quarters, b.toldAt = quarters, now
@@ -240,7 +311,7 @@ func (k *keeper) lineUpRefused(now time.Time) {
 			if len(p.refused) == 0 || now.Before(p.retry) || !i.mayChange(p.family) {
 				continue
 			}
-			k.line.add(&batch{instance: i, pool: p, entries: p.refused, size: len(p.refused)})
+			k.line.add(&batch{instance: i, pool: p, entries: p.refused, size: len(p.refused), toldAt: now})
 			p.refused = nil
 			p.backoff = min(2*p.backoff, lastBackoff)
 			p.retry = time.Time{} // until one of them is refused again

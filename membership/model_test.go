@@ -249,7 +249,7 @@ func TestKeeperAgainstModel(t *testing.T) {
 			actions[name] = action
 		}
 		check := func(t *rapid.T) {
-			if err := errors.Join(w.robbed(), w.leaked(), w.drainedJoined(), w.untimely(), w.miscounted(), w.outOfLine(), w.misplaced()); err != nil {
+			if err := errors.Join(w.robbed(), w.leaked(), w.drainedJoined(), w.untimely(), w.miscounted(), w.outOfLine(), w.untold(), w.misplaced()); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -81,12 +81,7 @@ func (k *keeper) takeFrom(b *batch) {
 		e.inLine = false
 	}
 	b.entries = nil
-	if b.owner != nil {
-		b.owner.inLine--
-		k.touch(b.owner.member)
-		return
-	}
-	k.touchUsers(b.instance, b.pool)
+	k.tellProgress(b)
 }
 
 // lineUpAdded has what was put off before there was a pace stand in line.
@@ -100,6 +95,7 @@ func (k *keeper) lineUpAdded(now time.Time) {
 			p.added = nil
 			for a := range i.users(p) {
 				k.line.lineUp(a, p, a.member.wish.byFamily[p.family], now)
+				k.touch(a.member)
 			}
 			p.added = slices.DeleteFunc(added, func(e *entry) bool { return e.inLine })
 			if len(p.added) == 0 && len(p.refused) == 0 {
@@ -129,10 +125,6 @@ func (m *Manager) SetPace(ctx context.Context, joinsPerSecond int) error {
 		}
 	}
 	return nil
-}
-
-func (m *member) isInLine() bool {
-	return slices.ContainsFunc(m.attachments, func(a *attachment) bool { return a.inLine > 0 })
 }
 
 // progress says of an attachment that stands in line how far it is. The others

@@ -338,22 +338,38 @@ func (p *pool) leaveUnwished(out *outcome) {
 	p.refused = slices.DeleteFunc(p.refused, func(e *entry) bool { return p.entries.get(e.channel) != e })
 }
 
-// count returns how many of the channels are joined, and how many the kernel
-// refused, or lost and refuses now, with the first of these.
-func (p *pool) count(channels []Channel) (joined, refused int, first *entry) {
+// tally says how many channels are joined, how many the kernel refused, or lost
+// and refuses now, and how many of the others stand in line.
+type tally struct {
+	joined, refused, inLine int
+	first                   *entry // of the refused
+}
+
+func (t *tally) add(o tally) {
+	t.joined, t.refused, t.inLine = t.joined+o.joined, t.refused+o.refused, t.inLine+o.inLine
+	if t.first == nil {
+		t.first = o.first
+	}
+}
+
+func (p *pool) count(channels []Channel) tally {
+	var t tally
 	if p.joined == p.entries.len() {
-		return len(channels), 0, nil
+		t.joined = len(channels)
+		return t
 	}
 	for _, c := range channels {
 		switch e := p.entries.get(c); {
 		case e.isJoined():
-			joined++
+			t.joined++
 		case e.err != nil:
-			refused++
-			if first == nil {
-				first = e
+			t.refused++
+			if t.first == nil {
+				t.first = e
 			}
+		case e.inLine:
+			t.inLine++
 		}
 	}
-	return joined, refused, first
+	return t
 }

@@ -17,14 +17,16 @@ import (
 	"github.com/ssmd-project/ssmd/reattach"
 )
 
-// report ends a step: it tells of the new attachments and of the members whose
-// state changed.
+// report ends a step: it tells of what the step led to, of the new attachments and
+// of the members whose state changed.
 func (k *keeper) report(now time.Time) {
 	if len(k.touched) > 0 {
 		k.noteMemory()
 	}
+	k.publishTold()
 	for n := 0; n < len(k.touched); n++ {
 		k.reportOn(k.touched[n], now)
+		k.publishTold()
 		k.touched[n].isTouched = false
 	}
 	k.touched = k.touched[:0]
@@ -35,11 +37,12 @@ func (k *keeper) reportOn(m *member, now time.Time) {
 		return
 	}
 	for _, a := range m.attachments {
-		if a.inLine == 0 {
+		t := a.count()
+		if t.inLine == 0 {
 			k.announce(a, now)
+			k.measure(a)
 		}
-		k.measure(a)
-		k.reportRefusals(a, now)
+		k.reportRefusals(a, t, now)
 	}
 	state, reason := k.stateOf(m)
 	if state == m.state && reason == m.reason {
@@ -58,7 +61,7 @@ func (k *keeper) reportOn(m *member, now time.Time) {
 		i := &m.attachments[0].instance.now
 		e.Interface, e.Instance, e.Index = i.Name, i.ID, i.Index
 	}
-	k.publish(e)
+	k.tell(e)
 }
 
 // announce tells of an attachment once, after its joins were made.
@@ -73,60 +76,54 @@ func (k *keeper) announce(a *attachment, now time.Time) {
 		e.Type = EventReattached
 		e.Reason += "; takes the place of " + a.replaces.String()
 	}
-	if a.inLine > 0 {
+	if a.count().inLine > 0 {
 		e.Reason += "; it ends before all of its channels were joined"
 	}
-	k.publish(e)
+	k.tell(e)
 }
 
 // reportRefusals tells of refused joins, not of the same again. That the device
 // is gone will be said by its removal.
-func (k *keeper) reportRefusals(a *attachment, now time.Time) {
-	_, refused, first, err := a.count()
-	if refused > a.refused && !errors.Is(err, unix.ENODEV) {
-		a.member.counters.Errors += uint64(refused - a.refused)
-		k.publish(Event{Time: now, Type: EventError, Membership: a.member.wish.name, Interface: a.instance.now.Name, Instance: a.instance.now.ID,
-			Index: a.instance.now.Index, Cause: CauseKernel, Reason: fmt.Sprintf("join %s: %s", first, k.explainErrno(err, first.Family())),
-			Err: fmt.Errorf("join %s: %w", first, err)})
+func (k *keeper) reportRefusals(a *attachment, t tally, now time.Time) {
+	if t.refused > a.refused && !errors.Is(t.first.err, unix.ENODEV) {
+		a.member.counters.Errors += uint64(t.refused - a.refused)
+		k.tell(Event{Time: now, Type: EventError, Membership: a.member.wish.name, Interface: a.instance.now.Name, Instance: a.instance.now.ID,
+			Index: a.instance.now.Index, Cause: CauseKernel, Reason: fmt.Sprintf("join %s: %s", t.first.channel, k.explainRefusal(t.first)), Err: t.first.refusal()})
 	}
-	a.refused = refused
+	a.refused = t.refused
 }
 
-// count returns how many channels of an attachment are joined and refused,
-// and the first of the refused with its error.
-func (a *attachment) count() (joined, refused int, first Channel, err error) {
+// count counts the channels of an attachment, in all families.
+func (a *attachment) count() tally {
+	var t tally
 	for _, f := range a.member.wish.families {
-		p := a.pools[f]
-		if p == nil {
-			continue
-		}
-		j, r, e := p.count(a.member.wish.byFamily[f])
-		joined, refused = joined+j, refused+r
-		if e != nil && err == nil {
-			first, err = e.channel, e.err
+		if p := a.pools[f]; p != nil {
+			t.add(p.count(a.member.wish.byFamily[f]))
 		}
 	}
-	return joined, refused, first, err
+	return t
 }
 
+// stateOf says where a member stands, and why: both from one look at what is
+// joined, so that they never contradict each other.
 func (k *keeper) stateOf(m *member) (State, string) {
 	if len(m.attachments) == 0 {
 		return m.idle, m.idleReason
 	}
 	var complete, waiting, degraded []string
 	for _, a := range m.attachments {
-		joined, refused, first, err := a.count()
+		t := a.count()
 		i := a.instance.now
 		switch {
-		case joined == len(m.wish.channels) && !i.Multicast:
+		case t.joined == len(m.wish.channels) && !i.Multicast:
 			degraded = append(degraded, i.String()+": its MULTICAST flag is off: the kernel takes every join, and the interface may receive nothing")
-		case joined == len(m.wish.channels):
+		case t.joined == len(m.wish.channels):
 			complete = append(complete, k.reasons.accepted(a)+a.remark())
-		case refused > 0:
+		case t.refused > 0:
 			degraded = append(degraded, fmt.Sprintf("%s: %d of %d channels not joined: %s: %s",
-				i, len(m.wish.channels)-joined, len(m.wish.channels), first, k.explainErrno(err, first.Family())))
-		case a.inLine > 0 && a.unready() == "":
-			waiting = append(waiting, i.String()+" "+a.verdict.Reason()+"; "+k.progress(a, joined))
+				i, len(m.wish.channels)-t.joined, len(m.wish.channels), t.first.channel, k.explainRefusal(t.first)))
+		case t.inLine > 0 && a.unready() == "":
+			waiting = append(waiting, i.String()+" "+a.verdict.Reason()+"; "+k.progress(a, t.joined))
 		default:
 			degraded = append(degraded, i.String()+": "+cmp.Or(a.unready(), "channels not joined: its removal is under way"))
 		}
@@ -190,14 +187,14 @@ func (a *attachment) unready() string {
 	return strings.Join(parts, "; ")
 }
 
-// explainErrno names the error and, where a limit is behind it, the limit.
-func (k *keeper) explainErrno(err error, f ifwatch.Family) string {
-	text := err.Error()
+// explainRefusal names the error and, where a limit is behind it, the limit.
+func (k *keeper) explainRefusal(e *entry) string {
+	text := e.err.Error()
 	var errno syscall.Errno
-	if errors.As(err, &errno) {
+	if errors.As(e.err, &errno) {
 		text += " (" + unix.ErrnoName(errno) + ")"
 	}
-	if limits := k.kernel.limits(err, f); limits != "" {
+	if limits := k.kernel.limits(e.err, e.channel.Family()); limits != "" {
 		text += ", limits: " + limits
 	}
 	return text
@@ -228,15 +225,15 @@ func (k *keeper) statusOf(name string) (Status, bool) {
 		LastReattachSeconds: m.lastReattach,
 		Err:                 m.err(),
 	}
-	if m.isInLine() {
-		_, s.Reason = k.stateOf(m) // how far it is by now
+	if len(m.attachments) > 0 && m.state == StateSettling {
+		s.State, s.Reason = k.stateOf(m) // how far it is by now
 	}
 	for _, a := range m.attachments {
-		joined, refused, _, _ := a.count()
-		s.Joined = max(s.Joined, joined)
+		t := a.count()
+		s.Joined = max(s.Joined, t.joined)
 		s.Attachments = append(s.Attachments, Attachment{
 			Interface: a.instance.now.Name, Index: a.instance.now.Index, Instance: a.instance.now.ID, Netns: k.netns,
-			Joined: joined, Failed: refused, Since: a.since,
+			Joined: t.joined, Failed: t.refused, Since: a.since,
 		})
 	}
 	if len(m.attachments) > 1 && s.Joined < s.Channels {

@@ -321,7 +321,9 @@ func (k *keeper) pool(i *instance, f ifwatch.Family, m *member, lostIndex int) *
 	ended := func() bool { return i.ended(f) }
 	var h holder
 	if socket != nil {
-		h = newCallerSocket(k.kernel, f, socket, i.now.Index, lostIndex, k.parking, ended)
+		caller := newCallerSocket(k.kernel, f, socket, i.now.Index, lostIndex, k.parking, ended)
+		caller.keep = m.wish.keep
+		h = caller
 	} else {
 		own := newOwnSockets(k.kernel, f, i.now.Index, k.parking, ended)
 		own.spare = i.takeSpare(f)
@@ -364,7 +366,8 @@ func (k *keeper) detached(a *attachment, healthy ifwatch.Interface, cause Cause,
 	k.affected[m.rule] = struct{}{}
 	k.announce(a, now)
 	k.measured(a, time.Now()) // it ends before all of its joins were made
-	k.publish(Event{Time: now, Type: EventDetached, Membership: m.wish.name, Interface: healthy.Name, Instance: id, Index: healthy.Index, Cause: cause, Reason: reason, Err: detachError(m, cause)})
+	k.tell(Event{Time: now, Type: EventDetached, Membership: m.wish.name, Interface: healthy.Name, Instance: id, Index: healthy.Index,
+		Cause: cause, Reason: reason, Err: detachError(m, cause)})
 	k.touch(m)
 }
 

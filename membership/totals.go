@@ -184,12 +184,9 @@ func (t *Totals) enter(was, is State) {
 // countRefusals counts the joins that a flush tried in vain.
 func (t *Totals) countRefusals(out outcome) { addAll(t.JoinErrors, out.joinErrors) }
 
-// measure notes, once, how long a reattachment took. What is put off is waited
-// for.
+// measure notes, once, how long a reattachment took of which nothing stands in
+// line. What is put off is waited for.
 func (k *keeper) measure(a *attachment) {
-	if a.inLine > 0 {
-		return
-	}
 	for _, f := range a.families() {
 		if len(a.pools[f].added) > 0 && a.instance.mayChange(f) {
 			return
