@@ -16,16 +16,17 @@ import (
 // callerSocket joins channels on one interface instance on a socket that
 // belongs to the caller and is never closed. It cannot spread over sockets.
 type callerSocket struct {
-	kernel kernel
-	family ifwatch.Family
-	socket callersMemberSocket
-	index  int
-	lost   int
-	lot    *parkingLot
-	ended  func() bool // whether the life that this is for has ended
-	keep   Keep
-	bound  bool      // to the right device, where it is bound to one
-	joined []Channel // oldest first
+	kernel  kernel
+	family  ifwatch.Family
+	socket  callersMemberSocket
+	index   int
+	lost    int
+	lot     *parkingLot
+	ended   func() bool // whether the life that this is for has ended
+	keep    Keep
+	address netip.Addr // the one that it is bound to, none for any
+	bound   bool       // to the right device, where it is bound to one
+	joined  []Channel  // oldest first
 
 	searches int                         // for an index in the place of lost
 	former   map[netip.Addr][]netip.Addr // the sources, by group, that were freed of a dead life
@@ -58,6 +59,10 @@ type callersMemberSocket interface {
 func newCallerSocket(k kernel, f ifwatch.Family, s callersMemberSocket, index, lost int, lot *parkingLot, ended func() bool) *callerSocket {
 	return &callerSocket{kernel: k, family: f, socket: s, index: index, lost: lost, lot: lot, ended: ended}
 }
+
+// use has the latest of the names of the socket used: the program may have closed
+// the one before, or have no right there.
+func (c *callerSocket) use(s callersMemberSocket) { c.socket, c.bound = s, false }
 
 // errStaleEntry says that a group has an entry of a dead life on the socket,
 // and no memory or descriptor is left for the ballast with which to free it.

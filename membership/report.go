@@ -160,9 +160,9 @@ func (r *reasons) accepted(a *attachment) string {
 // remark says what is not as it should be though everything is joined.
 func (a *attachment) remark() string {
 	if !a.isUnsourced() {
-		return ""
+		return a.deafness()
 	}
-	return "; a querier of IGMP" + strings.ToLower(a.instance.querier) + " was heard: reports name no source, and the network may send every one"
+	return a.deafness() + "; a querier of IGMP" + strings.ToLower(a.instance.querier) + " was heard: reports name no source, and the network may send every one"
 }
 
 // isUnsourced reports whether an older IGMP is spoken, whose reports name no

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -316,6 +317,9 @@ func (k *keeper) pool(i *instance, f ifwatch.Family, m *member, lostIndex int) *
 		key.socket = socket.cookie()
 	}
 	if p := i.pools[key]; p != nil {
+		if c, is := p.holder.(*callerSocket); is {
+			c.use(socket)
+		}
 		return p
 	}
 	ended := func() bool { return i.ended(f) }
@@ -323,6 +327,9 @@ func (k *keeper) pool(i *instance, f ifwatch.Family, m *member, lostIndex int) *
 	if socket != nil {
 		caller := newCallerSocket(k.kernel, f, socket, i.now.Index, lostIndex, k.parking, ended)
 		caller.keep = m.wish.keep
+		if s, tells := socket.(interface{ boundTo() netip.Addr }); tells {
+			caller.address = s.boundTo()
+		}
 		h = caller
 	} else {
 		own := newOwnSockets(k.kernel, f, i.now.Index, k.parking, ended)
