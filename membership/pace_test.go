@@ -234,7 +234,7 @@ func TestStoryPaceRefused(t *testing.T) {
 	for wait := time.Duration(0); wait < time.Second; wait = s.turn() {
 		s.wantInOrder()
 	}
-	if got := s.status(t, "a"); got.State != StateDegraded || got.Attachments[0].Failed != 6 {
+	if got := s.status(t, "a"); got.State != StateDegraded || got.Attachments[0].Failed != 1 || got.Joined != 0 {
 		t.Errorf("%+v", got)
 	}
 	s.kernel.refuse = nil
@@ -280,6 +280,10 @@ func TestPaceBoundsEverySpan(t *testing.T) {
 	for n := 0; n < 400 && !s.keeper.nextWake().IsZero(); n++ {
 		s.turn()
 		switch n % 50 {
+		case 5:
+			s.kernel.refuse = unix.ENOMEM
+		case 9:
+			s.kernel.refuse = nil
 		case 10:
 			s.remove(1)
 			s.deliver()

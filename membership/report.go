@@ -38,8 +38,8 @@ func (k *keeper) reportOn(m *member, now time.Time) {
 		t := a.count()
 		if t.inLine == 0 {
 			k.announce(a, now)
-			k.measure(a)
 		}
+		k.measure(a)
 		k.reportRefusals(a, t, now)
 	}
 	state, reason := k.stateOf(m)
@@ -116,7 +116,7 @@ func (k *keeper) stateOf(m *member) (State, string) {
 			degraded = append(degraded, i.String()+": its MULTICAST flag is off: the kernel takes every join, and the interface may receive nothing")
 		case t.joined == len(m.wish.channels):
 			complete = append(complete, k.reasons.accepted(a)+a.remark())
-		case t.refused > 0:
+		case t.first != nil:
 			degraded = append(degraded, fmt.Sprintf("%s: %d of %d channels not joined: %s: %s",
 				i, len(m.wish.channels)-t.joined, len(m.wish.channels), t.first.channel, k.explainRefusal(t.first)))
 		case t.inLine > 0 && a.unready() == "":
