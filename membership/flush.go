@@ -65,7 +65,7 @@ func (k *keeper) flushPool(i *instance, key poolKey, p *pool, now time.Time) {
 	for a := range i.users(p) {
 		k.touch(a.member)
 		if isClosed(out.err) && key.socket != 0 {
-			a.member.ended = socketClosed
+			k.end(a.member, socketClosed)
 		}
 	}
 }

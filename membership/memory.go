@@ -200,6 +200,9 @@ func (k *keeper) recallDrained(i *instance) {
 	k.drainedBefore = slices.DeleteFunc(slices.Clone(k.drainedBefore), func(l Life) bool {
 		is := k.isLife(l, place, i.now)
 		i.drained = i.drained || is
+		if is {
+			k.noteMemory()
+		}
 		return is
 	})
 }
@@ -209,6 +212,7 @@ func (k *keeper) recallDrained(i *instance) {
 func (k *keeper) recognise(l Life, place string) (i ifwatch.Interface, lives bool) {
 	i = l.Interface
 	if now := k.inLife(l, place); now != nil {
+		now.known = true
 		i.ID = now.now.ID
 		return i, true
 	}
@@ -282,7 +286,7 @@ func (e *engine) memory(ctx context.Context) (Memory, error) {
 }
 
 // MemoryChanged returns a channel that receives when there may be another
-// Memory than before.
+// Memory than before. Joins alone, however many, are not remembered.
 func (m *Manager) MemoryChanged() <-chan struct{} { return m.memoryChanged }
 
 // remember takes over what an earlier manager knew.

@@ -20,9 +20,6 @@ import (
 // report ends a step: it tells of the new attachments and of the members whose
 // state changed.
 func (k *keeper) report(now time.Time) {
-	if len(k.touched) > 0 {
-		k.noteMemory()
-	}
 	for n := 0; n < len(k.touched); n++ {
 		k.reportOn(k.touched[n], now)
 		k.touched[n].isTouched = false

@@ -191,6 +191,7 @@ func (k *keeper) loseResumed(m *member, d decision) {
 			continue
 		}
 		delete(m.resumed, id)
+		k.noteMemory()
 		if at := slices.IndexFunc(m.lost, func(l ifwatch.Interface) bool { return l.ID == id }); at >= 0 {
 			left := m.lost[at]
 			m.previous = &left
@@ -256,6 +257,7 @@ func (k *keeper) attach(m *member, c reattach.Candidate, now time.Time) *attachm
 		m.lost = nil
 	}
 	m.attachments = append(m.attachments, a)
+	k.noteMemory()
 	k.everyDue = time.Time{}
 	i.attachments[a] = struct{}{}
 	m.counters.Attaches++
@@ -286,6 +288,7 @@ func (k *keeper) wishReady(a *attachment, now time.Time) {
 		k.line.wish(a, p, m.wish.byFamily[f], now)
 		a.pools[f] = p
 		k.touch(m)
+		k.noteMemory()
 		if what, cause := unwatched(f, orNone(a.before), i.now); goesOn && slices.Contains(m.wish.reannounce.On, what) {
 			k.askAnnounce(a, f, cause)
 		}
@@ -309,10 +312,11 @@ func (k *keeper) pool(i *instance, f ifwatch.Family, m *member, lostIndex int) *
 	if m.wish.socket != nil {
 		var err error
 		if socket, err = k.kernel.caller(f, m.wish.socket); err != nil {
-			m.ended = "the caller's socket cannot be used: " + err.Error()
+			why := "the caller's socket cannot be used: " + err.Error()
 			if isClosed(err) {
-				m.ended = socketClosed
+				why = socketClosed
 			}
+			k.end(m, why)
 			k.touch(m)
 			return nil
 		}
@@ -351,6 +355,8 @@ func (k *keeper) detached(a *attachment, healthy ifwatch.Interface, cause Cause,
 	m, id := a.member, healthy.ID
 	m.attachments = slices.DeleteFunc(m.attachments, func(x *attachment) bool { return x == a })
 	delete(a.instance.attachments, a)
+	a.instance.known = true
+	k.noteMemory()
 	m.previous = &healthy
 	m.lost = append(m.lost, healthy)
 	if now.Equal(m.lostAt) { // which of those lost at once is the last is not for the order of events to say
@@ -374,7 +380,7 @@ func (k *keeper) detached(a *attachment, healthy ifwatch.Interface, cause Cause,
 // judgedIdle is the state of a member if it has no attachments, and why.
 func (k *keeper) judgedIdle(m *member, d decision) (State, string) {
 	if m.ended == "" && k.endsNow(m) {
-		m.ended = "policy never: " + m.lost[len(m.lost)-1].String() + " is gone"
+		k.end(m, "policy never: "+m.lost[len(m.lost)-1].String()+" is gone")
 	}
 	if m.ended != "" {
 		return StateEnded, m.ended
@@ -396,6 +402,12 @@ func (k *keeper) judgedIdle(m *member, d decision) (State, string) {
 		return StateDetached, reason
 	}
 	return StateWaiting, reason
+}
+
+// end notes why a member has ended.
+func (k *keeper) end(m *member, why string) {
+	m.ended = why
+	k.noteMemory()
 }
 
 // endsNow reports whether nothing is attached and the policy lets nothing take

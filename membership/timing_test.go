@@ -160,7 +160,7 @@ func (w *model) drainOrNot(name string) {
 // ever where nothing is refused.
 func TestWakesEnd(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		w := &model{newWorld(), make(map[*fakeSocket]bool), make(map[stolenGroup]bool), newTiming()}
+		w := &model{newWorld(), make(map[*fakeSocket]bool), make(map[stolenGroup]bool), newTiming(), &noting{noted: true}}
 		for _, name := range modelNames[:3] { // a caller's small socket is tried for ever
 			w.put(drawMembership(t, w.world, name))
 		}
@@ -233,7 +233,7 @@ func TestOrderOfChangesDoesNotMatter(t *testing.T) {
 // interfaces that come and go, so that more of what takes time happens.
 func TestTimingAgainstModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		w := &model{newWorld(), make(map[*fakeSocket]bool), make(map[stolenGroup]bool), newTiming()}
+		w := &model{newWorld(), make(map[*fakeSocket]bool), make(map[stolenGroup]bool), newTiming(), &noting{noted: true}}
 		w.after = w.observeTiming
 		for _, name := range modelNames[:3] {
 			w.put(drawMembership(t, w.world, name))
