@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/ssmd-project/ssmd/reattach"
 )
 
 // What a turn joins is joined for everybody who wants it, and they are told at
@@ -56,6 +59,48 @@ func TestStoryPaceWishedForLess(t *testing.T) {
 	s.keeper.delete("less", s.now)
 	for s.status(t, "other").State != StateJoined {
 		s.turn()
+		s.wantInOrder()
+	}
+}
+
+// Whoever is joined and gets more to join is settling until the kernel holds that
+// too, and keeps what it had.
+func TestStoryPaceOfMore(t *testing.T) {
+	all := manyChannels(1, 8)
+	for cause, more := range map[string]func(*story){
+		"appeared": func(s *story) { s.create(2, mac2); s.deliver() },
+		"request": func(s *story) {
+			s.put(with(feed("a", "eth[12]", all...), func(r *reattach.Rules) { r.Attach = reattach.AttachAll }))
+		},
+	} {
+		s := paced(t, 10, 1)
+		s.put(with(feed("a", "eth[12]", all[:4]...), func(r *reattach.Rules) { r.Attach = reattach.AttachAll }))
+		for s.status(t, "a").State != StateJoined {
+			s.turn()
+		}
+		s.later(time.Second)
+		s.heard()
+		s.kernelDid()
+		more(s)
+		s.wantEvents("state a eth1 settling " + cause)
+		for n := 1; n < 4; n++ {
+			if got := s.status(t, "a"); got.State != StateSettling || got.Joined < 4 || !strings.Contains(got.Reason, fmt.Sprintf("%d of %d channels joined", got.Attachments[len(got.Attachments)-1].Joined, got.Channels)) {
+				t.Errorf("%s: %+v", cause, got)
+			}
+			for _, c := range all[:4] {
+				if !s.hears(1, c) {
+					t.Errorf("%s: %s is not joined meanwhile", cause, c)
+				}
+			}
+			s.turn()
+		}
+		if got := s.status(t, "a"); got.State != StateJoined || got.Joined != got.Channels {
+			t.Errorf("%s: %+v", cause, got)
+		}
+		if heard := s.heard(); !strings.HasPrefix(heard[len(heard)-1], "state a eth1 joined") {
+			t.Errorf("%s: heard %q", cause, heard)
+		}
+		s.wantKernel("4 joins, 0 leaves")
 		s.wantInOrder()
 	}
 }
