@@ -223,7 +223,7 @@ func (k *keeper) change(m *member, w *wish, now time.Time) {
 	if m.ended != "" {
 		m.lostAt = now // it has the whole window again
 	}
-	m.wish, m.ended = w, ""
+	m.wish, m.ended, m.endedErr = w, "", nil
 	k.enter(m)
 	k.settleOne(m, now)
 	k.touch(m)

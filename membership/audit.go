@@ -249,6 +249,6 @@ func (k *keeper) tellRepaired(a *attachment, f ifwatch.Family, lost map[Channel]
 	}
 	m.counters.Repairs += uint64(n)
 	k.touch(m)
-	k.tell(Event{Time: now, Type: EventRepaired, Membership: m.wish.name, Interface: i.Name, Instance: i.ID, Cause: CauseAudit,
+	k.tell(Event{Time: now, Type: EventRepaired, Membership: m.wish.name, Interface: i.Name, Instance: i.ID, Index: i.Index, Cause: CauseAudit,
 		Reason: fmt.Sprintf("the kernel had lost %d of %d channels, %s first: another process has closed or left a socket of a former life of the index; joined again", n, len(m.wish.channels), first)})
 }

@@ -60,4 +60,8 @@ type Event struct {
 	Cause      Cause      `json:"cause,omitempty"`
 	Reason     string     `json:"reason,omitempty"`
 	Missed     uint64     `json:"missed,omitempty"` // of EventMissed; at most so many where a time was asked for
+
+	// What only the process itself can use.
+	Index int   `json:"-"` // of Interface
+	Err   error `json:"-"` // of EventError, and of an EventState or EventDetached that a refusal led to; for errors.Is, as Status.Err
 }

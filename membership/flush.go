@@ -59,7 +59,7 @@ func (k *keeper) flushPool(i *instance, key poolKey, p *pool, now time.Time) {
 	for a := range i.users(p) {
 		k.touch(a.member)
 		if isClosed(out.err) && key.socket != 0 {
-			a.member.ended = socketClosed
+			a.member.endForSocket(out.err)
 		}
 	}
 }
@@ -68,11 +68,8 @@ func (k *keeper) flushPool(i *instance, key poolKey, p *pool, now time.Time) {
 // the interface is down a change makes IPv6 deaf, also for others.
 func (i *instance) mayChange(f ifwatch.Family) bool { return f == ifwatch.IPv4 || i.now.Up }
 
-// Why a membership on a caller's socket has ended.
-const (
-	socketClosed  = "the caller closed its socket"
-	socketUseless = "the caller's socket cannot be used: "
-)
+// socketClosed is why a membership whose caller closed its socket has ended.
+const socketClosed = "the caller closed its socket"
 
 // leaveEnded ends the attachments of the members whose socket turned out to be
 // of no use in this step, and reports whether there were any.

@@ -111,6 +111,7 @@ type member struct {
 	previous    *ifwatch.Interface              // lost last
 	lostAt      time.Time                       // when the last of these was lost
 	ended       string                          // why it has ended, empty while it has not
+	endedErr    error                           // the same, where it was an error
 
 	settling   map[ifwatch.ID]time.Time // chosen since then, and not attached yet
 	reattached []time.Time              // as many as the limit needs, oldest first

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/ssmd-project/ssmd/ifwatch"
 )
@@ -97,7 +96,7 @@ func (k *keeper) memory() Memory {
 // endedForGood says why a member has ended, empty where only its socket did: the
 // next one may be of use.
 func (m *member) endedForGood() string {
-	if m.ended == socketClosed || strings.HasPrefix(m.ended, socketUseless) {
+	if m.endedErr != nil {
 		return ""
 	}
 	return m.ended

@@ -232,7 +232,7 @@ func (k *keeper) announced(a *attachment, cause Cause, late int, now time.Time) 
 		reason += fmt.Sprintf("; for %d channels it took so long that the network may have heard that they were left, and then joined", late)
 	}
 	k.tell(Event{Time: now, Type: EventReannounced, Membership: a.member.wish.name, Interface: a.instance.now.Name,
-		Instance: a.instance.now.ID, Cause: cause, Reason: reason})
+		Instance: a.instance.now.ID, Index: a.instance.now.Index, Cause: cause, Reason: reason})
 }
 
 // reannounce announces a membership by request. It reports the interfaces on

@@ -309,10 +309,7 @@ func (k *keeper) pool(i *instance, f ifwatch.Family, m *member, lostIndex int) *
 	if m.wish.socket != nil {
 		var err error
 		if socket, err = k.kernel.caller(f, m.wish.socket); err != nil {
-			m.ended = socketUseless + err.Error()
-			if isClosed(err) {
-				m.ended = socketClosed
-			}
+			m.endForSocket(err)
 			k.touch(m)
 			return nil
 		}
@@ -369,7 +366,7 @@ func (k *keeper) detached(a *attachment, healthy ifwatch.Interface, cause Cause,
 	k.affected[m.rule] = struct{}{}
 	k.announce(a, now)
 	k.measured(a, time.Now()) // it ends before all of its joins were made
-	k.tell(Event{Time: now, Type: EventDetached, Membership: m.wish.name, Interface: healthy.Name, Instance: id, Cause: cause, Reason: reason})
+	k.tell(Event{Time: now, Type: EventDetached, Membership: m.wish.name, Interface: healthy.Name, Instance: id, Index: healthy.Index, Cause: cause, Reason: reason, Err: detachError(m, cause)})
 	k.touch(m)
 }
 
