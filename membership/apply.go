@@ -50,7 +50,7 @@ func some(names []string) string {
 func (k *keeper) applyAfter(wishes []*wish, elsewhere applied, now time.Time) {
 	sum := k.exchange(wishes, now)
 	sum.add(elsewhere)
-	k.publish(Event{Time: now, Type: EventReloaded, Cause: CauseRequest, Reason: sum.String()})
+	k.tell(Event{Time: now, Type: EventReloaded, Cause: CauseRequest, Reason: sum.String()})
 	k.endRequest(now)
 }
 
@@ -193,7 +193,7 @@ func (k *keeper) quit(m *member) {
 
 // change gives a member another wish. Where it may, it stays attached.
 func (k *keeper) change(m *member, w *wish, now time.Time) {
-	otherSocket := m.wish.socket != w.socket
+	otherSocket := m.wish.socket != w.socket || m.wish.keep != w.keep
 	otherSelector := m.wish.selectorKey != w.selectorKey
 	kept := 0
 	for _, a := range slices.Clone(m.attachments) {
@@ -224,7 +224,7 @@ func (k *keeper) change(m *member, w *wish, now time.Time) {
 	if m.ended != "" {
 		m.lostAt = now // it has the whole window again
 	}
-	m.wish, m.ended = w, ""
+	m.wish, m.ended, m.endedErr = w, "", nil
 	k.noteMemory()
 	k.enter(m)
 	k.settleOne(m, now)

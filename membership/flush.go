@@ -65,7 +65,7 @@ func (k *keeper) flushPool(i *instance, key poolKey, p *pool, now time.Time) {
 	for a := range i.users(p) {
 		k.touch(a.member)
 		if isClosed(out.err) && key.socket != 0 {
-			k.end(a.member, socketClosed)
+			a.member.endForSocket(out.err)
 		}
 	}
 }
@@ -139,7 +139,7 @@ func (k *keeper) shutdown(now time.Time) {
 			if i.ended(key.family) {
 				p.holder.abandon()
 			} else {
-				p.holder.release()
+				p.holder.retire()
 			}
 		}
 		i.closeProbes()
@@ -147,6 +147,7 @@ func (k *keeper) shutdown(now time.Time) {
 		for a := range i.attachments {
 			k.detached(a, *a.seen, CauseShutdown, "shutting down", now)
 		}
+		k.publishTold()
 	}
 	k.line.clear()
 	clear(k.instances)

@@ -60,6 +60,7 @@ type keeper struct {
 	affected map[*rule]struct{} // to be judged before the end of the step
 	reasons  reasons
 	touched  []*member // to be reported on at the end of the step
+	told     []Event   // to be published then
 	cause    Cause     // what the step is about
 	began    time.Time // when that was read or asked for
 	flushed  time.Time // when its joins and leaves were done
@@ -111,6 +112,7 @@ type member struct {
 	previous    *ifwatch.Interface              // lost last
 	lostAt      time.Time                       // when the last of these was lost
 	ended       string                          // why it has ended, empty while it has not
+	endedErr    error                           // the same, where it was an error
 
 	settling   map[ifwatch.ID]time.Time // chosen since then, and not attached yet
 	reattached []time.Time              // as many as the limit needs, oldest first
@@ -215,7 +217,7 @@ func newKeeper(k kernel, expire func(ifwatch.ID), publish func(Event)) *keeper {
 func (k *keeper) observe(changes ifwatch.Changes, now time.Time) {
 	if changes.Resynced {
 		k.suspicious = true // a dump cannot show all that happened
-		k.publish(Event{Time: now, Type: EventResynced, Cause: CauseKernel, Reason: "events of interfaces were lost; all interfaces compared anew"})
+		k.tell(Event{Time: now, Type: EventResynced, Cause: CauseKernel, Reason: "events of interfaces were lost; all interfaces compared anew"})
 	}
 	k.cause, k.began = CauseAppeared, now
 	for _, c := range changes.Changes {

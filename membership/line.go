@@ -293,15 +293,15 @@ func (k *keeper) goBehind(b *batch, now time.Time) {
 	if len(b.entries) > 0 {
 		k.line.batches = append(k.line.batches, b)
 		if b.hasNews(now) {
-			k.tell(b)
+			k.tellProgress(b)
 		}
 		return
 	}
-	k.tell(b)
+	k.tellProgress(b)
 }
 
-// tell has those looked at who wish for a batch.
-func (k *keeper) tell(b *batch) {
+// tellProgress has those looked at who wish for a batch.
+func (k *keeper) tellProgress(b *batch) {
 	if b.owner == nil {
 		k.touchUsers(b.instance, b.pool)
 		return
@@ -328,7 +328,7 @@ func (k *keeper) passOver() {
 		if l.skip(b); len(b.entries) > 0 {
 			return false
 		}
-		k.tell(b)
+		k.tellProgress(b)
 		return true
 	})
 }

@@ -105,7 +105,7 @@ func (k *keeper) takeFrom(b *batch) {
 		e.inLine = false
 	}
 	b.entries, b.pool.again = nil, 0
-	k.tell(b)
+	k.tellProgress(b)
 }
 
 // endTurns has nothing that was put off go back in line, as there is none.

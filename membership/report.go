@@ -17,11 +17,13 @@ import (
 	"github.com/ssmd-project/ssmd/reattach"
 )
 
-// report ends a step: it tells of the new attachments and of the members whose
-// state changed.
+// report ends a step: it tells of what the step led to, of the new attachments and
+// of the members whose state changed.
 func (k *keeper) report(now time.Time) {
+	k.publishTold()
 	for n := 0; n < len(k.touched); n++ {
 		k.reportOn(k.touched[n], now)
+		k.publishTold()
 		k.touched[n].isTouched = false
 	}
 	k.touched = k.touched[:0]
@@ -48,14 +50,15 @@ func (k *keeper) reportOn(m *member, now time.Time) {
 	}
 	k.totals.enter(m.state, state)
 	m.state, m.reason = state, reason
-	e := Event{Time: now, Type: EventState, Membership: m.wish.name, State: state, Cause: m.cause, Reason: reason}
+	e := Event{Time: now, Type: EventState, Membership: m.wish.name, State: state, Cause: m.cause, Reason: reason, Err: m.err()}
 	if len(m.attachments) > 0 && state == StateDegraded {
 		e.Cause = CauseKernel
 	}
 	if len(m.attachments) > 0 {
-		e.Interface, e.Instance = m.attachments[0].instance.now.Name, m.attachments[0].instance.now.ID
+		i := &m.attachments[0].instance.now
+		e.Interface, e.Instance, e.Index = i.Name, i.ID, i.Index
 	}
-	k.publish(e)
+	k.tell(e)
 }
 
 // announce tells of an attachment once, after its joins were made.
@@ -65,7 +68,7 @@ func (k *keeper) announce(a *attachment, now time.Time) {
 	}
 	a.announced = true
 	m, i := a.member, a.instance.now
-	e := Event{Time: now, Type: EventAttached, Membership: m.wish.name, Interface: i.Name, Instance: i.ID, Cause: a.cause, Reason: k.reasons.accepted(a)}
+	e := Event{Time: now, Type: EventAttached, Membership: m.wish.name, Interface: i.Name, Instance: i.ID, Index: i.Index, Cause: a.cause, Reason: k.reasons.accepted(a)}
 	if a.replaces != nil {
 		e.Type = EventReattached
 		e.Reason += "; takes the place of " + a.replaces.String()
@@ -73,7 +76,7 @@ func (k *keeper) announce(a *attachment, now time.Time) {
 	if a.count().inLine > 0 {
 		e.Reason += "; it ends before all of its channels were joined"
 	}
-	k.publish(e)
+	k.tell(e)
 }
 
 // reportRefusals tells of refused joins, not of the same again. That the device
@@ -81,8 +84,9 @@ func (k *keeper) announce(a *attachment, now time.Time) {
 func (k *keeper) reportRefusals(a *attachment, t tally, now time.Time) {
 	if t.refused > a.refused && !errors.Is(t.first.err, unix.ENODEV) {
 		a.member.counters.Errors += uint64(t.refused - a.refused)
-		k.publish(Event{Time: now, Type: EventError, Membership: a.member.wish.name, Interface: a.instance.now.Name, Instance: a.instance.now.ID,
-			Cause: CauseKernel, Reason: fmt.Sprintf("join %s: %s", t.first.channel, k.explainRefusal(t.first))})
+		k.tell(Event{Time: now, Type: EventError, Membership: a.member.wish.name, Interface: a.instance.now.Name, Instance: a.instance.now.ID,
+			Index: a.instance.now.Index, Cause: CauseKernel, Reason: fmt.Sprintf("join %s: %s", t.first.channel, k.explainRefusal(t.first)),
+			Err: fmt.Errorf("join %s: %w", t.first.channel, t.first.err)})
 	}
 	a.refused = t.refused
 }
@@ -217,6 +221,7 @@ func (k *keeper) statusOf(name string) (Status, bool) {
 		Attachments:         make([]Attachment, 0, len(m.attachments)),
 		Counters:            m.counters,
 		LastReattachSeconds: m.lastReattach,
+		Err:                 m.err(),
 	}
 	if len(m.attachments) > 0 && m.state == StateSettling {
 		s.State, s.Reason = k.stateOf(m) // how far it is by now
@@ -284,7 +289,8 @@ func (m *member) channelStatus() []ChannelStatus {
 		for _, a := range m.attachments {
 			s := ChannelStatus{Channel: c, Interface: a.instance.now.Name, Instance: a.instance.now.ID, Joined: a.joined(c)}
 			if p := a.pools[c.Family()]; p != nil && p.entries.get(c).err != nil {
-				s.Error = p.entries.get(c).err.Error()
+				s.Err = p.entries.get(c).err
+				s.Error = s.Err.Error()
 			}
 			all = append(all, s)
 		}

@@ -312,11 +312,7 @@ func (k *keeper) pool(i *instance, f ifwatch.Family, m *member, lostIndex int) *
 	if m.wish.socket != nil {
 		var err error
 		if socket, err = k.kernel.caller(f, m.wish.socket); err != nil {
-			why := "the caller's socket cannot be used: " + err.Error()
-			if isClosed(err) {
-				why = socketClosed
-			}
-			k.end(m, why)
+			m.endForSocket(err)
 			k.touch(m)
 			return nil
 		}
@@ -328,7 +324,9 @@ func (k *keeper) pool(i *instance, f ifwatch.Family, m *member, lostIndex int) *
 	ended := func() bool { return i.ended(f) }
 	var h holder
 	if socket != nil {
-		h = newCallerSocket(k.kernel, f, socket, i.now.Index, lostIndex, k.parking, ended)
+		caller := newCallerSocket(k.kernel, f, socket, i.now.Index, lostIndex, k.parking, ended)
+		caller.keep = m.wish.keep
+		h = caller
 	} else {
 		own := newOwnSockets(k.kernel, f, i.now.Index, k.parking, ended)
 		own.spare = i.takeSpare(f)
@@ -373,7 +371,7 @@ func (k *keeper) detached(a *attachment, healthy ifwatch.Interface, cause Cause,
 	k.affected[m.rule] = struct{}{}
 	k.announce(a, now)
 	k.measured(a, time.Now()) // it ends before all of its joins were made
-	k.publish(Event{Time: now, Type: EventDetached, Membership: m.wish.name, Interface: healthy.Name, Instance: id, Cause: cause, Reason: reason})
+	k.tell(Event{Time: now, Type: EventDetached, Membership: m.wish.name, Interface: healthy.Name, Instance: id, Index: healthy.Index, Cause: cause, Reason: reason, Err: detachError(m, cause)})
 	k.touch(m)
 }
 
