@@ -130,3 +130,24 @@ func TestStoryPaceNobodyMay(t *testing.T) {
 	s.deliver()
 	s.wantKernel("2 joins, 0 leaves")
 }
+
+// What the kernel refuses waits as ever, and is tried again at the pace.
+func TestStoryPaceRefused(t *testing.T) {
+	s := paced(t, 20, 1)
+	s.kernel.refuse = unix.ENOMEM
+	s.put(feed("a", "eth1", manyChannels(1, 6)...))
+	for wait := time.Duration(0); wait < time.Second; wait = s.turn() {
+		s.wantInOrder()
+	}
+	if got := s.status(t, "a"); got.State != StateDegraded || got.Attachments[0].Failed != 1 || got.Joined != 0 {
+		t.Errorf("%+v", got)
+	}
+	s.kernel.refuse = nil
+	s.kernelDid()
+	for s.status(t, "a").State != StateJoined {
+		s.turn()
+		s.wantInOrder()
+	}
+	s.wantKernel("6 joins, 0 leaves")
+	s.wantWake(0)
+}

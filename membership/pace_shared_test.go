@@ -136,3 +136,21 @@ func tenThousand() *world {
 	w.apply(set...)
 	return w
 }
+
+// Who wants what another has been waiting for has its own turns, and what is
+// joined for either is for both.
+func TestStoryPaceShared(t *testing.T) {
+	s := paced(t, 10, 1)
+	all := manyChannels(1, 20)
+	s.put(feed("large", "eth1", all...))
+	s.put(feed("small", "eth1", all[18], all[19]))
+	for range 4 {
+		s.turn()
+	}
+	s.wantState("small", StateJoined, "eth1 (instance 1) matches name=eth1")
+	for s.status(t, "large").State != StateJoined {
+		s.turn()
+	}
+	s.wantKernel("20 joins, 0 leaves")
+	s.wantInOrder()
+}
