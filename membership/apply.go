@@ -144,6 +144,7 @@ func (k *keeper) add(w *wish, now time.Time) {
 func (k *keeper) enroll(w *wish, now time.Time) *member {
 	m := &member{wish: w, since: now, cause: CauseRequest}
 	k.members[w.name] = m
+	k.noteMemory()
 	k.recall(m)
 	k.enter(m)
 	return m
@@ -224,6 +225,7 @@ func (k *keeper) change(m *member, w *wish, now time.Time) {
 		m.lostAt = now // it has the whole window again
 	}
 	m.wish, m.ended, m.endedErr = w, "", nil
+	k.noteMemory()
 	k.enter(m)
 	k.settleOne(m, now)
 	k.touch(m)

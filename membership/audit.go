@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -172,6 +173,7 @@ func (k *keeper) repair(i *instance, p *pool, lost []*entry, now time.Time) {
 		return
 	}
 	k.totals.countRefusals(p.flush(now))
+	maps.DeleteFunc(channels, func(c Channel, _ struct{}) bool { e := p.entries.get(c); return e == nil || !e.isJoined() })
 	k.totals.Repairs += uint64(len(channels))
 	for a := range i.users(p) {
 		k.tellRepaired(a, p.family, channels, now)

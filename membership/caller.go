@@ -57,7 +57,8 @@ type callersMemberSocket interface {
 // newCallerSocket prepares the caller's socket for memberships on an index.
 // lost is the index of the instance whose place this one takes, or zero.
 func newCallerSocket(k kernel, f ifwatch.Family, s callersMemberSocket, index, lost int, lot *parkingLot, ended func() bool) *callerSocket {
-	return &callerSocket{kernel: k, family: f, socket: s, index: index, lost: lost, lot: lot, ended: ended}
+	return &callerSocket{kernel: k, family: f, socket: s, index: index, lost: lost, lot: lot, ended: ended,
+		former: make(map[netip.Addr][]netip.Addr)}
 }
 
 // use has the latest of the names of the socket used: the program may have closed
@@ -220,9 +221,10 @@ func (c *callerSocket) freeStale(index int, stale staleEntry) bool {
 	leave := func() { _ = c.socket.leaveGroup(index, stale.group) } // refused where the caller left it
 	ballast := newOwnSockets(c.kernel, c.family, index, c.lot, func() bool { return false })
 	freed := !c.socket.occupied(index) || joinAll(ballast, stale.channels)
-	if freed {
+	switch {
+	case freed:
 		leave()
-	} else {
+	case c.keep != KeepAlways: // there it stays a sign of what the program wants
 		c.lot.freeOrPark(place{index, c.family}, staleSocket{c.socket, leave, stale})
 	}
 	ballast.abandon() // never to leave in this life of the index

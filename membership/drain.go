@@ -209,6 +209,8 @@ func (k *keeper) approve(name string, id ifwatch.ID, now time.Time) error {
 	}
 	k.beginRequest(now)
 	m.approved = append(m.approved, id)
+	k.instances[id].known = true
+	k.noteMemory()
 	k.settleOne(m, now)
 	k.touch(m)
 	k.endRequest(now)

@@ -47,8 +47,14 @@ func (k *keeper) flushPool(i *instance, key poolKey, p *pool, now time.Time) {
 		p.postpone(now)
 		return
 	}
-	waited := len(p.refused) > 0 || p.wait > 0
+	barred := p.barred != nil
+	waited := len(p.refused) > 0 || p.wait > 0 || barred
 	out := p.flush(now)
+	k.line.takeBack(i, p, out.untried, now)
+	if barred && (p.barred == nil || !now.Before(p.retry)) {
+		k.line.resume(now)
+		k.touchUsers(i, p)
+	}
 	k.totals.countRefusals(out)
 	if p.users == 0 {
 		delete(i.pools, key)

@@ -177,8 +177,14 @@ func (w *world) outOfLine() error {
 		if len(inLine) != l.left || l.pace.waiting.Load() != int64(l.left) {
 			return fmt.Errorf("%d channels in line, %d and %d counted", len(inLine), l.left, l.pace.waiting.Load())
 		}
-		if next := l.nextTurn(); l.left > 0 && next.IsZero() && l.granted == 0 {
+		mayGo := func(b *batch) bool {
+			return !w.keeper.isOver(b) && b.mayGo(w.now) && slices.ContainsFunc(b.entries, func(e *entry) bool { return e.inLine })
+		}
+		if l.left > 0 && l.nextTurn().IsZero() && slices.ContainsFunc(l.batches, mayGo) {
 			return fmt.Errorf("%d channels in line, and nothing wakes", l.left)
+		}
+		if l.granted != 0 {
+			return fmt.Errorf("%d joins are kept from others", l.granted)
 		}
 	}
 	for _, i := range w.keeper.instances {

@@ -26,7 +26,7 @@ type keeper struct {
 	members       map[string]*member
 	remembered    map[string]Remembered // of memberships that are not added yet
 	drainedBefore []Life                // by an earlier manager, and not seen yet
-	noteMemory    func()                // called after steps that may have changed the memory
+	noteMemory    func()                // called where something remembered changes, in the midst of a step
 	newID         func() ifwatch.ID
 	channels      int // of all members
 	rules         map[string]*rule
@@ -80,6 +80,7 @@ type instance struct {
 	spares      map[ifwatch.Family]holdingSocket // opened ahead while it is down
 	querier     string                           // the version of IGMP that is spoken there, if older than 3
 
+	known   bool      // some member remembers that it was lost, or approved
 	drained bool      // to be left alone until it is gone or undrained
 	leaving bool      // a drain left channels in this step
 	quiet   time.Time // when the reports of the last drain are out
@@ -151,6 +152,10 @@ type attachment struct {
 	announcedAt time.Time                // last, or when it began
 	refused     int                      // as reported last
 }
+
+// isRemembered reports whether the memory tells of an instance besides those that
+// are attached to it.
+func (i *instance) isRemembered() bool { return i.known || i.drained }
 
 // snapshot returns the instance as it is now. Nobody changes it, and all that is
 // attached there shares it.
@@ -244,6 +249,9 @@ func (k *keeper) instanceGone(healthy ifwatch.Interface, now time.Time) {
 		return
 	}
 	delete(k.instances, healthy.ID)
+	if i.isRemembered() || len(k.remembered) > 0 {
+		k.noteMemory()
+	}
 	k.fateSealed(healthy.Index)
 	for key, p := range i.pools {
 		k.bury(i, key.family, p)
@@ -277,6 +285,9 @@ func (k *keeper) instanceChanged(iface ifwatch.Interface, read, now time.Time) {
 	}
 	was := i.now
 	i.now, i.shared, i.read = iface, nil, read
+	if i.isRemembered() || len(k.remembered) > 0 {
+		k.noteMemory()
+	}
 	for _, f := range bothFamilies {
 		if was.Protocol(f).Life != iface.Protocol(f).Life {
 			k.protocolDied(i, f, now)
@@ -364,6 +375,7 @@ func (k *keeper) protocolDied(i *instance, f ifwatch.Family, now time.Time) {
 		}
 		k.affected[a.member.rule] = struct{}{}
 		k.touch(a.member)
+		k.noteMemory()
 		if len(a.families()) == 1 {
 			k.detached(a, *a.seen, CauseProtocol, f.String()+" died on "+i.now.String(), now)
 		}
@@ -387,6 +399,7 @@ func (k *keeper) vanish(reason string, now time.Time) {
 		delete(k.inherited, at)
 	}
 	k.parking.closeAll()
+	k.noteMemory()
 	for id, i := range k.instances {
 		delete(k.instances, id)
 		i.recede()

@@ -3,8 +3,6 @@ package membership
 import (
 	"slices"
 	"time"
-
-	"golang.org/x/time/rate"
 )
 
 // line is what waits in one keeper. A nil line is that of a keeper without a
@@ -15,11 +13,11 @@ type line struct {
 	left    int      // channels in them that are to be joined
 	moved   bool     // somebody had a turn, or wishes for less, and it is to be looked at who waits for nothing now
 
-	reserved *rate.Reservation // of the next portion, nil for none
-	size     int               // of that
-	granted  int               // joins that may be made now
-	due      time.Time         // when the next may be, zero where that is not for the time to say
-	asOf     time.Time         // when some were made last
+	booked  int       // joins that may be made once they are ready, zero for none
+	ready   time.Time // when these are
+	granted int       // joins that may be made now
+	due     time.Time // when the next may be, zero where that is not for the time to say
+	asOf    time.Time // when some were made last
 }
 
 func (p *pace) newLine() *line {
@@ -77,13 +75,35 @@ func (l *line) unwished() {
 }
 
 func (l *line) add(b *batch) {
+	l.enter(b)
+	l.batches = append(l.batches, b)
+}
+
+// addFirst adds a batch whose turn is next.
+func (l *line) addFirst(b *batch) {
+	l.enter(b)
+	l.batches = slices.Insert(l.batches, 0, b)
+}
+
+func (l *line) enter(b *batch) {
 	for _, e := range b.entries {
-		if !e.inLine {
-			e.inLine = true
-			l.count(1)
+		if e.inLine {
+			continue
+		}
+		e.inLine = true
+		l.count(1)
+		if e.err != nil {
+			b.pool.again++
 		}
 	}
-	l.batches = append(l.batches, b)
+}
+
+func (l *line) exit(p *pool, e *entry) {
+	e.inLine = false
+	l.count(-1)
+	if e.err != nil {
+		p.again--
+	}
 }
 
 func (l *line) count(n int) {
@@ -99,8 +119,7 @@ func (l *line) next(b *batch) *entry {
 	}
 	e := b.entries[0]
 	b.entries = b.entries[1:]
-	e.inLine = false
-	l.count(-1)
+	l.exit(b.pool, e)
 	return e
 }
 
@@ -117,8 +136,7 @@ func (l *line) forget(b *batch, e *entry) {
 	if !e.inLine || e.wishes > 0 {
 		return // somebody else's turn was earlier, or is yet to come
 	}
-	e.inLine = false
-	l.count(-1)
+	l.exit(b.pool, e)
 	if b.pool.entries.get(e.channel) == e {
 		b.pool.added = append(b.pool.added, e) // flush forgets it, and no turn is taken
 	}
@@ -158,164 +176,51 @@ func (l *line) clear() {
 	for _, b := range l.batches {
 		l.drop(b)
 	}
-	l.batches, l.granted = nil, 0
-	l.giveBack(time.Now())
+	l.batches = nil
+	l.giveBack()
 }
 
-// giveBack leaves to others what was reserved.
-func (l *line) giveBack(now time.Time) {
-	if l.reserved != nil {
-		l.reserved.CancelAt(now)
-	}
-	l.reserved, l.due = nil, time.Time{}
+// giveBack leaves to others what was booked or granted and is not used.
+func (l *line) giveBack() {
+	l.pace.giveBack(l.booked + l.granted)
+	l.booked, l.granted, l.due = 0, 0, time.Time{}
 }
 
 // grant reports whether a join may be made now, and otherwise notes when. One
-// portion is reserved ahead at most, so that the keepers of a manager take turns.
+// portion is booked ahead at most, so that the keepers of a manager take turns.
 func (l *line) grant(now time.Time) bool {
 	switch {
 	case l.left == 0:
-		l.granted = 0
-		l.giveBack(now)
 		return false
 	case l.granted > 0:
 		return true
-	case l.reserved == nil:
-		l.size = min(l.left, l.pace.portion)
-		l.reserved = l.pace.limiter.ReserveN(now, l.size)
+	case l.booked == 0:
+		l.booked = min(l.left, l.pace.portion)
+		l.ready = l.pace.book(l.booked, now)
 	}
-	if wait := l.reserved.DelayFrom(now); wait > 0 {
-		l.due = now.Add(wait)
+	if now.Before(l.ready) {
+		l.due = l.ready
 		return false
 	}
-	l.reserved, l.granted = nil, l.size
+	l.booked, l.granted = 0, l.booked
 	return true
 }
 
-// admit hands the pools what may be joined in this step.
-func (k *keeper) admit(now time.Time) {
-	l := k.line
-	if l == nil {
+// takeBack has what was to be joined, and was not tried since another refusal
+// concerned it too, be the next in line. Its turns are for others to use.
+func (l *line) takeBack(i *instance, p *pool, untried []*entry, now time.Time) {
+	if len(untried) == 0 {
 		return
 	}
-	k.lineUpRefused(now)
-	if len(l.batches) == 0 {
-		return
-	}
-	l.asOf, l.due = now, time.Time{}
-	for l.grant(now) && k.takeTurns(now) {
-	}
-	if l.left == 0 {
-		k.takeTurns(now) // what is left in the batches is joined
-	}
-	k.passOver()
+	l.pace.giveBack(len(untried))
+	l.addFirst(&batch{instance: i, pool: p, entries: untried, size: len(untried), toldAt: now})
 }
 
-// takeTurns uses up what is granted, and reports whether anybody could. It
-// forgets what has become pointless.
-func (k *keeper) takeTurns(now time.Time) bool {
-	l, passed := k.line, 0
-	for (l.granted > 0 || l.left == 0) && passed < len(l.batches) {
-		b := l.batches[0]
-		l.batches = l.batches[1:]
-		if k.isOver(b) {
-			l.drop(b) // and those who wished for it were told of its end
-			continue
-		}
-		if !b.instance.mayChange(b.pool.family) {
-			l.batches = append(l.batches, b)
-			passed++
-			continue
-		}
-		if e := l.next(b); e != nil {
-			b.pool.added = append(b.pool.added, e)
-			l.granted--
-			l.moved = true
-			passed = 0
-		}
-		k.goBehind(b, now)
-	}
-	return passed == 0
-}
-
-// isOver reports whether what a batch waits for is gone.
-func (k *keeper) isOver(b *batch) bool {
-	return k.instances[b.instance.now.ID] != b.instance || b.instance.pools[b.pool.poolKey] != b.pool
-}
-
-// goBehind puts a batch behind the others, or takes it out where nothing of it
-// is left, and has its progress told.
-func (k *keeper) goBehind(b *batch, now time.Time) {
-	if len(b.entries) > 0 {
-		k.line.batches = append(k.line.batches, b)
-		if b.hasNews(now) {
-			k.tellProgress(b)
-		}
-		return
-	}
-	k.tellProgress(b)
-}
-
-// tellProgress has those looked at who wish for a batch.
-func (k *keeper) tellProgress(b *batch) {
-	if b.owner == nil {
-		k.touchUsers(b.instance, b.pool)
-		return
-	}
-	k.touch(b.owner.member)
-}
-
-// passOver takes out of the line what has nothing left to wait for: the turns of
-// others were its own too, or it is not wished for any more. It costs a look at the
-// next of each batch.
-func (k *keeper) passOver() {
-	l := k.line
-	if !l.moved {
-		return
-	}
-	l.moved = false
-	l.batches = slices.DeleteFunc(l.batches, func(b *batch) bool {
-		if b.owner != nil && b.wish != b.owner.member.wish {
-			if k.isOver(b) {
-				l.drop(b)
-			}
-			l.prune(b)
-		}
-		if l.skip(b); len(b.entries) > 0 {
-			return false
-		}
-		k.tellProgress(b)
-		return true
-	})
-}
-
-// newsPause is the least time between two events about one batch.
-const newsPause = time.Second
-
-// hasNews reports whether a further quarter of a batch is done, or any more of one
-// that is several members': it may be all of one of them.
-func (b *batch) hasNews(now time.Time) bool {
-	quarters := 4 * (b.size - len(b.entries)) / b.size
-	if b.owner != nil && quarters == b.quarters || now.Sub(b.toldAt) < newsPause {
-		return false
-	}
-	b.quarters, b.toldAt = quarters, now
-	return true
-}
-
-// lineUpRefused has what was refused, and is to be tried again, stand in line.
-// What is refused again there waits for the next try on its own.
-func (k *keeper) lineUpRefused(now time.Time) {
-	for _, i := range k.instances {
-		for _, p := range i.pools {
-			if len(p.refused) == 0 || now.Before(p.retry) || !i.mayChange(p.family) {
-				continue
-			}
-			k.line.add(&batch{instance: i, pool: p, entries: p.refused, size: len(p.refused), toldAt: now})
-			p.refused = nil
-			p.backoff = min(2*p.backoff, lastBackoff)
-			p.retry = time.Time{} // until one of them is refused again
-		}
+// resume has the line go on with the next portion, where a pool that refused
+// everything takes joins again.
+func (l *line) resume(now time.Time) {
+	if l != nil {
+		l.due = earlier(l.due, now.Add(l.pace.takes(l.pace.portion)))
 	}
 }
 

@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/ssmd-project/ssmd/reattach"
 )
 
 // What a turn joins is joined for everybody who wants it, and they are told at
@@ -60,6 +63,48 @@ func TestStoryPaceWishedForLess(t *testing.T) {
 	}
 }
 
+// Whoever is joined and gets more to join is settling until the kernel holds that
+// too, and keeps what it had.
+func TestStoryPaceOfMore(t *testing.T) {
+	all := manyChannels(1, 8)
+	for cause, more := range map[string]func(*story){
+		"appeared": func(s *story) { s.create(2, mac2); s.deliver() },
+		"request": func(s *story) {
+			s.put(with(feed("a", "eth[12]", all...), func(r *reattach.Rules) { r.Attach = reattach.AttachAll }))
+		},
+	} {
+		s := paced(t, 10, 1)
+		s.put(with(feed("a", "eth[12]", all[:4]...), func(r *reattach.Rules) { r.Attach = reattach.AttachAll }))
+		for s.status(t, "a").State != StateJoined {
+			s.turn()
+		}
+		s.later(time.Second)
+		s.heard()
+		s.kernelDid()
+		more(s)
+		s.wantEvents("state a eth1 settling " + cause)
+		for n := 1; n < 4; n++ {
+			if got := s.status(t, "a"); got.State != StateSettling || got.Joined < 4 || !strings.Contains(got.Reason, fmt.Sprintf("%d of %d channels joined", got.Attachments[len(got.Attachments)-1].Joined, got.Channels)) {
+				t.Errorf("%s: %+v", cause, got)
+			}
+			for _, c := range all[:4] {
+				if !s.hears(1, c) {
+					t.Errorf("%s: %s is not joined meanwhile", cause, c)
+				}
+			}
+			s.turn()
+		}
+		if got := s.status(t, "a"); got.State != StateJoined || got.Joined != got.Channels {
+			t.Errorf("%s: %+v", cause, got)
+		}
+		if heard := s.heard(); !strings.HasPrefix(heard[len(heard)-1], "state a eth1 joined") {
+			t.Errorf("%s: heard %q", cause, heard)
+		}
+		s.wantKernel("4 joins, 0 leaves")
+		s.wantInOrder()
+	}
+}
+
 // BenchmarkTurns measures a step at a pace with 10,000 memberships in line, each
 // of which wants a channel of its own and one that another wants too.
 func BenchmarkTurns(b *testing.B) {
@@ -90,4 +135,22 @@ func tenThousand() *world {
 	}
 	w.apply(set...)
 	return w
+}
+
+// Who wants what another has been waiting for has its own turns, and what is
+// joined for either is for both.
+func TestStoryPaceShared(t *testing.T) {
+	s := paced(t, 10, 1)
+	all := manyChannels(1, 20)
+	s.put(feed("large", "eth1", all...))
+	s.put(feed("small", "eth1", all[18], all[19]))
+	for range 4 {
+		s.turn()
+	}
+	s.wantState("small", StateJoined, "eth1 (instance 1) matches name=eth1")
+	for s.status(t, "large").State != StateJoined {
+		s.turn()
+	}
+	s.wantKernel("20 joins, 0 leaves")
+	s.wantInOrder()
 }
