@@ -171,7 +171,10 @@ func (k *keeper) repair(i *instance, p *pool, lost []*entry, now time.Time) {
 	if len(channels) == 0 {
 		return
 	}
-	k.totals.countRefusals(p.flush(now))
+	k.totals.countRefusals(p.flush(now, k.portionNow()))
+	if p.turn > 0 {
+		k.putOff(i, p, now)
+	}
 	k.totals.Repairs += uint64(len(channels))
 	for a := range i.users(p) {
 		k.tellRepaired(a, p.family, channels, now)

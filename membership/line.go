@@ -1,7 +1,6 @@
 package membership
 
 import (
-	"slices"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -55,9 +54,13 @@ func (l *line) wish(a *attachment, p *pool, channels []Channel, now time.Time) {
 // lineUp has the channels stand in line that are neither joined nor refused,
 // also where somebody else's wish for them does already: both get their turns.
 func (l *line) lineUp(a *attachment, p *pool, channels []Channel, now time.Time) {
+	putOff := make(map[*entry]bool, len(p.added)) // let pass already
+	for _, e := range p.added {
+		putOff[e] = true
+	}
 	entries := make([]*entry, 0, len(channels))
 	for _, c := range channels {
-		if e := p.entries.get(c); e.order == 0 && e.err == nil && !slices.Contains(p.added, e) { // where a portion was put off
+		if e := p.entries.get(c); e.order == 0 && e.err == nil && !putOff[e] {
 			entries = append(entries, e)
 		}
 	}
@@ -161,7 +164,7 @@ func (k *keeper) admit(now time.Time) {
 		return
 	}
 	k.lineUpRefused(now)
-	if len(l.batches) == 0 {
+	if len(l.batches) == 0 || len(k.cut) > 0 { // what was let pass goes first
 		return
 	}
 	l.asOf, l.due = now, time.Time{}

@@ -244,6 +244,9 @@ func TestKeeperAgainstModel(t *testing.T) {
 		w := &model{newWorld(), make(map[*fakeSocket]bool), make(map[stolenGroup]bool), newTiming()}
 		w.after = w.observeTiming
 		w.keeper.auditEvery = time.Minute
+		if rapid.Bool().Draw(t, "portions") {
+			w.keeper.newPortion = oneCall
+		}
 		actions := w.interfaces()
 		for name, action := range w.wishes() {
 			actions[name] = action

@@ -23,6 +23,7 @@ func (k *keeper) report(now time.Time) {
 	if len(k.touched) > 0 {
 		k.noteMemory()
 	}
+	k.tellHeld()
 	k.publishTold()
 	for n := 0; n < len(k.touched); n++ {
 		k.reportOn(k.touched[n], now)
@@ -37,7 +38,7 @@ func (k *keeper) reportOn(m *member, now time.Time) {
 		return
 	}
 	for _, a := range m.attachments {
-		if a.inLine == 0 {
+		if !k.isUnderWay(a) {
 			k.announce(a, now)
 		}
 		k.measure(a)
@@ -74,7 +75,7 @@ func (k *keeper) announce(a *attachment, now time.Time) {
 		e.Type = EventReattached
 		e.Reason += "; takes the place of " + a.replaces.String()
 	}
-	if a.inLine > 0 {
+	if k.isUnderWay(a) {
 		e.Reason += "; it ends before all of its channels were joined"
 	}
 	k.tell(e)
@@ -125,8 +126,8 @@ func (k *keeper) stateOf(m *member) (State, string) {
 		case refused > 0:
 			degraded = append(degraded, fmt.Sprintf("%s: %d of %d channels not joined: %s: %s",
 				i, len(m.wish.channels)-joined, len(m.wish.channels), first, k.explainErrno(err, first.Family())))
-		case a.inLine > 0 && a.unready() == "":
-			waiting = append(waiting, i.String()+" "+a.verdict.Reason()+"; "+k.progress(a, joined))
+		case a.unready() == "" && k.isUnderWay(a):
+			waiting = append(waiting, i.String()+" "+a.verdict.Reason()+"; "+k.howFar(a, joined))
 		default:
 			degraded = append(degraded, i.String()+": "+cmp.Or(a.unready(), "channels not joined: its removal is under way"))
 		}
@@ -219,17 +220,13 @@ func (k *keeper) statusOf(name string) (Status, bool) {
 	}
 	s := Status{
 		Name:                m.wish.name,
-		State:               m.state,
-		Reason:              m.reason,
 		Channels:            len(m.wish.channels),
 		Since:               m.since,
 		Attachments:         make([]Attachment, 0, len(m.attachments)),
 		Counters:            m.counters,
 		LastReattachSeconds: m.lastReattach,
 	}
-	if m.isInLine() {
-		_, s.Reason = k.stateOf(m) // how far it is by now
-	}
+	s.State, s.Reason = k.stateNow(m)
 	for _, a := range m.attachments {
 		joined, refused, _, _ := a.count()
 		s.Joined = max(s.Joined, joined)

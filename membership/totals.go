@@ -187,11 +187,11 @@ func (t *Totals) countRefusals(out outcome) { addAll(t.JoinErrors, out.joinError
 // measure notes, once, how long a reattachment took. What is put off is waited
 // for.
 func (k *keeper) measure(a *attachment) {
-	if a.inLine > 0 {
+	if k.isUnderWay(a) {
 		return
 	}
 	for _, f := range a.families() {
-		if len(a.pools[f].added) > 0 && a.instance.mayChange(f) {
+		if _, cut := k.cut[a.pools[f]]; !cut && len(a.pools[f].added) > 0 && a.instance.mayChange(f) {
 			return
 		}
 	}

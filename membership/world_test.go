@@ -182,8 +182,9 @@ func (w *world) resync() {
 // later lets time pass, and what is due by then happen.
 func (w *world) later(d time.Duration) {
 	w.now = w.now.Add(d)
+	cut := len(w.keeper.cut)
 	w.keeper.tick(w.now)
-	if next := w.keeper.nextWake(); !next.IsZero() && !next.After(w.now) {
+	if next := w.keeper.nextWake(); !next.IsZero() && !next.After(w.now) && max(cut, len(w.keeper.cut)) == 0 {
 		w.spins = true
 	}
 	w.after()
@@ -201,10 +202,12 @@ func (w *world) rest() {
 	}
 }
 
-// waitInLine lets everybody in line have their turn, who may.
+// waitInLine lets everybody in line have their turn, who may, and all portions be
+// made.
 func (w *world) waitInLine() {
-	for next := w.keeper.line.nextTurn(); !next.IsZero(); next = w.keeper.line.nextTurn() {
-		w.later(next.Sub(w.now))
+	next := func() time.Time { return earlier(w.keeper.line.nextTurn(), w.keeper.nextPortion()) }
+	for at := next(); !at.IsZero(); at = next() {
+		w.later(max(0, at.Sub(w.now)))
 	}
 }
 
