@@ -164,7 +164,11 @@ func (k *keeper) admit(now time.Time) {
 		return
 	}
 	k.lineUpRefused(now)
-	if len(l.batches) == 0 || len(k.cut) > 0 { // what was let pass goes first
+	if len(l.batches) == 0 {
+		return
+	}
+	if len(k.cut) > 0 { // what was let pass goes first
+		l.due = now
 		return
 	}
 	l.asOf, l.due = now, time.Time{}

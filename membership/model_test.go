@@ -244,7 +244,7 @@ func TestKeeperAgainstModel(t *testing.T) {
 		w := &model{newWorld(), make(map[*fakeSocket]bool), make(map[stolenGroup]bool), newTiming()}
 		w.after = w.observeTiming
 		w.keeper.auditEvery = time.Minute
-		if rapid.Bool().Draw(t, "portions") {
+		if w.portions = rapid.Bool().Draw(t, "portions"); w.portions {
 			w.keeper.newPortion = oneCall
 		}
 		actions := w.interfaces()

@@ -13,18 +13,19 @@ import (
 // world is a keeper over a fake kernel, with a watcher that lags behind it,
 // merges what happened, and may lose events.
 type world struct {
-	kernel *fakeKernel
-	keeper *keeper
-	now    time.Time
-	truth  map[int]ifwatch.Interface // what there is; its ID is of no meaning
-	table  map[int]ifwatch.Interface // what the watcher read
-	told   map[int]ifwatch.Interface // what the keeper took
-	losing bool                      // events are lost, until a resync
-	lastID ifwatch.ID
-	events []Event
-	caller *fakeConn
-	after  func() // is called after each step of the keeper
-	spins  bool   // what was done as its time had come left something to be done at once
+	kernel   *fakeKernel
+	keeper   *keeper
+	now      time.Time
+	truth    map[int]ifwatch.Interface // what there is; its ID is of no meaning
+	table    map[int]ifwatch.Interface // what the watcher read
+	told     map[int]ifwatch.Interface // what the keeper took
+	losing   bool                      // events are lost, until a resync
+	lastID   ifwatch.ID
+	events   []Event
+	caller   *fakeConn
+	after    func() // is called after each step of the keeper
+	portions bool   // of one call each: what is left is due at once
+	spins    bool   // what was done as its time had come left something to be done at once
 }
 
 func newWorld() *world {
@@ -182,9 +183,8 @@ func (w *world) resync() {
 // later lets time pass, and what is due by then happen.
 func (w *world) later(d time.Duration) {
 	w.now = w.now.Add(d)
-	cut := len(w.keeper.cut)
 	w.keeper.tick(w.now)
-	if next := w.keeper.nextWake(); !next.IsZero() && !next.After(w.now) && max(cut, len(w.keeper.cut)) == 0 {
+	if next := w.keeper.nextWake(); !next.IsZero() && !next.After(w.now) && !w.portions {
 		w.spins = true
 	}
 	w.after()
