@@ -57,7 +57,7 @@ func (k *keeper) flushPool(i *instance, p *pool, now time.Time) {
 		p.postpone(now)
 		return
 	}
-	waited := len(p.refused) > 0 || p.wait > 0 || p.turn > 0
+	waited, wasPutOff := len(p.refused) > 0 || p.wait > 0, !p.toldAt.IsZero()
 	out := p.flush(now, k.portion)
 	k.totals.countRefusals(out)
 	switch {
@@ -67,7 +67,7 @@ func (k *keeper) flushPool(i *instance, p *pool, now time.Time) {
 		k.putOff(i, p, now)
 		return
 	}
-	if !out.touched || !waited && out.refused == 0 {
+	if !wasPutOff && (!out.touched || !waited && out.refused == 0) {
 		return // of attachments that were made in this step is told anyway
 	}
 	for a := range i.users(p) {
