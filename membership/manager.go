@@ -173,20 +173,23 @@ func (m *Manager) Run(ctx context.Context) error {
 }
 
 // Reannounce tells the network of a membership anew, without a gap that it could
-// notice. The error wraps ErrNotFound where there is none of that name, and
+// notice, and returns once that is done. The error wraps ErrNotFound where there is none of that name, and
 // ErrPutOff where an interface is down or has no carrier: there it follows when
 // that is over.
 func (m *Manager) Reannounce(ctx context.Context, name string) error {
 	found := false
 	var putOff []ifwatch.Interface
 	e := m.home(name)
-	err := e.do(ctx, func() {
+	made, err := e.change(ctx, func() {
 		if one := e.keeper.members[name]; one != nil {
 			found = true
 			putOff = e.keeper.reannounce(one, time.Now())
 		}
 	})
-	if err := orNotFound(err, found, name); err != nil || len(putOff) == 0 {
+	if err := orNotFound(err, found, name); err != nil {
+		return err
+	}
+	if err := m.await(made); err != nil || len(putOff) == 0 {
 		return err
 	}
 	return fmt.Errorf("membership %q: %w until reports go out: %s is down, has no carrier, or is not ready yet", name, ErrPutOff, putOff[0])
