@@ -102,8 +102,14 @@ func New(o Options) *Manager {
 	var m *Manager
 	o.Watch.Eager = func(changes int) { m.observeEagerly(changes) }
 	m = newManager(newLinux(within), ifwatch.New(o.Watch))
-	m.options = o
 	m.losses = func(lost func([]ifwatch.GroupKey)) func(context.Context) { return ifwatch.WatchLosses(o.Watch, lost) }
+	m.configure(o)
+	return m
+}
+
+// configure makes a new manager as the options say.
+func (m *Manager) configure(o Options) {
+	m.options = o
 	m.keeper.aside = m.lookAside
 	m.keeper.auditEvery = o.auditEvery()
 	m.pace = newPace(o.JoinsPerSecond)
@@ -114,7 +120,6 @@ func New(o Options) *Manager {
 	}
 	m.engine.estate = m.estate
 	m.remember(o.Memory)
-	return m
 }
 
 func (o Options) auditEvery() time.Duration { return max(0, cmp.Or(o.Audit, defaultAudit)) }
