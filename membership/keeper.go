@@ -249,6 +249,7 @@ func (k *keeper) observe(changes ifwatch.Changes, now time.Time) {
 		}
 	}
 	k.parking.vacateAll() // at each index: of a short life nothing is told
+	k.kernel.leftBehind().vacate()
 	for r := range k.affected {
 		k.settle(r, now)
 	}

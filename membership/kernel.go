@@ -29,6 +29,9 @@ type kernel interface {
 	// filters calls visit for each filter of a family, and reports whether
 	// those were all.
 	filters(f ifwatch.Family, visit func(ifwatch.Filter)) (whole bool, err error)
+	// leftBehind is what managers that ended could not close without taking
+	// memberships from others.
+	leftBehind() *leftBehind
 	// warmUp makes the next rejoin quick.
 	warmUp(ifwatch.Family)
 	// place names the namespace, different for each that ever was on any
