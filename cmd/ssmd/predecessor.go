@@ -129,7 +129,7 @@ func (d *daemon) listenControl() (*control.Listener, error) {
 			d.log.Warn("the service manager passed a socket that nobody knows", "socket", address, "want", "ListenStream="+c.Socket)
 			continue
 		}
-		activated = control.Activated(socket)
+		activated = control.API.Activated(socket)
 	}
 	if activated != nil {
 		return activated, nil
