@@ -37,11 +37,11 @@ func (h *fakeHolder) rejoin(c Channel, _ *sourceSet) (time.Duration, error) {
 	return 0, h.refuse[c]
 }
 
-func (h *fakeHolder) free(_ *sourceSet, channels []Channel) bool {
+func (h *fakeHolder) free(_ *sourceSet, channels []Channel) error {
 	for _, c := range channels {
 		_ = h.leave(c, nil)
 	}
-	return true
+	return nil
 }
 
 func (h *fakeHolder) warmUp() { h.did = append(h.did, "warm up") }
@@ -52,6 +52,7 @@ func (h *fakeHolder) has(netip.Addr) bool {
 }
 func (h *fakeHolder) openSockets() int { return 0 }
 func (h *fakeHolder) release()         { h.did = append(h.did, "release") }
+func (h *fakeHolder) retire()          { h.did = append(h.did, "retire") }
 func (h *fakeHolder) abandon()         { h.did = append(h.did, "abandon") }
 
 func newTestPool() (*pool, *fakeHolder) {
@@ -108,8 +109,8 @@ func TestPoolUnwishAndWishAgain(t *testing.T) {
 	p.unwish([]Channel{two})
 	p.flush(epoch)
 	h.want(t)
-	if joined, refused, _ := p.count([]Channel{one}); joined != 1 || refused != 0 || p.entries.len() != 1 {
-		t.Errorf("%d joined, %d refused, %d entries", joined, refused, p.entries.len())
+	if n := p.count([]Channel{one}); n.joined != 1 || n.refused != 0 || p.entries.len() != 1 {
+		t.Errorf("%d joined, %d refused, %d entries", n.joined, n.refused, p.entries.len())
 	}
 }
 
@@ -204,8 +205,8 @@ func TestPoolRefusedIsUnwished(t *testing.T) {
 		if !p.retry.IsZero() || p.due(flushAt.Add(time.Hour)) {
 			t.Errorf("%s: due at %v", name, p.retry)
 		}
-		if joined, refused, _ := p.count([]Channel{two}); joined != 1 || refused != 0 {
-			t.Errorf("%s: %d joined, %d refused", name, joined, refused)
+		if n := p.count([]Channel{two}); n.joined != 1 || n.refused != 0 {
+			t.Errorf("%s: %d joined, %d refused", name, n.joined, n.refused)
 		}
 	}
 }
@@ -220,8 +221,8 @@ func TestPoolGivesUpTheRound(t *testing.T) {
 	if diff := cmp.Diff(outcome{touched: true, refused: 1, err: unix.EMFILE, joinErrors: map[string]uint64{"EMFILE": 1}}, out, cmp.AllowUnexported(outcome{}), cmp.Comparer(sameError)); diff != "" {
 		t.Errorf("outcome (-want +got):\n%s", diff)
 	}
-	if joined, refused, first := p.count([]Channel{one, two}); joined != 0 || refused != 2 || first.channel != one {
-		t.Errorf("%d joined, %d refused, first %v", joined, refused, first)
+	if n := p.count([]Channel{one, two}); n.joined != 0 || n.refused != 2 || n.first.channel != one {
+		t.Errorf("%d joined, %d refused, first %v", n.joined, n.refused, n.first)
 	}
 	delete(h.refuse, one)
 	p.flush(p.retry)
