@@ -51,7 +51,7 @@ func TestNewAccess(t *testing.T) {
 		want              Access
 		file              fs.FileMode
 	}{
-		{0o660, "", "", Access{mode: 0o660, changes: own}, 0o660},
+		{0o660, "", "", Access{name: "control", mode: 0o660, changes: own}, 0o660},
 		{0o600, "", "", Access{name: "control", mode: 0o600}, 0o600},
 		{0o640, "7", "", Access{name: "control", mode: 0o640}, 0o640}, // the group cannot connect
 		{0o660, "7", "8", Access{name: "control", mode: 0o660, changes: &group{7, "7"}, reads: &group{8, "8"}}, 0o666},
