@@ -30,10 +30,17 @@ def main(path, group, port, entry):
     print("handed over", flush=True)
     heard = 0
     while True:
+        if daemon.fileno() < 0:
+            try:
+                daemon.reconnect(timeout=0)  # goes on to receive meanwhile
+                print("handed over", flush=True)
+            except TimeoutError:
+                pass
         with selectors.DefaultSelector() as both:
             both.register(sock, selectors.EVENT_READ)
-            both.register(daemon, selectors.EVENT_READ)
-            ready = [key.fileobj for key, _ in both.select()]
+            if daemon.fileno() >= 0:
+                both.register(daemon, selectors.EVENT_READ)
+            ready = [key.fileobj for key, _ in both.select(0.1)]
         if sock in ready and sock.recv(2048):
             heard += 1
             if heard % 10 == 0:
@@ -42,8 +49,6 @@ def main(path, group, port, entry):
             message = daemon.receive()
             if message is None:
                 print("lost", flush=True)
-                daemon.reconnect()
-                print("handed over", flush=True)
             else:
                 print(message["type"], message.get("state", ""), flush=True)
 
