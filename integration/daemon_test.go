@@ -32,6 +32,7 @@ func TestDaemon(t *testing.T) {
 		"handoff bound":          storyHandoffBoundToDevice,
 		"handoff changed":        storyHandoffChanged,
 		"handoff connected":      storyHandoffConnected,
+		"handoff hostile":        storyHandoffHostile,
 		"handoff owner dies":     storyHandoffOwnerDies,
 		"handoff reused port":    storyHandoffReusedPort,
 		"handoff daemon dies":    storyHandoffDaemonDies,

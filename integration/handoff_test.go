@@ -264,3 +264,19 @@ func (h *house) leave() {
 	_, err := control.NewClient(filepath.Join(h.dir, "control.sock")).Delete(h.ctx, "feed")
 	ok(h.t, err)
 }
+
+// openFiles is how many the daemon has open.
+func (h *house) openFiles() int {
+	h.t.Helper()
+	all, err := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", h.daemon.cmd.Process.Pid))
+	ok(h.t, err)
+	return len(all)
+}
+
+// wantFiles checks that the daemon has no more files open than so many.
+func (h *house) wantFiles(most int) error {
+	if now := h.openFiles(); now > most {
+		return fmt.Errorf("the daemon has %d files open, want %d", now, most)
+	}
+	return nil
+}
