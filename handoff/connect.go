@@ -56,7 +56,9 @@ func decode(data []byte) (received, error) {
 	case kind.Type == TypeRefused:
 		r := Refused{Problem: new(control.Problem)}
 		err = json.Unmarshal(data, &r)
-		m.Refused = r.Problem
+		if m.Refused = r.Problem; m.Refused == nil {
+			m.Refused = &control.Problem{Title: "refused without a reason"}
+		}
 	default:
 		err = json.Unmarshal(data, &m.Event)
 	}
