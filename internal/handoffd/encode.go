@@ -12,8 +12,9 @@ import (
 	"github.com/ssmd-project/ssmd/reattach"
 )
 
-// placeholder stands for the name while a request that says none is read.
-const placeholder = "handoff"
+// placeholder stands for the name while a request that says none is read, and for
+// the file in errors.
+const placeholder = "request"
 
 // parse reads a request. Its name is empty where it says none.
 func (s *session) parse(body []byte) (membership.Membership, error) {
