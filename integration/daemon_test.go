@@ -37,6 +37,7 @@ func TestDaemon(t *testing.T) {
 		"handoff reused port":    storyHandoffReusedPort,
 		"handoff daemon dies":    storyHandoffDaemonDies,
 		"handoff ended":          storyHandoffEnded,
+		"handoff shared socket":  storyHandoffSharedSocket,
 		"handoff taken over":     storyHandoffTakenOver,
 		"killed":                 storyKilled,
 		"killed at a restart":    storyRestartKilled,

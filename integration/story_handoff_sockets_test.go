@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -164,4 +165,56 @@ func storyHandoffActivated(t *testing.T, program string) {
 	ok(t, s.Recreate("eth0", testnet.Veth{}))
 	s.hears(r)
 	s.stop(d)
+}
+
+// Two wishes on one socket, over two connections: one ends, the other does not
+// notice, also where both want the same channel.
+func storyHandoffSharedSocket(t *testing.T, program string) {
+	bothFamilies(t, func(t *testing.T, f family) {
+		for name, other := range map[string]channel{"same channel": f.channel, "another channel": f.spare(1)} {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				h := newHouse(t, f, program)
+				r := h.receiver()
+				entry := h.entry()
+				entry.Name, entry.Channels = "first", []membership.Channel{channelOf(other)}
+				first, err := handoff.HandOver(h.ctx, r.Conn(), entry, handoff.Options{Socket: h.path()})
+				ok(t, err)
+				t.Cleanup(func() { _ = first.Close() })
+				second, _ := h.handOver(r)
+				h.hears(r)
+				ok(t, first.Close())
+				eventually(t, func() error {
+					_, err := h.daemon.client.Membership(h.ctx, "first")
+					if err == nil {
+						err = fmt.Errorf("it is still there")
+					}
+					if errors.Is(err, membership.ErrNotFound) {
+						return nil
+					}
+					return err
+				})
+				h.hears(r)
+				h.wantUsers(1)
+				more := h.entry()
+				more.Channels = append(more.Channels, channelOf(f.spare(2)))
+				s, err := second.Put(h.ctx, more)
+				if err != nil || s.Joined != 2 {
+					t.Errorf("one channel more: %+v, %v", s, err)
+				}
+				if name == "same channel" {
+					ok(t, h.Recreate("eth0", testnet.Veth{}))
+					h.reattached(1)
+					h.hears(r)
+					h.again()
+					h.reattached(2)
+					h.hears(r)
+					h.wantUsers(1)
+				}
+				ok(t, second.Close())
+				h.gone()
+				h.wantUsers(0)
+			})
+		}
+	})
 }
