@@ -33,7 +33,8 @@ type keeper struct {
 	kept   map[string]*kept
 	taken  []string // names that something else has
 	events chan membership.Event
-	hangs  bool // Add answers only when the asker gives up
+	hangs  bool          // Add answers only when the asker gives up
+	stuck  chan struct{} // until it is closed, Remove answers only then
 }
 
 type kept struct {
@@ -81,7 +82,16 @@ func (one *kept) Put(_ context.Context, m membership.Membership) error {
 	return nil
 }
 
-func (one *kept) Remove(context.Context) error {
+func (one *kept) Remove(ctx context.Context) error {
+	var stuck chan struct{}
+	one.keeper.with(func() { stuck = one.keeper.stuck })
+	if stuck != nil {
+		select {
+		case <-stuck:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 	one.keeper.mu.Lock()
 	defer one.keeper.mu.Unlock()
 	if one.keeper.kept[one.wish.Name] == one {

@@ -320,3 +320,20 @@ func FuzzRequest(f *testing.F) {
 		}
 	})
 }
+
+// Where a manager that hung lets nothing be removed, the socket is closed all the
+// same, and what is left of it goes when the manager answers again.
+func TestManagerHangsAtTheEnd(t *testing.T) {
+	s := newStand(t, 8, quick())
+	c, one, port := s.handed("a")
+	s.keeper.with(func() { s.keeper.stuck = make(chan struct{}) })
+	ok(t, c.Close())
+	isFree(t, port)
+	select {
+	case <-one.removed:
+		t.Error("it was removed by a manager that hangs")
+	default:
+	}
+	close(s.keeper.stuck)
+	<-one.removed
+}

@@ -181,7 +181,7 @@ func (s *session) readUntil(t time.Time) {
 }
 
 // end gives the socket back: what is joined is left before it is closed, unless
-// the daemon ends.
+// the daemon ends. Where the manager gives no answer, the port is free first.
 func (s *session) end(ctx context.Context) {
 	defer s.unroute(s.name)
 	defer s.socket.close()
@@ -189,10 +189,15 @@ func (s *session) end(ctx context.Context) {
 		return
 	}
 	quick, cancel := context.WithTimeout(ctx, s.limits.answer)
+	defer cancel()
 	err := s.kept.Remove(quick)
-	cancel()
-	if err != nil && ctx.Err() == nil {
-		s.options.Logger.Warn("leave what was handed over", "membership", s.name, "error", err)
+	if err == nil || ctx.Err() != nil {
+		return
+	}
+	s.options.Logger.Warn("leave what was handed over: the socket is closed first", "membership", s.name, "error", err)
+	s.socket.close()
+	if err := s.kept.Remove(ctx); err != nil && ctx.Err() == nil {
+		s.options.Logger.Warn("remove what was handed over", "membership", s.name, "error", err)
 	}
 }
 
