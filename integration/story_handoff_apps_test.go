@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os/exec"
 	"path/filepath"
-	"sync"
 	"testing"
 
 	"github.com/ssmd-project/ssmd/internal/testnet"
@@ -13,38 +12,21 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// receivers are programs in other languages that hand their socket over.
-var receivers = map[string]func(*testing.T) []string{
-	"c":      receiverInC,
-	"python": receiverInPython,
-}
-
-var compiled = sync.OnceValues(func() (func(dir string) error, error) {
-	_, err := exec.LookPath("cc")
-	return func(dir string) error { return compile(dir) }, err
-})
-
-// compile compiles the C client as its users do, with whatever finds a fault
+// receiverInC compiles the C client as its users do, with whatever finds a fault
 // where there is such a thing.
-func compile(dir string) error {
-	words := []string{"-std=c99", "-pedantic", "-Wall", "-Wextra", "-Werror", "-O1", "-g", "-o", filepath.Join(dir, "receiver"), "../handoff/c/receiver.c", "../handoff/c/ssmd_handoff.c"}
-	if exec.Command("cc", append([]string{"-fsanitize=address,undefined"}, words...)...).Run() == nil {
-		return nil
-	}
-	out, err := exec.Command("cc", words...).CombinedOutput()
-	if err != nil {
-		return fmt.Errorf("%w\n%s", err, out)
-	}
-	return nil
-}
-
 func receiverInC(t *testing.T) []string {
 	t.Helper()
-	build, err := compiled()
+	_, err := exec.LookPath("cc")
 	needs(t, "C compiler", err)
-	dir := openDir(t)
-	ok(t, build(dir))
-	return []string{filepath.Join(dir, "receiver")}
+	program := filepath.Join(openDir(t), "receiver")
+	words := []string{"-std=c99", "-pedantic", "-Wall", "-Wextra", "-Werror", "-O1", "-g", "-o", program, "../handoff/c/receiver.c", "../handoff/c/ssmd_handoff.c"}
+	if exec.Command("cc", append([]string{"-fsanitize=address,undefined"}, words...)...).Run() == nil {
+		return []string{program}
+	}
+	if out, err := exec.Command("cc", words...).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return []string{program}
 }
 
 func receiverInPython(t *testing.T) []string {
@@ -57,11 +39,11 @@ func receiverInPython(t *testing.T) []string {
 // Programs in other languages hear through re-creations, and through the ends
 // of daemons.
 func storyHandoffApps(t *testing.T, program string) {
+	receivers := map[string][]string{"c": receiverInC(t), "python": receiverInPython(t)}
 	bothFamilies(t, func(t *testing.T, f family) {
-		for name, receiver := range receivers {
+		for name, words := range receivers {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
-				words := receiver(t)
 				h := newHouse(t, f, program)
 				a := h.run(words...)
 				a.says("handed over")
@@ -90,6 +72,7 @@ func storyHandoffApps(t *testing.T, program string) {
 // The application is killed, at any moment: nothing of it is left, and its port
 // is free at once.
 func storyHandoffOwnerDies(t *testing.T, program string) {
+	inC := receiverInC(t)
 	bothFamilies(t, func(t *testing.T, f family) {
 		for name, die := range map[string]func(*house, *app){
 			"while it is joined": func(h *house, a *app) { a.kill() },
@@ -111,14 +94,14 @@ func storyHandoffOwnerDies(t *testing.T, program string) {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
 				h := newHouse(t, f, program)
-				a := h.run(receiverInC(t)...)
+				a := h.run(inC...)
 				a.says("handed over")
 				a.hears()
 				die(h, a)
 				h.gone()
 				h.isFree()
 				h.wantUsers(0)
-				b := h.run(receiverInC(t)...)
+				b := h.run(inC...)
 				b.says("handed over")
 				b.hears()
 			})
@@ -127,7 +110,7 @@ func storyHandoffOwnerDies(t *testing.T, program string) {
 			t.Parallel()
 			h := newHouse(t, f, program)
 			h.daemon.stop()
-			a := h.run(receiverInC(t)...)
+			a := h.run(inC...)
 			eventually(t, func() error { // the request lies in the queue
 				if threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", a.cmd.Process.Pid)); err != nil || len(threads) < 5 {
 					return errors.New("it has not connected yet")
@@ -138,7 +121,7 @@ func storyHandoffOwnerDies(t *testing.T, program string) {
 			h.daemon.cont()
 			h.isFree()
 			h.wantUsers(0)
-			b := h.run(receiverInC(t)...)
+			b := h.run(inC...)
 			b.says("handed over")
 			b.hears()
 		})

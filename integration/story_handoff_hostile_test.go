@@ -101,10 +101,13 @@ func storyHandoffHostile(t *testing.T, program string) {
 		t.Cleanup(b.close)
 		bad := b.descriptors()
 		good := h.receiver()
-		fd, err := good.Conn().File()
-		ok(t, err)
-		defer fd.Close()
-		mine := int(fd.Fd())
+		mine := -1 // a duplicate; os.File's Fd would have the receiver block
+		ok(t, socketOf(t, good).do(func(fd int) (err error) {
+			mine, err = unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+			return err
+		}))
+		closeMine := sync.OnceFunc(func() { _ = unix.Close(mine) })
+		t.Cleanup(closeMine)
 		request := `{"channels": "` + f.channel.String() + `", "interface": "eth0"}`
 		for _, one := range bad {
 			b.send(request, one)
@@ -135,7 +138,7 @@ func storyHandoffHostile(t *testing.T, program string) {
 		}
 		ok(t, mineIsJoined())
 		b.close()
-		_ = fd.Close()
+		closeMine()
 		_ = good.Close()
 		eventually(t, func() error { return h.wantFiles(files) })
 		h.hears(r)
