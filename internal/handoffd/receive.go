@@ -78,3 +78,18 @@ func descriptorsIn(control []byte) (fds []int, err error) {
 	}
 	return fds, err
 }
+
+// hungUp reports whether the other end sends nothing any more, also where some of
+// what it sent is still to be read.
+func hungUp(c *net.UnixConn) bool {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return true
+	}
+	poll := []unix.PollFd{{Events: unix.POLLRDHUP}}
+	err = raw.Control(func(fd uintptr) {
+		poll[0].Fd = int32(fd)
+		_, _ = unix.Poll(poll, 0) // what it says is in Revents
+	})
+	return err != nil || poll[0].Revents != 0
+}

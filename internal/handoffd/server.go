@@ -91,7 +91,7 @@ type Server struct {
 	refused  atomic.Uint64
 
 	mu     sync.Mutex
-	routes map[string]*mailbox.Mailbox // by the names of memberships
+	routes map[string]*session // where events go, by the names of memberships
 }
 
 // NewServer returns a server. It starts nothing: Serve does.
@@ -104,7 +104,7 @@ func newServer(o Options, l limits) *Server {
 	return &Server{
 		options: o, limits: l,
 		telling: semaphore.NewWeighted(l.refused),
-		routes:  make(map[string]*mailbox.Mailbox),
+		routes:  make(map[string]*session),
 	}
 }
 
@@ -185,26 +185,25 @@ func (s *Server) dispatch(ctx context.Context, events Subscription) {
 		}
 		s.mu.Lock()
 		if e.Type == membership.EventMissed {
-			for _, box := range s.routes {
-				box.Miss(e.Missed)
+			for _, one := range s.routes {
+				one.box.Miss(e.Missed)
 			}
-		} else if box := s.routes[e.Membership]; box != nil {
-			box.Put(e)
+		} else if one := s.routes[e.Membership]; one != nil {
+			one.box.Put(e)
 		}
 		s.mu.Unlock()
 	}
 }
 
-// route has the events of a membership go to a mailbox, and reports false where
-// they go to another.
-func (s *Server) route(name string, box *mailbox.Mailbox) bool {
+// route has the events of a membership go to a session. Where they go to another
+// one it is returned.
+func (s *Server) route(name string, one *session) (other *session) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.routes[name] != nil {
-		return false
+	if other = s.routes[name]; other == nil {
+		s.routes[name] = one
 	}
-	s.routes[name] = box
-	return true
+	return other
 }
 
 func (s *Server) unroute(name string) {
@@ -216,7 +215,7 @@ func (s *Server) unroute(name string) {
 // receive serves one connection, and closes it.
 func (s *Server) receive(ctx context.Context, v *control.Visitor) {
 	defer v.Close()
-	one := &session{Server: s, conn: v, box: mailbox.New(), process: commandOf(v.PID), ending: make(chan struct{})}
+	one := &session{Server: s, conn: v, box: mailbox.New(), process: commandOf(v.PID), ending: make(chan struct{}), gone: make(chan struct{})}
 	if v.Refused != nil {
 		one.refuse(v.Refused)
 		return

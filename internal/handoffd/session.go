@@ -28,6 +28,7 @@ type session struct {
 	kept   Kept
 
 	ending chan struct{} // closed once nothing is read any more
+	gone   chan struct{} // closed once the name is free again
 	mu     sync.Mutex
 	over   bool      // it is closed
 	until  time.Time // messages may be taken, zero for no end
@@ -133,8 +134,10 @@ func (s *session) add(ctx context.Context, wish membership.Membership) (err erro
 	defer cancel()
 	why := fmt.Sprintf("was handed over by process %d (%s) of %s: it ends with its connection, or by ssmd leave", s.conn.PID, s.process, s.conn.User)
 	try := func(name string) error {
-		if !s.route(name, s.box) {
-			return fmt.Errorf("membership %q: %w", name, ErrNameInUse)
+		for other := s.route(name, s); other != nil; other = s.route(name, s) {
+			if !other.goes(ctx) {
+				return fmt.Errorf("membership %q: %w", name, ErrNameInUse)
+			}
 		}
 		s.name, wish.Name = name, name
 		s.kept, err = s.options.Keeper.Add(ctx, wish, why, s.lost)
@@ -151,6 +154,20 @@ func (s *session) add(ctx context.Context, wish membership.Membership) (err erro
 		if !errors.Is(err, ErrNameInUse) || ctx.Err() != nil {
 			return err
 		}
+	}
+}
+
+// goes waits until a client that hung up is gone, and reports false where it did
+// not: who comes again at once, as a restarted program, has its name again.
+func (s *session) goes(ctx context.Context) bool {
+	if !hungUp(s.conn.UnixConn) {
+		return false
+	}
+	select {
+	case <-s.gone:
+		return true
+	case <-ctx.Done():
+		return false
 	}
 }
 
@@ -183,6 +200,7 @@ func (s *session) readUntil(t time.Time) {
 // end gives the socket back: what is joined is left before it is closed, unless
 // the daemon ends. Where the manager gives no answer, the port is free first.
 func (s *session) end(ctx context.Context) {
+	defer close(s.gone)
 	defer s.unroute(s.name)
 	defer s.socket.close()
 	if ctx.Err() != nil {
