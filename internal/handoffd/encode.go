@@ -28,7 +28,7 @@ func parseRequest(body []byte, parse func(name string, entry []byte) (membership
 	if err := json.Unmarshal(body, &named); err != nil {
 		return membership.Membership{}, &control.InvalidError{Err: fmt.Errorf("want a membership as a JSON object: %w", err)}
 	}
-	m, err := parse(placeholder, body)
+	m, err := parse(placeholder, asYAML(body))
 	switch {
 	case err != nil:
 		return m, err
