@@ -148,7 +148,11 @@ func (s *succession) end() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.gone == "" {
-		s.log.Info("ended: every group is left")
+		said := "ended: every group is left"
+		if s.handoff != nil {
+			said += ", but on sockets that were handed over"
+		}
+		s.log.Info(said)
 		return
 	}
 	s.log.Info("ended: what is joined stays so, " + s.gone)
