@@ -84,7 +84,9 @@ func (b *hostile) descriptors() (fds []int) {
 func storyHandoffHostile(t *testing.T, program string) {
 	bothFamilies(t, func(t *testing.T, f family) {
 		h := newHouse(t, f, program)
-		h.write("memberships:\n  - {name: mine, channels: " + f.marker.String() + ", interface: eth0}\n")
+		h.end(unix.SIGTERM) // to listen for scrapes, a daemon begins anew
+		h.write("http: {listen: '" + metricsAt + "'}\nmemberships:\n  - {name: mine, channels: " + f.marker.String() + ", interface: eth0}\n")
+		h.start()
 		r := h.receiver()
 		h.handOver(r)
 		h.hears(r)
@@ -147,6 +149,14 @@ func storyHandoffHostile(t *testing.T, program string) {
 		one, err := handoff.HandOver(h.ctx, h.receiver().Conn(), other, handoff.Options{Socket: h.path()})
 		ok(t, err)
 		ok(t, one.Close())
+		eventually(t, func() error {
+			s := h.daemon.scrape()
+			if s["ssmd_handoffs"] != 1 || s["ssmd_handoffs_total"] < 2 || s["ssmd_handoffs_refused_total"] < 1000 {
+				return fmt.Errorf("handoffs: %v now, %v in all, %v refused; want 1, 2 or more, 1000 or more",
+					s["ssmd_handoffs"], s["ssmd_handoffs_total"], s["ssmd_handoffs_refused_total"])
+			}
+			return nil
+		})
 	})
 }
 
