@@ -18,6 +18,17 @@ static int set_timeouts(int fd, time_t seconds)
 	return setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &t, sizeof t);
 }
 
+/* Connects, also where signals come while the daemon's queue is full. */
+static int try_connect(int fd, const struct sockaddr_un *a)
+{
+	for (;;) {
+		if (connect(fd, (const struct sockaddr *)a, sizeof *a) == 0)
+			return 0;
+		if (errno != EINTR)
+			return -1;
+	}
+}
+
 static int connect_to(const char *path)
 {
 	struct sockaddr_un a = {.sun_family = AF_UNIX};
@@ -36,7 +47,7 @@ static int connect_to(const char *path)
 	if (fd < 0)
 		return -1;
 	if (set_timeouts(fd, SSMD_HANDOFF_PATIENCE) < 0 ||
-	    connect(fd, (struct sockaddr *)&a, sizeof a) < 0) {
+	    try_connect(fd, &a) < 0) {
 		int e = errno;
 
 		close(fd);
