@@ -47,7 +47,8 @@ class Handoff:
 
     def __init__(self, sock, entry, path=None):
         self._sock = sock
-        self._entry = self._asked = entry
+        self._entry = entry
+        self._asked = []  # entries that no answer came to yet
         self._path = path or os.environ.get(VARIABLE) or DEFAULT_SOCKET
         self._daemon = None
         self.membership = None
@@ -74,7 +75,7 @@ class Handoff:
         except BaseException:
             daemon.close()
             raise
-        self._daemon = daemon
+        self._daemon, self._asked = daemon, []
 
     def fileno(self):
         """Return the descriptor to wait for, -1 while there is no daemon."""
@@ -86,7 +87,7 @@ class Handoff:
             raise ConnectionResetError(errno.ECONNRESET, "no connection to the daemon")
         data = _encode(entry)
         self._daemon.send(data)
-        self._asked = entry
+        self._asked.append(entry)
 
     def receive(self):
         """Wait for the next message, a dictionary; None where the daemon is gone.
@@ -108,7 +109,9 @@ class Handoff:
         message = json.loads(data)
         if message["type"] == "answer":
             self.membership = message["membership"]
-            self._entry = self._asked
+            self._entry = self._asked.pop(0)
+        elif message["type"] == "refused":
+            self._asked.pop(0)
         return message
 
     def reconnect(self, timeout=None):
