@@ -65,6 +65,10 @@ func (h *house) end(s unix.Signal) {
 	if code := h.daemon.ended(); code != 0 && s == unix.SIGTERM {
 		h.t.Errorf("exit code %d", code)
 	}
+	const want = "every group is left, but on sockets that were handed over"
+	if s == unix.SIGTERM && !strings.Contains(h.daemon.stderr.String(), want) {
+		h.t.Errorf("want %q in the log:\n%s", want, h.daemon.stderr)
+	}
 }
 
 func (h *house) entry() handoff.Entry {
