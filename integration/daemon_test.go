@@ -36,6 +36,7 @@ func TestDaemon(t *testing.T) {
 		"handoff owner dies":     storyHandoffOwnerDies,
 		"handoff reused port":    storyHandoffReusedPort,
 		"handoff daemon dies":    storyHandoffDaemonDies,
+		"handoff dual stack":     storyHandoffDualStack,
 		"handoff ended":          storyHandoffEnded,
 		"handoff shared socket":  storyHandoffSharedSocket,
 		"handoff taken over":     storyHandoffTakenOver,
