@@ -1,0 +1,222 @@
+package adopt
+
+import (
+	"cmp"
+	"errors"
+	"maps"
+	"net/netip"
+	"slices"
+
+	"golang.org/x/sys/unix"
+)
+
+// State says what has become of a membership of a process's socket.
+type State string
+
+// The states.
+const (
+	StateJoined    State = "joined"     // the kernel holds it
+	StateDeaf      State = "deaf"       // the socket believes in it and the kernel does not: nothing arrives
+	StateAnySource State = "any-source" // not source-specific: not adopted
+)
+
+// Membership is what a socket has joined of a group on an index.
+type Membership struct {
+	Group     netip.Addr
+	Index     int
+	Interface string       // that lives at the index, or the last that was seen there; empty where none was
+	Sources   []netip.Addr // sorted
+	State     State
+}
+
+// Found is a socket of a process, and what it has joined.
+type Found struct {
+	Socket
+	Memberships []Membership // sorted by group and index
+}
+
+// The bounds of a search for memberships on interfaces that are gone.
+const (
+	beyondHighest  = 64      // indexes above the highest that lives
+	mostDeadPlaces = 1 << 16 // asked of one socket
+)
+
+// looker looks into a process, and remembers what nothing in the system tells
+// later: where its sockets were members, and what the interfaces were called.
+type looker struct {
+	process   *Process
+	strangers map[uint64]bool           // inodes of its sockets that are no UDP sockets
+	seen      map[uint64]map[place]bool // by the cookie of a socket
+	searched  map[uint64]bool           // cookies of sockets that were asked about interfaces that are gone
+	names     map[int]string            // of interfaces, by index
+	groups    map[netip.Addr]bool       // that any of its sockets was a member of
+	namespace uint64                    // of the process; zero where nobody may know
+}
+
+func newLooker(p *Process) *looker {
+	return &looker{
+		process: p, strangers: make(map[uint64]bool), seen: make(map[uint64]map[place]bool), searched: make(map[uint64]bool),
+		names: make(map[int]string), groups: make(map[netip.Addr]bool),
+	}
+}
+
+// look returns the UDP sockets of the process that have joined anything, sorted
+// by descriptor. Groups are such that a socket may have joined on an interface
+// that is gone, besides those that the process itself is known to have joined.
+func (l *looker) look(groups []netip.Addr) ([]Found, error) {
+	inodes, err := l.process.sockets()
+	if err != nil {
+		return nil, err
+	}
+	l.forget(inodes)
+	kernel, err := listsOf(l.process)
+	if err != nil {
+		return nil, err
+	}
+	maps.Copy(l.names, kernel.names)
+	l.namespace = namespaceOf(l.process)
+	for _, g := range groups {
+		l.groups[g] = true
+	}
+	var all []Found
+	for _, inode := range slices.Sorted(maps.Keys(inodes)) {
+		found, err := l.lookAt(inode, inodes[inode], kernel)
+		if _, refused := errors.AsType[*RefusedError](err); refused || errors.Is(err, ErrEnded) {
+			return nil, err
+		}
+		if err == nil && found != nil {
+			all = append(all, *found)
+		}
+	}
+	l.forgetOthers(all)
+	for n := range all {
+		l.lookForDead(&all[n], kernel)
+	}
+	all = slices.DeleteFunc(all, func(f Found) bool { return len(f.Memberships) == 0 })
+	slices.SortFunc(all, func(a, b Found) int { return cmp.Compare(a.FD, b.FD) })
+	return all, nil
+}
+
+// forget drops what is known of sockets that are closed.
+func (l *looker) forget(inodes map[uint64]int) {
+	maps.DeleteFunc(l.strangers, func(inode uint64, _ bool) bool { _, open := inodes[inode]; return !open })
+}
+
+// forgetOthers drops what is known of all UDP sockets but these.
+func (l *looker) forgetOthers(all []Found) {
+	open := make(map[uint64]bool, len(all))
+	for _, f := range all {
+		open[f.cookie] = true
+	}
+	maps.DeleteFunc(l.seen, func(cookie uint64, _ map[place]bool) bool { return !open[cookie] })
+	maps.DeleteFunc(l.searched, func(cookie uint64, _ bool) bool { return !open[cookie] })
+}
+
+// lookAt asks one socket everywhere where anything is joined, or was seen. It
+// returns nil of what is no UDP socket.
+func (l *looker) lookAt(inode uint64, number int, kernel lists) (*Found, error) {
+	if l.strangers[inode] {
+		return nil, nil
+	}
+	fd, err := l.process.fetch(number)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(fd)
+	s, isUDP := describe(fd)
+	if !isUDP {
+		l.strangers[inode] = true
+		return nil, nil
+	}
+	s.FD, s.inode = number, inode
+	found := &Found{Socket: s}
+	asked := l.seen[s.cookie]
+	if !l.isElsewhere(s) {
+		asked = maps.Clone(asked)
+		if asked == nil {
+			asked = make(map[place]bool, len(kernel.groups))
+		}
+		maps.Copy(asked, kernel.groups)
+	}
+	for p := range asked {
+		l.ask(fd, found, p, kernel)
+	}
+	return found, nil
+}
+
+// isElsewhere reports whether a socket is in another network namespace than its
+// process, of which the lists tell nothing.
+func (l *looker) isElsewhere(s Socket) bool {
+	return s.namespace != 0 && l.namespace != 0 && s.namespace != l.namespace
+}
+
+// ask adds what the socket has at a place.
+func (l *looker) ask(fd int, found *Found, p place, kernel lists) {
+	f, joined, err := readFilter(fd, p)
+	if err != nil || !joined || len(f.sources) == 0 && !f.anySource {
+		if l.seen[found.cookie] != nil {
+			delete(l.seen[found.cookie], p)
+		}
+		return
+	}
+	if l.seen[found.cookie] == nil {
+		l.seen[found.cookie] = make(map[place]bool)
+	}
+	l.seen[found.cookie][p] = true
+	l.groups[p.group] = true
+	slices.SortFunc(f.sources, netip.Addr.Compare)
+	name, known := nameOf(fd, p.index)
+	m := Membership{Group: p.group, Index: p.index, Interface: cmp.Or(name, l.names[p.index]), Sources: f.sources, State: StateJoined}
+	switch {
+	case f.anySource:
+		m.State, m.Sources = StateAnySource, nil
+	case known && name == "":
+		m.State = StateDeaf
+	case !l.isElsewhere(found.Socket) && !kernel.groups[p] && l.stillMissing(fd, p):
+		m.State = StateDeaf
+	}
+	found.Memberships = append(found.Memberships, m)
+	slices.SortFunc(found.Memberships, func(a, b Membership) int {
+		return cmp.Or(a.Group.Compare(b.Group), cmp.Compare(a.Index, b.Index))
+	})
+}
+
+// stillMissing reads the lists again: they may have been read before the join.
+func (l *looker) stillMissing(fd int, p place) bool {
+	again, err := listsOf(l.process)
+	if err != nil || again.groups[p] {
+		return false
+	}
+	_, joined, err := readFilter(fd, p)
+	return err == nil && joined
+}
+
+// lookForDead asks a socket that is seen for the first time on indexes that no
+// list has: where no interface lives any more, or another one.
+func (l *looker) lookForDead(found *Found, kernel lists) {
+	if l.searched[found.cookie] {
+		return
+	}
+	l.searched[found.cookie] = true
+	groups := maps.Clone(l.groups)
+	if group := found.Local.Addr().Unmap(); group.IsMulticast() {
+		groups[group] = true
+	}
+	fd, err := l.process.fetch(found.FD)
+	if err != nil {
+		return
+	}
+	defer unix.Close(fd)
+	if cookie, err := unix.GetsockoptUint64(fd, unix.SOL_SOCKET, unix.SO_COOKIE); err != nil || cookie != found.cookie {
+		return
+	}
+	budget := mostDeadPlaces
+	for _, group := range slices.SortedFunc(maps.Keys(groups), netip.Addr.Compare) {
+		for index := 1; index <= kernel.highest+beyondHighest && budget > 0; index++ {
+			p := place{group, index}
+			if budget--; !kernel.groups[p] && !l.seen[found.cookie][p] {
+				l.ask(fd, found, p, kernel)
+			}
+		}
+	}
+}
