@@ -24,7 +24,13 @@ type editor struct {
 
 	mu    sync.Mutex // held over a whole change
 	fixed map[string]bool
-	added map[string]membership.Membership
+	added map[string]addition
+}
+
+// addition is a membership that was added to the daemon that runs.
+type addition struct {
+	membership.Membership
+	lease *lease // nil where it was added over the control socket
 }
 
 func newEditor(manager *membership.Manager, s *state, file string) *editor {
@@ -32,7 +38,7 @@ func newEditor(manager *membership.Manager, s *state, file string) *editor {
 	if file != "" {
 		why = "is in " + file + " or was given with --join: change it there"
 	}
-	return &editor{manager: manager, state: s, why: why, added: make(map[string]membership.Membership)}
+	return &editor{manager: manager, state: s, why: why, added: make(map[string]addition)}
 }
 
 // restore adds the memberships that a daemon before was told to keep; replace
@@ -44,7 +50,7 @@ func (e *editor) restore() {
 			e.state.log.Warn("a membership that was added with --persist is left out", "membership", name, "error", err)
 			continue
 		}
-		e.added[name] = m
+		e.added[name] = addition{Membership: m}
 	}
 }
 
@@ -62,7 +68,7 @@ func (e *editor) replace(ctx context.Context, configured []membership.Membership
 		if fixed[name] {
 			taken = append(taken, name)
 		} else {
-			set = append(set, e.added[name])
+			set = append(set, e.added[name].Membership)
 		}
 	}
 	if len(set) == 0 {
@@ -75,6 +81,7 @@ func (e *editor) replace(ctx context.Context, configured []membership.Membership
 	}
 	e.fixed = fixed
 	for _, name := range taken {
+		e.added[name].lease.lose("the configuration has a membership of this name now")
 		delete(e.added, name)
 	}
 	if err := e.state.forget(fixed); err != nil {
@@ -124,6 +131,9 @@ func (e *editor) Put(ctx context.Context, name string, entry []byte, keep contro
 	if e.fixed[name] {
 		return &control.FixedError{Name: name, Why: e.why}
 	}
+	if l := e.added[name].lease; l != nil {
+		return l.refuse()
+	}
 	undo, err := e.keep(name, string(entry), keep)
 	if err != nil {
 		return err
@@ -131,7 +141,7 @@ func (e *editor) Put(ctx context.Context, name string, entry []byte, keep contro
 	if err := e.manager.Put(ctx, m); err != nil {
 		return errors.Join(err, undo())
 	}
-	e.added[name] = m
+	e.added[name] = addition{Membership: m}
 	return nil
 }
 
@@ -164,6 +174,7 @@ func (e *editor) Delete(ctx context.Context, name string) error {
 	if err := e.manager.Delete(ctx, name); err != nil {
 		return errors.Join(err, undo())
 	}
+	e.added[name].lease.lose("the membership was removed")
 	delete(e.added, name)
 	return nil
 }

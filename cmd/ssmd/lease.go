@@ -1,0 +1,93 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/ssmd-project/ssmd/control"
+	"github.com/ssmd-project/ssmd/membership"
+)
+
+// errNameInUse is wrapped where a name is another membership's, and errLeaseEnded
+// where a lease is over.
+var (
+	errNameInUse  = errors.New("name in use")
+	errLeaseEnded = errors.New("the membership is not kept any more")
+)
+
+// lease is a membership that a part of the program has in the manager for as
+// long as it wants: what came with a socket. It outlives reloads, and is not kept
+// over a restart. Its name is its own, until the configuration has it or somebody
+// removes it. Its methods are safe for concurrent use.
+type lease struct {
+	editor *editor
+	name   string
+	why    string            // of what others cannot do to it, as "was handed over by process 12"
+	lost   func(note string) // nil for nobody who wants to know
+}
+
+// lend adds a membership under a name that nobody has; otherwise the error wraps
+// errNameInUse. why says whose it is, to whoever wants to replace it. Where it
+// ends by somebody else, lost is told what happened, once: it must not wait, nor
+// call the editor. It is not called after end has returned.
+func (e *editor) lend(ctx context.Context, m membership.Membership, why string, lost func(note string)) (*lease, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if _, known := e.added[m.Name]; known || e.fixed[m.Name] {
+		return nil, fmt.Errorf("membership %q: %w", m.Name, errNameInUse)
+	}
+	if err := e.manager.Put(ctx, m); err != nil {
+		return nil, err
+	}
+	l := &lease{editor: e, name: m.Name, why: why, lost: lost}
+	e.added[m.Name] = addition{Membership: m, lease: l}
+	return l, nil
+}
+
+// put replaces the membership by another one of the same name. The error wraps
+// errLeaseEnded where it has ended.
+func (l *lease) put(ctx context.Context, m membership.Membership) error {
+	e := l.editor
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.added[l.name].lease != l {
+		return fmt.Errorf("membership %q: %w", l.name, errLeaseEnded)
+	}
+	if m.Name != l.name {
+		return fmt.Errorf("name: %q, want %q as before", m.Name, l.name)
+	}
+	if err := e.manager.Put(ctx, m); err != nil {
+		return err
+	}
+	e.added[l.name] = addition{Membership: m, lease: l}
+	return nil
+}
+
+// end removes the membership.
+// Where it has ended already that is no error. After another error the name is
+// free all the same, and the manager may have the membership still.
+func (l *lease) end(ctx context.Context) error {
+	e := l.editor
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.added[l.name].lease != l {
+		return nil
+	}
+	delete(e.added, l.name)
+	err := e.manager.Delete(ctx, l.name)
+	if errors.Is(err, membership.ErrNotFound) || errors.Is(err, membership.ErrStopped) {
+		return nil
+	}
+	return err
+}
+
+// lose tells whoever has the lease that it is over. The editor's lock is held.
+func (l *lease) lose(note string) {
+	if l != nil && l.lost != nil {
+		l.lost(note)
+	}
+}
+
+// refuse is the error of whoever wants to put something else in its place.
+func (l *lease) refuse() error { return &control.FixedError{Name: l.name, Why: l.why} }
