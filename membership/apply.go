@@ -192,7 +192,7 @@ func (k *keeper) quit(m *member) {
 
 // change gives a member another wish. Where it may, it stays attached.
 func (k *keeper) change(m *member, w *wish, now time.Time) {
-	otherSocket := m.wish.socket != w.socket
+	otherSocket := m.wish.socket != w.socket || m.wish.keep != w.keep
 	otherSelector := m.wish.selectorKey != w.selectorKey
 	kept := 0
 	for _, a := range slices.Clone(m.attachments) {

@@ -190,18 +190,17 @@ func (p *pool) lose(entries []*entry) map[Channel]struct{} {
 	channels := make(map[Channel]struct{})
 	for at, all := range p.joinedAt(func(*entry) bool { return true }) {
 		gone := slices.DeleteFunc(slices.Clone(all), func(e *entry) bool { return !lost[e] })
-		switch {
-		case len(gone) < len(all):
+		if len(gone) < len(all) {
 			for _, e := range gone {
 				p.announceEntry(e)
 			}
-		case !p.holder.free(at.set, channelsOf(gone)):
+		} else if err := p.holder.free(at.set, channelsOf(gone)); err != nil {
 			for _, e := range gone {
 				p.uncount(e)
-				e.err = errLost
+				e.err = err
 			}
 			continue // the next audit finds it again
-		default:
+		} else {
 			for _, e := range gone {
 				p.uncount(e)
 				e.order, e.set, e.err = 0, nil, nil

@@ -23,8 +23,13 @@ type callerSocket struct {
 	lost   int
 	lot    *parkingLot
 	ended  func() bool // whether the life that this is for has ended
-	bound  bool        // to the right device, where it is bound to one
-	joined []Channel   // oldest first
+	keep   Keep
+	bound  bool      // to the right device, where it is bound to one
+	joined []Channel // oldest first
+
+	searches int                         // for an index in the place of lost
+	former   map[netip.Addr][]netip.Addr // the sources, by group, that were freed of a dead life
+	listed   map[ifwatch.GroupKey]int    // users of groups, read since the last expect; nil: not read
 }
 
 // cookie tells sockets apart, whatever a program calls them. It is never zero
@@ -40,6 +45,12 @@ type callersMemberSocket interface {
 	// to that of the lost index, or of one that nobody has: it would
 	// receive nothing.
 	rebind(index, lost int) error
+	// sources returns those of a group that the socket includes at an index,
+	// also in a dead life; none where it has no entry of it.
+	sources(index int, group netip.Addr) ([]netip.Addr, error)
+	// staleIndex returns a vacant index other than this one at which the
+	// socket has an entry of a group, zero where it finds none.
+	staleIndex(group netip.Addr, but int) int
 }
 
 // newCallerSocket prepares the caller's socket for memberships on an index.
@@ -52,7 +63,7 @@ func newCallerSocket(k kernel, f ifwatch.Family, s callersMemberSocket, index, l
 // and no memory or descriptor is left for the ballast with which to free it.
 var errStaleEntry = errors.New("the socket has the group from a former interface still")
 
-func (c *callerSocket) expect(int)       {}
+func (c *callerSocket) expect(int)       { c.listed = nil }
 func (c *callerSocket) openSockets() int { return 0 }
 
 func (c *callerSocket) has(group netip.Addr) bool {
@@ -71,18 +82,37 @@ func (c *callerSocket) join(channel Channel) (*sourceSet, error) {
 	if c.ended() {
 		return nil, errEnded
 	}
-	if stale, found := c.lot.takeEntry(place{c.index, c.family}, c.socket.cookie(), channel.Group); found && !c.freeStale(stale) {
+	if stale, found := c.lot.takeEntry(place{c.index, c.family}, c.socket.cookie(), channel.Group); found && !c.freeStale(c.index, stale) {
 		return nil, errStaleEntry
 	}
-	if err := c.socket.join(c.index, channel); err != nil {
+	if err := c.joinKeeping(channel); err != nil {
 		return nil, err
 	}
 	c.joined = append(c.joined, channel)
 	return nil, nil // there is only one socket
 }
 
+func (c *callerSocket) joinKeeping(channel Channel) error {
+	switch c.keep {
+	case KeepAlways:
+		return c.follow(channel)
+	case KeepAtEnd:
+		if err := c.takeFormer(channel.Group); err != nil {
+			return err
+		}
+	}
+	err := c.socket.join(c.index, channel)
+	if errors.Is(err, unix.EADDRNOTAVAIL) { // it has the channel
+		return c.takeOver(channel)
+	}
+	return err
+}
+
 func (c *callerSocket) leave(channel Channel, _ *sourceSet) error {
 	c.joined = deleteLast(c.joined, channel)
+	if c.keep == KeepAlways {
+		return nil
+	}
 	err := c.socket.leave(c.index, channel)
 	if errors.Is(err, unix.ENODEV) {
 		// The index is vacant: nobody is robbed, and every source is stale.
@@ -95,6 +125,10 @@ func (c *callerSocket) rejoin(channel Channel, _ *sourceSet) (time.Duration, err
 	if c.ended() {
 		return 0, errEnded
 	}
+	if err := c.checkOwner(channel); err != nil {
+		c.joined = deleteLast(c.joined, channel)
+		return 0, err
+	}
 	gap, err := c.socket.rejoin(c.index, channel)
 	if err != nil {
 		c.joined = deleteLast(c.joined, channel)
@@ -104,8 +138,24 @@ func (c *callerSocket) rejoin(channel Channel, _ *sourceSet) (time.Duration, err
 
 func (c *callerSocket) warmUp() { c.kernel.warmUp(c.family) }
 
-func (c *callerSocket) free(_ *sourceSet, channels []Channel) bool {
+// checkOwner returns an error where the socket's program decides, and has left a
+// channel.
+func (c *callerSocket) checkOwner(channel Channel) error {
+	if c.keep != KeepAlways {
+		return nil
+	}
+	sources, err := c.socket.sources(c.index, channel.Group)
+	if err == nil && !slices.Contains(sources, channel.Source) {
+		return ErrOwnerLeft
+	}
+	return err
+}
+
+func (c *callerSocket) free(_ *sourceSet, channels []Channel) error {
 	group := channels[0].Group
+	if err := c.checkOwner(channels[0]); err != nil {
+		return err
+	}
 	ballast := newOwnSockets(c.kernel, c.family, c.index, c.lot, func() bool { return false })
 	freed := joinAll(ballast, channels) && !c.ended() // or the index has another life by now
 	if freed {
@@ -113,7 +163,27 @@ func (c *callerSocket) free(_ *sourceSet, channels []Channel) bool {
 		c.joined = slices.DeleteFunc(c.joined, func(j Channel) bool { return j.Group == group })
 	}
 	ballast.abandon() // never to leave in this life of the index
-	return freed
+	if !freed {
+		return errLost
+	}
+	if c.keep == KeepAlways {
+		c.former[group] = sourcesOf(channels)
+	}
+	return nil
+}
+
+func sourcesOf(channels []Channel) []netip.Addr {
+	sources := make([]netip.Addr, len(channels))
+	for n, c := range channels {
+		sources[n] = c.Source
+	}
+	return sources
+}
+
+func (c *callerSocket) retire() {
+	if c.keep == KeepNothing {
+		c.release()
+	}
 }
 
 func (c *callerSocket) release() {
@@ -126,25 +196,29 @@ func (c *callerSocket) release() {
 // its room, and which would make a join in a new life of the same index
 // ineffective.
 func (c *callerSocket) abandon() {
+	if c.keep == KeepAlways { // it is how the next one knows what the program wants
+		c.joined = nil
+		return
+	}
 	groups, channels := c.byGroup()
 	for _, group := range groups {
-		c.freeStale(staleEntry{c.socket.cookie(), group, channels[group]})
+		c.freeStale(c.index, staleEntry{c.socket.cookie(), group, channels[group]})
 	}
 	c.joined = nil
 }
 
-// freeStale frees an entry of a dead life, and reports whether it could. Where the
+// freeStale frees an entry of a dead life of an index, and reports whether it could. Where the
 // index is occupied again, ballast joins its channels there first: leaving then
 // takes the ballast's membership and nobody else's. Without the ballast, rather
 // a stale entry than a theft.
-func (c *callerSocket) freeStale(stale staleEntry) bool {
-	leave := func() { _ = c.socket.leaveGroup(c.index, stale.group) } // refused where the caller left it
-	ballast := newOwnSockets(c.kernel, c.family, c.index, c.lot, func() bool { return false })
-	freed := !c.socket.occupied(c.index) || joinAll(ballast, stale.channels)
+func (c *callerSocket) freeStale(index int, stale staleEntry) bool {
+	leave := func() { _ = c.socket.leaveGroup(index, stale.group) } // refused where the caller left it
+	ballast := newOwnSockets(c.kernel, c.family, index, c.lot, func() bool { return false })
+	freed := !c.socket.occupied(index) || joinAll(ballast, stale.channels)
 	if freed {
 		leave()
 	} else {
-		c.lot.freeOrPark(place{c.index, c.family}, staleSocket{c.socket, leave, stale})
+		c.lot.freeOrPark(place{index, c.family}, staleSocket{c.socket, leave, stale})
 	}
 	ballast.abandon() // never to leave in this life of the index
 	return freed

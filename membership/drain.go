@@ -38,20 +38,22 @@ const reportTime = 1100 * time.Millisecond
 // manager's own. The error wraps ErrNoInterface where there is no interface
 // of that name.
 func (m *Manager) Drain(ctx context.Context, netns, interfaceName string) error {
-	e, err := m.engineNamed(netns, interfaceName)
+	engines, err := m.enginesNamed(netns, interfaceName)
 	if err != nil {
 		return err
 	}
 	var quiet time.Time
-	var drainErr error
-	err = e.do(ctx, func() {
-		var i *instance
-		if i, drainErr = e.keeper.drain(interfaceName, time.Now()); drainErr == nil {
-			quiet = i.quietFrom(time.Now())
+	for _, e := range engines {
+		var drainErr error
+		err := e.do(ctx, func() {
+			var i *instance
+			if i, drainErr = e.keeper.drain(interfaceName, time.Now()); drainErr == nil {
+				quiet = later(quiet, i.quietFrom(time.Now()))
+			}
+		})
+		if err := cmp.Or(err, drainErr); err != nil {
+			return err
 		}
-	})
-	if err := cmp.Or(err, drainErr); err != nil {
-		return err
 	}
 	return m.waitUntil(ctx, quiet, "interface "+interfaceName+" is drained, and its last reports may not be out yet")
 }
@@ -77,22 +79,41 @@ func (m *Manager) waitUntil(ctx context.Context, t time.Time, otherwise string) 
 // Undrain ends what Drain began: the interface is judged as any other. It is no
 // error where it was not drained. For netns and the error see Drain.
 func (m *Manager) Undrain(ctx context.Context, netns, interfaceName string) error {
-	e, err := m.engineNamed(netns, interfaceName)
+	engines, err := m.enginesNamed(netns, interfaceName)
 	if err != nil {
 		return err
 	}
-	var undrainErr error
-	err = e.do(ctx, func() { undrainErr = e.keeper.undrain(interfaceName, time.Now()) })
-	return cmp.Or(err, undrainErr)
+	for _, e := range engines {
+		var undrainErr error
+		err := e.do(ctx, func() { undrainErr = e.keeper.undrain(interfaceName, time.Now()) })
+		if err := cmp.Or(err, undrainErr); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-// engineNamed returns the engine of a namespace in which there are memberships.
-func (m *Manager) engineNamed(netns, interfaceName string) (*engine, error) {
-	if netns == "" {
-		return m.engine, nil
+func later(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return b
 	}
-	if e := m.others()[ifwatch.NamespacePath(netns)]; e != nil {
-		return e, nil
+	return a
+}
+
+// enginesNamed returns the engines of a namespace in which there are memberships:
+// one for those that name it, and one for sockets that are of it.
+func (m *Manager) enginesNamed(netns, interfaceName string) ([]*engine, error) {
+	if netns == "" {
+		return []*engine{m.engine}, nil
+	}
+	var named []*engine
+	for _, e := range m.all()[1:] {
+		if e.label == netns || e.path == ifwatch.NamespacePath(netns) {
+			named = append(named, e)
+		}
+	}
+	if len(named) > 0 {
+		return named, nil
 	}
 	return nil, fmt.Errorf("interface %q: %w: no membership is in the network namespace %q", interfaceName, ErrNoInterface, netns)
 }

@@ -14,7 +14,8 @@ import (
 // namespace: what was lost in it is known when there is one of that name again.
 type engine struct {
 	label string // of the namespace in what is told; empty: the manager's own
-	path  string // its file, likewise
+	path  string // its file, or what stands for that of sockets; likewise
+	find  func() (ifwatch.Namespace, error)
 	watch ifwatch.Options
 
 	estate *estate // what was handed over to the manager, nil for nothing
@@ -107,7 +108,7 @@ func (e *engine) followNamespace(ctx context.Context) {
 }
 
 func (e *engine) beginSession(ctx context.Context) {
-	namespace, err := ifwatch.FindNamespace(e.path)
+	namespace, err := e.find()
 	if err != nil {
 		e.keeper.setAbsent(fmt.Sprintf("network namespace %s: %v", e.label, err), time.Now())
 		return

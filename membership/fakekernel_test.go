@@ -193,6 +193,8 @@ func (k *fakeKernel) life(index int, f ifwatch.Family) *fakeLife {
 	return nil
 }
 
+func (k *fakeKernel) elsewhere(syscall.Conn) uint64 { return 0 }
+
 func (k *fakeKernel) place() string { return "here" }
 
 func (k *fakeKernel) warmUp(ifwatch.Family) {}

@@ -190,6 +190,25 @@ func (s fakeCaller) rebind(index, _ int) error {
 	return s.conn.rebind
 }
 
+func (s fakeCaller) sources(index int, group netip.Addr) ([]netip.Addr, error) {
+	if s.closed {
+		return nil, net.ErrClosed
+	}
+	if e := s.entries[fakeEntryKey{index, group}]; e != nil {
+		return slices.Clone(e.sources), nil
+	}
+	return nil, nil
+}
+
+func (s fakeCaller) staleIndex(group netip.Addr, but int) int {
+	for key := range s.entries {
+		if key.group == group && key.index != but && s.kernel.life(key.index, s.family) == nil {
+			return key.index
+		}
+	}
+	return 0
+}
+
 func (s *fakeSocket) rejoin(index int, c Channel) (time.Duration, error) {
 	if err := s.leave(index, c); err != nil && err != unix.EADDRNOTAVAIL {
 		return 0, err

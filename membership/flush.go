@@ -68,8 +68,11 @@ func (k *keeper) flushPool(i *instance, key poolKey, p *pool, now time.Time) {
 // the interface is down a change makes IPv6 deaf, also for others.
 func (i *instance) mayChange(f ifwatch.Family) bool { return f == ifwatch.IPv4 || i.now.Up }
 
-// socketClosed is why a membership whose caller closed its socket has ended.
-const socketClosed = "the caller closed its socket"
+// Why a membership on a caller's socket has ended.
+const (
+	socketClosed  = "the caller closed its socket"
+	socketUseless = "the caller's socket cannot be used: "
+)
 
 // leaveEnded ends the attachments of the members whose socket turned out to be
 // of no use in this step, and reports whether there were any.
@@ -133,7 +136,7 @@ func (k *keeper) shutdown(now time.Time) {
 			if i.ended(key.family) {
 				p.holder.abandon()
 			} else {
-				p.holder.release()
+				p.holder.retire()
 			}
 		}
 		i.closeProbes()

@@ -174,7 +174,7 @@ func (p *pool) heldBySockets() []heldBy {
 func (k *keeper) surrender() {
 	for _, i := range k.instances {
 		for _, p := range i.pools {
-			p.holder.release()
+			p.holder.retire()
 		}
 		i.closeProbes()
 		i.closeSpares()

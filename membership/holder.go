@@ -30,8 +30,8 @@ type holder interface {
 	warmUp()
 	// free gets rid of what the socket believes to have of a group that the
 	// kernel has lost, with these channels, so that it can be joined again.
-	// It takes no membership from anyone, and reports whether it could.
-	free(set *sourceSet, channels []Channel) bool
+	// It takes no membership from anyone.
+	free(set *sourceSet, channels []Channel) error
 	// has reports whether a group is joined.
 	has(group netip.Addr) bool
 	// openSockets returns how many sockets of the manager's own it has open.
@@ -44,6 +44,8 @@ type holder interface {
 	takeInherited(Channel) *sourceSet
 	// release leaves everything while the instance lives.
 	release()
+	// retire is release at the manager's end.
+	retire()
 	// abandon frees what the kernel left behind when the instance, or the
 	// family's protocol on it, died. It takes no membership from anyone:
 	// what cannot be freed without that is parked.
@@ -326,7 +328,7 @@ func (o *ownSockets) emptied(set *sourceSet) {
 
 // free puts ballast in the place of what is lost: others may be members of the
 // group, and leaving takes a user, whoever brought it.
-func (o *ownSockets) free(set *sourceSet, channels []Channel) bool {
+func (o *ownSockets) free(set *sourceSet, channels []Channel) error {
 	ballast := newOwnSockets(o.kernel, o.family, o.index, o.lot, func() bool { return false })
 	freed := joinAll(ballast, channels) && !o.ended() // or the index has another life by now
 	if freed {
@@ -336,7 +338,10 @@ func (o *ownSockets) free(set *sourceSet, channels []Channel) bool {
 		o.emptied(set)
 	}
 	ballast.abandon() // never to leave in this life of the index
-	return freed
+	if !freed {
+		return errLost
+	}
+	return nil
 }
 
 // remove takes an empty set from those of its group.
@@ -365,6 +370,8 @@ func (o *ownSockets) release() {
 	}
 	o.forget()
 }
+
+func (o *ownSockets) retire() { o.release() }
 
 func (o *ownSockets) abandon() {
 	for _, s := range slices.Backward(o.sockets) {

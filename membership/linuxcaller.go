@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -20,16 +21,21 @@ type linuxCallerSocket struct {
 func (s linuxCallerSocket) cookie() cookie { return cookie(s.number) }
 
 // callersConn is a caller's descriptor. Control fails where it is closed, and
-// says so in different words for connections and files.
+// says so in different words for connections and files. One that is fetched from
+// elsewhere for each call may fail with an errno instead.
 type callersConn struct{ syscall.RawConn }
 
 func (c callersConn) SyscallConn() (syscall.RawConn, error) { return c, nil }
 
 func (c callersConn) Control(f func(fd uintptr)) error {
-	if c.RawConn.Control(f) != nil {
-		return net.ErrClosed
+	err := c.RawConn.Control(f)
+	if err == nil {
+		return nil
 	}
-	return nil
+	if errno, ok := errors.AsType[syscall.Errno](err); ok && errno != unix.EBADF {
+		return errno
+	}
+	return net.ErrClosed
 }
 
 func (k linux) caller(f ifwatch.Family, c syscall.Conn) (callersMemberSocket, error) {
@@ -48,6 +54,35 @@ func (k linux) caller(f ifwatch.Family, c syscall.Conn) (callersMemberSocket, er
 		}
 	})
 	return s, errors.Join(controlErr, err)
+}
+
+func (k linux) elsewhere(c syscall.Conn) uint64 {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return 0
+	}
+	var there uint64
+	if raw.Control(func(fd uintptr) { there = netnsCookie(int(fd)) }) != nil {
+		return 0
+	}
+	own, err := k.open(ifwatch.IPv4)
+	if err != nil {
+		return 0
+	}
+	defer own.close()
+	if here := netnsCookie(int(own.(ownedSocket).fd)); here == 0 || here == there {
+		return 0
+	}
+	return there
+}
+
+// netnsCookie is zero where the kernel has none to tell.
+func netnsCookie(fd int) uint64 {
+	cookie, err := unix.GetsockoptUint64(fd, unix.SOL_SOCKET, unix.SO_NETNS_COOKIE)
+	if err != nil {
+		return 0
+	}
+	return cookie
 }
 
 // receives returns an error where a socket cannot receive multicast datagrams
@@ -93,4 +128,45 @@ func (s linuxCallerSocket) rebind(index, lost int) error {
 		return fmt.Errorf("bind socket to interface %d: %w", index, err)
 	}
 	return nil
+}
+
+// firstSources is how many sources of a group there is room for at first.
+const firstSources = 64
+
+func (s linuxCallerSocket) sources(index int, group netip.Addr) (sources []netip.Addr, err error) {
+	controlErr := s.conn.Control(func(fd uintptr) {
+		for most := firstSources; ; most *= 2 {
+			sources, err = filterOf(int(fd), index, group, most)
+			if err != nil || len(sources) < most {
+				return
+			}
+		}
+	})
+	if errors.Is(err, unix.EADDRNOTAVAIL) || errors.Is(err, unix.ENODEV) {
+		err = nil
+	}
+	return sources, errors.Join(controlErr, err)
+}
+
+// These bound the search for a stale entry. Indexes are given in ascending
+// order, so those of dead interfaces are below those of new ones, unless
+// somebody chose them.
+const (
+	leastSearched = 256
+	mostSearched  = 1 << 14
+)
+
+func (s linuxCallerSocket) staleIndex(group netip.Addr, but int) (found int) {
+	_ = s.conn.Control(func(fd uintptr) {
+		for index := min(max(but, leastSearched), mostSearched); index > 0; index-- {
+			if index == but {
+				continue
+			}
+			if _, err := filterOf(int(fd), index, group, 1); err == nil && !indexOccupied(int(fd), index, s.family) {
+				found = index
+				return
+			}
+		}
+	})
+	return found
 }

@@ -43,9 +43,19 @@ type Membership struct {
 	// *net.UDPConn, on which to join; nil means that the manager holds the
 	// membership on sockets of its own. The manager never closes it, and
 	// uses it only until the membership is removed or the manager's Run has
-	// returned. Meanwhile nobody else may join or leave the groups of the
-	// membership on it. Several memberships may name one socket.
+	// returned. What is joined on it already, on the interface that the
+	// rules accept, counts as joined. Meanwhile nobody else may join or leave
+	// the groups of the membership on it, but with KeepAlways. Several
+	// memberships may name one socket, with the same Keep.
+	//
+	// It may be of another network namespace than the manager's: there the
+	// interfaces are followed for it. That needs CAP_NET_ADMIN and
+	// CAP_SYS_ADMIN over that namespace, and Linux 5.14.
 	Socket syscall.Conn
+
+	// Keep says what stays joined on Socket when the manager has no more to
+	// do with it.
+	Keep Keep
 }
 
 // Validate returns every error in the membership, joined. Applying it again
@@ -81,7 +91,13 @@ func (m Membership) Validate() error {
 }
 
 func (m Membership) validateSocket() error {
+	if m.Keep < KeepNothing || m.Keep > KeepAlways {
+		return fmt.Errorf("keep: %d, want KeepNothing, KeepAtEnd or KeepAlways", m.Keep)
+	}
 	if m.Socket == nil {
+		if m.Keep != KeepNothing {
+			return errors.New("keep: given without a caller's socket, want KeepNothing: the manager's own sockets are closed")
+		}
 		return nil
 	}
 	switch v := reflect.ValueOf(m.Socket); {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/ssmd-project/ssmd/ifwatch"
 )
@@ -72,7 +73,7 @@ func (k *keeper) memory() Memory {
 		}
 	}
 	for name, m := range k.members {
-		r := Remembered{Selector: m.wish.selectorDigest, Wish: m.wish.digest(), Ended: m.ended}
+		r := Remembered{Selector: m.wish.selectorDigest, Wish: m.wish.digest(), Ended: m.endedForGood()}
 		for _, a := range m.attachments {
 			r.Attached = append(r.Attached, Life{Place: place, Interface: *a.seen, Families: a.families()})
 		}
@@ -91,6 +92,15 @@ func (k *keeper) memory() Memory {
 		memory.Memberships[name] = r
 	}
 	return memory
+}
+
+// endedForGood says why a member has ended, empty where only its socket did: the
+// next one may be of use.
+func (m *member) endedForGood() string {
+	if m.ended == socketClosed || strings.HasPrefix(m.ended, socketUseless) {
+		return ""
+	}
+	return m.ended
 }
 
 // stillRemembered is what is known of memberships that are not added yet, with

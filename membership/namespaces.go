@@ -2,6 +2,7 @@ package membership
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -23,6 +24,9 @@ func (m *Manager) Apply(ctx context.Context, set []Membership) error {
 	if ctx, err = m.ready(ctx); err != nil {
 		return err
 	}
+	if err := m.startForSockets(wishes); err != nil {
+		return err
+	}
 	if err := m.leaveHomes(ctx, wishes); err != nil {
 		return err
 	}
@@ -32,11 +36,10 @@ func (m *Manager) Apply(ctx context.Context, set []Membership) error {
 	}
 	var own []*wish
 	for _, w := range wishes {
-		if w.namespace == "" {
+		if w.path == "" {
 			own = append(own, w)
 		} else {
-			path := ifwatch.NamespacePath(w.namespace)
-			byPath[path] = append(byPath[path], w)
+			byPath[w.path] = append(byPath[w.path], w)
 		}
 	}
 	var sum applied
@@ -81,10 +84,13 @@ func (m *Manager) Put(ctx context.Context, one Membership) error {
 	if ctx, err = m.ready(ctx); err != nil {
 		return err
 	}
+	if err := m.startForSockets(wishes); err != nil {
+		return err
+	}
 	if err := m.leaveHomes(ctx, wishes); err != nil {
 		return err
 	}
-	e, err := m.engineOf(pathOf(wishes[0]), wishes)
+	e, err := m.engineOf(wishes[0].path, wishes)
 	if err != nil {
 		return err
 	}
@@ -128,20 +134,13 @@ func (m *Manager) ready(ctx context.Context) (context.Context, error) {
 // than they are in: they are left there before they are joined here.
 func (m *Manager) leaveHomes(ctx context.Context, wishes []*wish) error {
 	for _, w := range wishes {
-		if e := m.home(w.name); e.path != pathOf(w) {
+		if e := m.home(w.name); e.path != w.path {
 			if err := m.deleteAt(ctx, e, w.name); err != nil && !isNotFound(err) {
 				return err
 			}
 		}
 	}
 	return nil
-}
-
-func pathOf(w *wish) string {
-	if w.namespace == "" {
-		return ""
-	}
-	return ifwatch.NamespacePath(w.namespace)
 }
 
 // home returns the engine that has the membership of a name: the own one, where
@@ -195,7 +194,52 @@ func (m *Manager) engineOf(path string, wishes []*wish) (*engine, error) {
 	return e, nil
 }
 
+// startForSockets finds out which callers' sockets are of other network
+// namespaces, and starts the engines for these that there are not yet.
+func (m *Manager) startForSockets(wishes []*wish) error {
+	for _, w := range wishes {
+		if w.socket == nil {
+			continue
+		}
+		cookie := m.keeper.kernel.elsewhere(w.socket)
+		if cookie == 0 {
+			continue
+		}
+		w.path = fmt.Sprintf("socket:%d", cookie)
+		if m.others()[w.path] != nil {
+			continue
+		}
+		if m.ended {
+			return ErrStopped
+		}
+		held, err := ifwatch.HoldNamespace(w.socket)
+		if err != nil {
+			return fmt.Errorf("membership %q: socket: %w", w.name, err)
+		}
+		e := m.newEngine(w.path, held.Name())
+		e.find = func() (ifwatch.Namespace, error) { return held.Namespace, nil }
+		m.launch(e, held.Release)
+	}
+	return nil
+}
+
+// startEngine begins with the namespace of a file.
 func (m *Manager) startEngine(path, label string) *engine {
+	e := m.newEngine(path, label)
+	e.find = func() (ifwatch.Namespace, error) { return ifwatch.FindNamespace(path) }
+	if m.namespaces == nil {
+		m.namespaces = ifwatch.NewNamespaceWatch()
+		var ctx context.Context
+		ctx, m.unwatch = context.WithCancel(m.running)
+		watch := m.namespaces
+		m.group.Go(func() error { return watch.Run(ctx, m.followNamespaces) })
+	}
+	m.namespaces.Watch(path)
+	m.launch(e, func() {})
+	return e
+}
+
+func (m *Manager) newEngine(path, label string) *engine {
 	publish := func(event Event) {
 		event.Netns = label
 		m.hub.publish(event)
@@ -207,24 +251,21 @@ func (m *Manager) startEngine(path, label string) *engine {
 	e.keeper.remembered = maps.Clone(m.options.Memory.Memberships)
 	e.keeper.drainedBefore = m.options.Memory.Drained
 	e.keeper.line = m.pace.newLine()
+	return e
+}
+
+// launch runs an engine. release is called once it has ended.
+func (m *Manager) launch(e *engine, release func()) {
 	m.mu.Lock()
-	m.engines[path] = e
+	m.engines[e.path] = e
 	m.mu.Unlock()
-	if m.namespaces == nil {
-		m.namespaces = ifwatch.NewNamespaceWatch()
-		var ctx context.Context
-		ctx, m.unwatch = context.WithCancel(m.running)
-		watch := m.namespaces
-		m.group.Go(func() error { return watch.Run(ctx, m.followNamespaces) })
-	}
-	m.namespaces.Watch(path)
 	var ctx context.Context
 	ctx, e.stop = context.WithCancel(m.running)
 	m.group.Go(func() error {
+		defer release()
 		e.loop(ctx)
 		return nil
 	})
-	return e
 }
 
 // endIdle ends the engine of another namespace in which no membership is left.
@@ -239,7 +280,7 @@ func (m *Manager) endIdle(e *engine, left int) {
 	m.finished.add(e.lastTotals)
 	none := len(m.engines) == 0
 	m.mu.Unlock()
-	if none {
+	if none && m.namespaces != nil {
 		m.unwatch()
 		m.namespaces = nil
 	}

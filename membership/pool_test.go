@@ -37,11 +37,11 @@ func (h *fakeHolder) rejoin(c Channel, _ *sourceSet) (time.Duration, error) {
 	return 0, h.refuse[c]
 }
 
-func (h *fakeHolder) free(_ *sourceSet, channels []Channel) bool {
+func (h *fakeHolder) free(_ *sourceSet, channels []Channel) error {
 	for _, c := range channels {
 		_ = h.leave(c, nil)
 	}
-	return true
+	return nil
 }
 
 func (h *fakeHolder) warmUp() { h.did = append(h.did, "warm up") }
@@ -52,6 +52,7 @@ func (h *fakeHolder) has(netip.Addr) bool {
 }
 func (h *fakeHolder) openSockets() int { return 0 }
 func (h *fakeHolder) release()         { h.did = append(h.did, "release") }
+func (h *fakeHolder) retire()          { h.did = append(h.did, "retire") }
 func (h *fakeHolder) abandon()         { h.did = append(h.did, "abandon") }
 
 func newTestPool() (*pool, *fakeHolder) {

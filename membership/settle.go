@@ -309,7 +309,7 @@ func (k *keeper) pool(i *instance, f ifwatch.Family, m *member, lostIndex int) *
 	if m.wish.socket != nil {
 		var err error
 		if socket, err = k.kernel.caller(f, m.wish.socket); err != nil {
-			m.ended = "the caller's socket cannot be used: " + err.Error()
+			m.ended = socketUseless + err.Error()
 			if isClosed(err) {
 				m.ended = socketClosed
 			}
@@ -324,7 +324,9 @@ func (k *keeper) pool(i *instance, f ifwatch.Family, m *member, lostIndex int) *
 	ended := func() bool { return i.ended(f) }
 	var h holder
 	if socket != nil {
-		h = newCallerSocket(k.kernel, f, socket, i.now.Index, lostIndex, k.parking, ended)
+		caller := newCallerSocket(k.kernel, f, socket, i.now.Index, lostIndex, k.parking, ended)
+		caller.keep = m.wish.keep
+		h = caller
 	} else {
 		own := newOwnSockets(k.kernel, f, i.now.Index, k.parking, ended)
 		own.spare = i.takeSpare(f)

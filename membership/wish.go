@@ -19,9 +19,11 @@ type wish struct {
 	byFamily [ifwatch.IPv6 + 1][]Channel // the same, by the family
 	anyRange AnyRange
 	socket   syscall.Conn
+	keep     Keep
 
 	reannounce Reannounce
 	namespace  string
+	path       string // of its file, or what stands for a socket's; empty: the manager's own
 
 	digested string // asked for with digest
 }
@@ -102,7 +104,10 @@ func newTerms(r reattach.Rules, families []ifwatch.Family) *terms {
 }
 
 func newWish(m *Membership, t *terms) *wish {
-	w := &wish{terms: t, name: m.Name, socket: m.Socket, anyRange: m.AnyRange, reannounce: m.Reannounce.Normalize(), namespace: m.Namespace}
+	w := &wish{terms: t, name: m.Name, socket: m.Socket, keep: m.Keep, anyRange: m.AnyRange, reannounce: m.Reannounce.Normalize(), namespace: m.Namespace}
+	if m.Namespace != "" {
+		w.path = ifwatch.NamespacePath(m.Namespace)
+	}
 	w.channels = slices.Clone(m.Channels)
 	slices.SortFunc(w.channels, Channel.Compare)
 	w.channels = slices.Compact(w.channels)
@@ -126,7 +131,7 @@ func (w *wish) aliveOn(i ifwatch.Interface) bool {
 
 // equal reports whether a wish asks for the same as another.
 func (w *wish) equal(o *wish) bool {
-	return w == o || w.name == o.name && w.socket == o.socket && w.ruleKey == o.ruleKey && w.reannounce.Equal(o.reannounce) && slices.Equal(w.channels, o.channels)
+	return w == o || w.name == o.name && w.socket == o.socket && w.keep == o.keep && w.ruleKey == o.ruleKey && w.reannounce.Equal(o.reannounce) && slices.Equal(w.channels, o.channels)
 }
 
 // without returns the channels that others lacks. Both are sorted.
