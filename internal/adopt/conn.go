@@ -3,23 +3,16 @@ package adopt
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"net"
-	"slices"
 	"sync"
 	"syscall"
-
-	"net/netip"
 
 	"golang.org/x/sys/unix"
 )
 
-// errChanged refuses work on a socket whose process has left something since:
-// what it left has to be known before anything is joined.
-var errChanged = errors.New("the process has changed what it joined: looking at it again")
-
-// errAnother says that a descriptor leads to another socket by now.
-var errAnother = errors.New("the descriptor leads to another socket")
+// errAnother says that a descriptor leads to another socket by now. It is tried
+// again.
+var errAnother = fmt.Errorf("the descriptor leads to another socket: %w", unix.EAGAIN)
 
 // handle is a descriptor of a process that leads to a socket.
 type handle struct {
@@ -27,22 +20,14 @@ type handle struct {
 	fd      int
 }
 
-// Conn is a socket of another process, fetched for each call of Control. In
-// between nothing of it is held but its number, the cookie. Several processes
-// may have it.
-//
-// It watches what the process does: whatever of the socket changes between two
-// calls of Control, and not within one, the process has done. Where it left
-// something, Control returns an error until that was taken note of, so that
-// nobody joins anew what the process left.
+// Conn is a socket of another process, fetched anew for each call of Control: in
+// between nothing of it is held but its cookie, by which it is recognised.
+// Several processes may have it. It is safe for concurrent use.
 type Conn struct {
 	inode, cookie uint64
-	changed       func() // tells that the process left something; does not wait
 
-	mu       sync.Mutex
-	handles  []handle
-	expected map[place]map[netip.Addr]bool // the sources that the socket has
-	blocked  bool
+	mu      sync.Mutex
+	handles []handle
 }
 
 // SyscallConn returns the Conn itself.
@@ -54,66 +39,21 @@ func (*Conn) Read(func(fd uintptr) bool) error { return errors.ErrUnsupported }
 // Write is not for sockets of others.
 func (*Conn) Write(func(fd uintptr) bool) error { return errors.ErrUnsupported }
 
-// Control calls f with a descriptor of the socket that is closed afterwards. The
-// error wraps net.ErrClosed where no process has the socket any more.
+// Control calls f with a descriptor of the socket, and closes that. The error
+// wraps net.ErrClosed where no process has the socket any more, and an errno where
+// it cannot be fetched now.
 func (c *Conn) Control(f func(fd uintptr)) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.with(func(fd int) error {
-		if c.blocked {
-			return errChanged
-		}
-		if c.hasLeft(fd) {
-			c.blocked = true
-			c.changed()
-			return errChanged
-		}
-		f(uintptr(fd))
-		c.reread(fd)
-		return nil
-	})
-}
-
-// hasLeft reports whether the socket lacks anything that it had after the last
-// call.
-func (c *Conn) hasLeft(fd int) bool {
-	for p, sources := range c.expected {
-		now, _, err := readFilter(fd, p)
-		for source := range sources {
-			if err == nil && !slices.Contains(now.sources, source) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// reread notes what the socket has now of what it had. What is more, whoever did
-// it, is found at the next look at the whole.
-func (c *Conn) reread(fd int) {
-	for p, sources := range c.expected {
-		now, _, err := readFilter(fd, p)
-		if err != nil {
-			continue
-		}
-		maps.DeleteFunc(sources, func(source netip.Addr, _ bool) bool { return !slices.Contains(now.sources, source) })
-		if len(sources) == 0 {
-			delete(c.expected, p)
-		}
-	}
-}
-
-// with fetches the socket for one call. The lock is held.
-func (c *Conn) with(f func(fd int) error) error {
-	err := fmt.Errorf("%w: no process has it any more", net.ErrClosed)
-	for n, h := range c.handles {
+	err := fmt.Errorf("%w: no process has the socket any more", net.ErrClosed)
+	for n := range c.handles {
 		fd, refusal := c.fetch(&c.handles[n])
 		if refusal == nil {
 			defer unix.Close(fd)
-			return f(fd)
+			f(uintptr(fd))
+			return nil
 		}
-		_, isRefused := errors.AsType[*RefusedError](refusal)
-		if isRefused || !errors.Is(refusal, net.ErrClosed) && !h.process.ended() {
+		if !errors.Is(refusal, net.ErrClosed) && !errors.Is(refusal, ErrEnded) {
 			err = refusal // it may be there yet
 		}
 	}
@@ -121,8 +61,7 @@ func (c *Conn) with(f func(fd int) error) error {
 }
 
 // fetch returns a duplicate of the socket by a handle, which it corrects where the
-// process has the socket by another number now. The error wraps net.ErrClosed where
-// the process does not have it.
+// process has the socket by another number now.
 func (c *Conn) fetch(h *handle) (fd int, err error) {
 	fd, err = c.fetchFrom(h.process, h.fd)
 	if err == nil || !errors.Is(err, errAnother) && !errors.Is(err, unix.EBADF) {
@@ -158,11 +97,4 @@ func (c *Conn) setHandles(handles []handle) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.handles = handles
-}
-
-// resume lets Control work again.
-func (c *Conn) resume() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.blocked = false
 }

@@ -45,17 +45,17 @@ const (
 // later: where its sockets were members, and what the interfaces were called.
 type looker struct {
 	process   *Process
-	strangers map[uint64]bool           // inodes of its sockets that are no UDP sockets
-	seen      map[uint64]map[place]bool // by the cookie of a socket
-	searched  map[uint64]bool           // cookies of sockets that were asked about interfaces that are gone
-	names     map[int]string            // of interfaces, by index
-	groups    map[netip.Addr]bool       // that any of its sockets was a member of
-	namespace uint64                    // of the process; zero where nobody may know
+	strangers map[uint64]bool             // inodes of its sockets that are no UDP sockets
+	seen      map[uint64]map[place]string // by the cookie of a socket
+	searched  map[uint64]bool             // cookies of sockets that were asked about interfaces that are gone
+	names     map[int]string              // of interfaces, by index
+	groups    map[netip.Addr]bool         // that any of its sockets was a member of
+	namespace uint64                      // of the process; zero where nobody may know
 }
 
 func newLooker(p *Process) *looker {
 	return &looker{
-		process: p, strangers: make(map[uint64]bool), seen: make(map[uint64]map[place]bool), searched: make(map[uint64]bool),
+		process: p, strangers: make(map[uint64]bool), seen: make(map[uint64]map[place]string), searched: make(map[uint64]bool),
 		names: make(map[int]string), groups: make(map[netip.Addr]bool),
 	}
 }
@@ -73,7 +73,6 @@ func (l *looker) look(groups []netip.Addr) ([]Found, error) {
 	if err != nil {
 		return nil, err
 	}
-	maps.Copy(l.names, kernel.names)
 	l.namespace = namespaceOf(l.process)
 	for _, g := range groups {
 		l.groups[g] = true
@@ -92,6 +91,7 @@ func (l *looker) look(groups []netip.Addr) ([]Found, error) {
 	for n := range all {
 		l.lookForDead(&all[n], kernel)
 	}
+	maps.Copy(l.names, kernel.names) // last: those of before are what a dead interface was called
 	all = slices.DeleteFunc(all, func(f Found) bool { return len(f.Memberships) == 0 })
 	slices.SortFunc(all, func(a, b Found) int { return cmp.Compare(a.FD, b.FD) })
 	return all, nil
@@ -108,7 +108,7 @@ func (l *looker) forgetOthers(all []Found) {
 	for _, f := range all {
 		open[f.cookie] = true
 	}
-	maps.DeleteFunc(l.seen, func(cookie uint64, _ map[place]bool) bool { return !open[cookie] })
+	maps.DeleteFunc(l.seen, func(cookie uint64, _ map[place]string) bool { return !open[cookie] })
 	maps.DeleteFunc(l.searched, func(cookie uint64, _ bool) bool { return !open[cookie] })
 }
 
@@ -130,12 +130,11 @@ func (l *looker) lookAt(inode uint64, number int, kernel lists) (*Found, error) 
 	}
 	s.FD, s.inode = number, inode
 	found := &Found{Socket: s}
-	asked := l.seen[s.cookie]
+	asked := make(map[place]bool)
+	for p := range l.seen[s.cookie] {
+		asked[p] = true
+	}
 	if !l.isElsewhere(s) {
-		asked = maps.Clone(asked)
-		if asked == nil {
-			asked = make(map[place]bool, len(kernel.groups))
-		}
 		maps.Copy(asked, kernel.groups)
 	}
 	for p := range asked {
@@ -152,29 +151,28 @@ func (l *looker) isElsewhere(s Socket) bool {
 
 // ask adds what the socket has at a place.
 func (l *looker) ask(fd int, found *Found, p place, kernel lists) {
+	seen := l.seen[found.cookie]
 	f, joined, err := readFilter(fd, p)
 	if err != nil || !joined || len(f.sources) == 0 && !f.anySource {
-		if l.seen[found.cookie] != nil {
-			delete(l.seen[found.cookie], p)
-		}
+		delete(seen, p)
 		return
 	}
-	if l.seen[found.cookie] == nil {
-		l.seen[found.cookie] = make(map[place]bool)
+	if seen == nil {
+		seen = make(map[place]string)
+		l.seen[found.cookie] = seen
 	}
-	l.seen[found.cookie][p] = true
 	l.groups[p.group] = true
 	slices.SortFunc(f.sources, netip.Addr.Compare)
 	name, known := nameOf(fd, p.index)
-	m := Membership{Group: p.group, Index: p.index, Interface: cmp.Or(name, l.names[p.index]), Sources: f.sources, State: StateJoined}
+	m := Membership{Group: p.group, Index: p.index, Interface: name, Sources: f.sources, State: StateJoined}
 	switch {
 	case f.anySource:
 		m.State, m.Sources = StateAnySource, nil
-	case known && name == "":
+	case known && name == "", !l.isElsewhere(found.Socket) && !kernel.groups[p] && l.stillMissing(fd, p):
 		m.State = StateDeaf
-	case !l.isElsewhere(found.Socket) && !kernel.groups[p] && l.stillMissing(fd, p):
-		m.State = StateDeaf
+		m.Interface = cmp.Or(seen[p], l.names[p.index], name)
 	}
+	seen[p] = m.Interface
 	found.Memberships = append(found.Memberships, m)
 	slices.SortFunc(found.Memberships, func(a, b Membership) int {
 		return cmp.Or(a.Group.Compare(b.Group), cmp.Compare(a.Index, b.Index))
@@ -214,7 +212,8 @@ func (l *looker) lookForDead(found *Found, kernel lists) {
 	for _, group := range slices.SortedFunc(maps.Keys(groups), netip.Addr.Compare) {
 		for index := 1; index <= kernel.highest+beyondHighest && budget > 0; index++ {
 			p := place{group, index}
-			if budget--; !kernel.groups[p] && !l.seen[found.cookie][p] {
+			_, seen := l.seen[found.cookie][p]
+			if budget--; !kernel.groups[p] && !seen {
 				l.ask(fd, found, p, kernel)
 			}
 		}
