@@ -187,8 +187,8 @@ func TestSchemasAreTheTypes(t *testing.T) {
 func fieldsOf(t reflect.Type) (all, required []string) {
 	for _, f := range reflect.VisibleFields(t) {
 		tag, ok := f.Tag.Lookup("json")
-		if !ok {
-			continue // embedded: its fields are visible
+		if !ok || tag == "-" {
+			continue // embedded: its fields are visible; or not for clients
 		}
 		name, options, _ := strings.Cut(tag, ",")
 		all = append(all, name)

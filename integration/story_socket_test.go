@@ -1,6 +1,8 @@
 package integration
 
 import (
+	"fmt"
+	"net"
 	"slices"
 	"testing"
 
@@ -154,4 +156,42 @@ func TestStoryOwnSocketKeepsItsRoom(t *testing.T) {
 		ok(t, socketOf(t, r).join(s.index(), v4.spare(500+i)))
 	}
 	wantErrno(t, "one more join", socketOf(t, r).join(s.index(), v4.spare(600)), unix.ENOBUFS)
+}
+
+// An application may pass on its socket to another connection, and close the first:
+// it is the same socket.
+func TestStoryOwnSocketByAnotherName(t *testing.T) {
+	bothFamilies(t, func(t *testing.T, f family) {
+		l := newLab(t, f)
+		conn := l.bound(f.channel.group, nil)
+		s := onStage(l, noOptions, feedOn(f, "feed", conn))
+		s.wait("feed", membership.StateJoined)
+		file, err := conn.File() // a duplicate
+		ok(t, err)
+		defer file.Close()
+		from := len(s.capture.Reports())
+		ok(t, s.manager.Put(s.ctx, feedOn(f, "feed", file)))
+		ok(t, conn.Close())
+		s.notLeft(s.capture, from, s.mark())
+		other, err := net.FilePacketConn(file)
+		ok(t, err)
+		defer other.Close()
+		for n := range 2 {
+			s.wantUsers(1)
+			s.heardOn(other.(*net.UDPConn))
+			s.again()
+			s.await("feed", attachedTimes(uint64(n+3)))
+		}
+		s.heardOn(other.(*net.UDPConn))
+	})
+}
+
+// attachedTimes checks that a membership is joined, and was attached so often.
+func attachedTimes(times uint64) func(membership.Status) error {
+	return func(status membership.Status) error {
+		if status.State != membership.StateJoined || status.Counters.Attaches != times {
+			return fmt.Errorf("attached %d times, want %d and joined", status.Counters.Attaches, times)
+		}
+		return nil
+	}
 }

@@ -50,7 +50,7 @@ func some(names []string) string {
 func (k *keeper) applyAfter(wishes []*wish, elsewhere applied, now time.Time) {
 	sum := k.exchange(wishes, now)
 	sum.add(elsewhere)
-	k.publish(Event{Time: now, Type: EventReloaded, Cause: CauseRequest, Reason: sum.String()})
+	k.tell(Event{Time: now, Type: EventReloaded, Cause: CauseRequest, Reason: sum.String()})
 	k.endRequest(now)
 }
 
@@ -144,6 +144,7 @@ func (k *keeper) add(w *wish, now time.Time) {
 func (k *keeper) enroll(w *wish, now time.Time) *member {
 	m := &member{wish: w, since: now, cause: CauseRequest}
 	k.members[w.name] = m
+	k.noteMemory()
 	k.recall(m)
 	k.enter(m)
 	return m
@@ -223,7 +224,8 @@ func (k *keeper) change(m *member, w *wish, now time.Time) {
 	if m.ended != "" {
 		m.lostAt = now // it has the whole window again
 	}
-	m.wish, m.ended = w, ""
+	m.wish, m.ended, m.endedErr = w, "", nil
+	k.noteMemory()
 	k.enter(m)
 	k.settleOne(m, now)
 	k.touch(m)
@@ -236,6 +238,7 @@ func (a *attachment) exchange(old, new *wish, l *line, now time.Time) {
 		p := a.pools[f]
 		l.wish(a, p, without(new.byFamily[f], old.byFamily[f]), now)
 		p.unwish(without(old.byFamily[f], new.byFamily[f]))
+		l.unwished()
 		if len(new.byFamily[f]) == 0 {
 			p.users--
 			a.pools[f] = nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -133,7 +134,7 @@ func (k *keeper) endAudit(found missing, now time.Time) {
 	}
 	for _, f := range bothFamilies {
 		if err := found.errs[f]; err != nil {
-			k.publish(Event{Time: now, Type: EventError, Cause: CauseAudit, Reason: err.Error()})
+			k.tell(Event{Time: now, Type: EventError, Cause: CauseAudit, Reason: err.Error()})
 		}
 		for i, p := range k.poolsOf(f) {
 			lost := found.entries[p]
@@ -172,6 +173,7 @@ func (k *keeper) repair(i *instance, p *pool, lost []*entry, now time.Time) {
 		return
 	}
 	k.totals.countRefusals(p.flush(now))
+	maps.DeleteFunc(channels, func(c Channel, _ struct{}) bool { e := p.entries.get(c); return e == nil || !e.isJoined() })
 	k.totals.Repairs += uint64(len(channels))
 	for a := range i.users(p) {
 		k.tellRepaired(a, p.family, channels, now)
@@ -249,6 +251,6 @@ func (k *keeper) tellRepaired(a *attachment, f ifwatch.Family, lost map[Channel]
 	}
 	m.counters.Repairs += uint64(n)
 	k.touch(m)
-	k.publish(Event{Time: now, Type: EventRepaired, Membership: m.wish.name, Interface: i.Name, Instance: i.ID, Cause: CauseAudit,
+	k.tell(Event{Time: now, Type: EventRepaired, Membership: m.wish.name, Interface: i.Name, Instance: i.ID, Index: i.Index, Cause: CauseAudit,
 		Reason: fmt.Sprintf("the kernel had lost %d of %d channels, %s first: another process has closed or left a socket of a former life of the index; joined again", n, len(m.wish.channels), first)})
 }

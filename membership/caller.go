@@ -16,16 +16,17 @@ import (
 // callerSocket joins channels on one interface instance on a socket that
 // belongs to the caller and is never closed. It cannot spread over sockets.
 type callerSocket struct {
-	kernel kernel
-	family ifwatch.Family
-	socket callersMemberSocket
-	index  int
-	lost   int
-	lot    *parkingLot
-	ended  func() bool // whether the life that this is for has ended
-	keep   Keep
-	bound  bool      // to the right device, where it is bound to one
-	joined []Channel // oldest first
+	kernel  kernel
+	family  ifwatch.Family
+	socket  callersMemberSocket
+	index   int
+	lost    int
+	lot     *parkingLot
+	ended   func() bool // whether the life that this is for has ended
+	keep    Keep
+	address netip.Addr // the one that it is bound to, none for any
+	bound   bool       // to the right device, where it is bound to one
+	joined  []Channel  // oldest first
 
 	searches int                         // for an index in the place of lost
 	former   map[netip.Addr][]netip.Addr // the sources, by group, that were freed of a dead life
@@ -56,8 +57,13 @@ type callersMemberSocket interface {
 // newCallerSocket prepares the caller's socket for memberships on an index.
 // lost is the index of the instance whose place this one takes, or zero.
 func newCallerSocket(k kernel, f ifwatch.Family, s callersMemberSocket, index, lost int, lot *parkingLot, ended func() bool) *callerSocket {
-	return &callerSocket{kernel: k, family: f, socket: s, index: index, lost: lost, lot: lot, ended: ended}
+	return &callerSocket{kernel: k, family: f, socket: s, index: index, lost: lost, lot: lot, ended: ended,
+		former: make(map[netip.Addr][]netip.Addr)}
 }
+
+// use has the latest of the names of the socket used: the program may have closed
+// the one before, or have no right there.
+func (c *callerSocket) use(s callersMemberSocket) { c.socket, c.bound = s, false }
 
 // errStaleEntry says that a group has an entry of a dead life on the socket,
 // and no memory or descriptor is left for the ballast with which to free it.
@@ -215,9 +221,10 @@ func (c *callerSocket) freeStale(index int, stale staleEntry) bool {
 	leave := func() { _ = c.socket.leaveGroup(index, stale.group) } // refused where the caller left it
 	ballast := newOwnSockets(c.kernel, c.family, index, c.lot, func() bool { return false })
 	freed := !c.socket.occupied(index) || joinAll(ballast, stale.channels)
-	if freed {
+	switch {
+	case freed:
 		leave()
-	} else {
+	case c.keep != KeepAlways: // there it stays a sign of what the program wants
 		c.lot.freeOrPark(place{index, c.family}, staleSocket{c.socket, leave, stale})
 	}
 	ballast.abandon() // never to leave in this life of the index

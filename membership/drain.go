@@ -144,8 +144,7 @@ func (k *keeper) drain(name string, now time.Time) (*instance, error) {
 	k.noteMemory()
 	// Those who lose their place here may get another: after the leaves.
 	for _, a := range slices.SortedFunc(maps.Keys(i.attachments), newestFirst) {
-		joined, _, _, _ := a.count()
-		i.leaving = i.leaving || joined > 0
+		i.leaving = i.leaving || a.count().joined > 0
 		k.leave(a, CauseDrain, i.now.String()+" is drained", now)
 	}
 	k.flushPools(now)
@@ -210,6 +209,8 @@ func (k *keeper) approve(name string, id ifwatch.ID, now time.Time) error {
 	}
 	k.beginRequest(now)
 	m.approved = append(m.approved, id)
+	k.instances[id].known = true
+	k.noteMemory()
 	k.settleOne(m, now)
 	k.touch(m)
 	k.endRequest(now)

@@ -19,6 +19,7 @@ type entry struct {
 
 	doubted    bool // in the pool's unwished
 	inLine     bool // waits for its turn, at the pace
+	turn       bool // has it, and is yet to be tried
 	announcing bool // in the pool's announcing
 }
 

@@ -12,7 +12,7 @@ type EventType string
 // The types of events.
 const (
 	EventAttached    EventType = "attached"    // a first attachment; the joins were made, or what was refused is said
-	EventDetached    EventType = "detached"    // an attachment ended
+	EventDetached    EventType = "detached"    // an attachment ended; what only it wanted was left
 	EventReattached  EventType = "reattached"  // an attachment that took a lost instance's place
 	EventState       EventType = "state"       // the membership's state changed, or the reason for it
 	EventError       EventType = "error"       // the kernel refused something
@@ -60,4 +60,8 @@ type Event struct {
 	Cause      Cause      `json:"cause,omitempty"`
 	Reason     string     `json:"reason,omitempty"`
 	Missed     uint64     `json:"missed,omitempty"` // of EventMissed; at most so many where a time was asked for
+
+	// What only the process itself can use.
+	Index int   `json:"-"` // of Interface
+	Err   error `json:"-"` // of EventError, and of an EventState or EventDetached that a refusal led to; for errors.Is, as Status.Err
 }

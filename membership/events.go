@@ -52,6 +52,13 @@ func (h *hub) from(seq uint64) *Subscription {
 	return s
 }
 
+// last returns the number of the last event, zero before the first.
+func (h *hub) last() uint64 {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	return h.ring.next - 1
+}
+
 func (h *hub) subscribeSince(since Since) (*Subscription, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -47,8 +47,14 @@ func (k *keeper) flushPool(i *instance, key poolKey, p *pool, now time.Time) {
 		p.postpone(now)
 		return
 	}
-	waited := len(p.refused) > 0 || p.wait > 0
+	barred := p.barred != nil
+	waited := len(p.refused) > 0 || p.wait > 0 || barred
 	out := p.flush(now)
+	k.line.takeBack(i, p, out.untried, now)
+	if barred && (p.barred == nil || !now.Before(p.retry)) {
+		k.line.resume(now)
+		k.touchUsers(i, p)
+	}
 	k.totals.countRefusals(out)
 	if p.users == 0 {
 		delete(i.pools, key)
@@ -59,7 +65,7 @@ func (k *keeper) flushPool(i *instance, key poolKey, p *pool, now time.Time) {
 	for a := range i.users(p) {
 		k.touch(a.member)
 		if isClosed(out.err) && key.socket != 0 {
-			a.member.ended = socketClosed
+			a.member.endForSocket(out.err)
 		}
 	}
 }
@@ -67,12 +73,6 @@ func (k *keeper) flushPool(i *instance, key poolKey, p *pool, now time.Time) {
 // mayChange reports whether anything may be joined or left for a family: while
 // the interface is down a change makes IPv6 deaf, also for others.
 func (i *instance) mayChange(f ifwatch.Family) bool { return f == ifwatch.IPv4 || i.now.Up }
-
-// Why a membership on a caller's socket has ended.
-const (
-	socketClosed  = "the caller closed its socket"
-	socketUseless = "the caller's socket cannot be used: "
-)
 
 // leaveEnded ends the attachments of the members whose socket turned out to be
 // of no use in this step, and reports whether there were any.
@@ -144,6 +144,7 @@ func (k *keeper) shutdown(now time.Time) {
 		for a := range i.attachments {
 			k.detached(a, *a.seen, CauseShutdown, "shutting down", now)
 		}
+		k.publishTold()
 	}
 	k.line.clear()
 	clear(k.instances)

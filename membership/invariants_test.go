@@ -165,12 +165,9 @@ func (w *world) outOfLine() error {
 		return errors.New("it wakes for what it has just done")
 	}
 	l := w.keeper.line
-	inLine, batches := make(map[*entry]bool), make(map[*attachment]int)
+	inLine := make(map[*entry]bool)
 	if l != nil {
 		for _, b := range l.batches {
-			if b.owner != nil {
-				batches[b.owner]++
-			}
 			for _, e := range b.entries {
 				if e.inLine {
 					inLine[e] = true
@@ -180,8 +177,14 @@ func (w *world) outOfLine() error {
 		if len(inLine) != l.left || l.pace.waiting.Load() != int64(l.left) {
 			return fmt.Errorf("%d channels in line, %d and %d counted", len(inLine), l.left, l.pace.waiting.Load())
 		}
-		if next := l.nextTurn(); l.left > 0 && next.IsZero() && l.granted == 0 {
+		mayGo := func(b *batch) bool {
+			return !w.keeper.isOver(b) && b.mayGo(w.now) && slices.ContainsFunc(b.entries, func(e *entry) bool { return e.inLine })
+		}
+		if l.left > 0 && l.nextTurn().IsZero() && slices.ContainsFunc(l.batches, mayGo) {
 			return fmt.Errorf("%d channels in line, and nothing wakes", l.left)
+		}
+		if l.granted != 0 {
+			return fmt.Errorf("%d joins are kept from others", l.granted)
 		}
 	}
 	for _, i := range w.keeper.instances {
@@ -193,10 +196,24 @@ func (w *world) outOfLine() error {
 				}
 			}
 		}
-		for a := range i.attachments {
-			if a.inLine != batches[a] {
-				return fmt.Errorf("%s on %s: %d batches in line, %d counted", a.member.wish.name, i.now, batches[a], a.inLine)
-			}
+	}
+	return nil
+}
+
+// untold returns a membership whose state is another by now than was told, though
+// a step has ended. Of what was refused and is in line again it is told later.
+func (w *world) untold() error {
+	again := func(a *attachment) bool {
+		return w.keeper.line != nil && slices.ContainsFunc(w.keeper.line.batches, func(b *batch) bool {
+			return b.owner == nil && a.pools[b.pool.family] == b.pool
+		})
+	}
+	for _, m := range w.keeper.members {
+		if slices.ContainsFunc(m.attachments, again) {
+			continue
+		}
+		if state, reason := w.keeper.stateOf(m); state != m.state {
+			return fmt.Errorf("%s was told to be %s (%s), and is %s (%s)", m.wish.name, m.state, m.reason, state, reason)
 		}
 	}
 	return nil

@@ -108,9 +108,6 @@ func (c *callerSocket) freeFormer(group netip.Addr) error {
 // freeAt frees what the socket has of a group from a dead life of an index, and
 // remembers which sources that were.
 func (c *callerSocket) freeAt(index int, group netip.Addr) error {
-	if c.former == nil {
-		c.former = make(map[netip.Addr][]netip.Addr)
-	}
 	sources, err := c.socket.sources(index, group)
 	if err != nil {
 		return err

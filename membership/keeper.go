@@ -26,7 +26,7 @@ type keeper struct {
 	members       map[string]*member
 	remembered    map[string]Remembered // of memberships that are not added yet
 	drainedBefore []Life                // by an earlier manager, and not seen yet
-	noteMemory    func()                // called after steps that may have changed the memory
+	noteMemory    func()                // called where something remembered changes, in the midst of a step
 	newID         func() ifwatch.ID
 	channels      int // of all members
 	rules         map[string]*rule
@@ -60,6 +60,7 @@ type keeper struct {
 	affected map[*rule]struct{} // to be judged before the end of the step
 	reasons  reasons
 	touched  []*member // to be reported on at the end of the step
+	told     []Event   // to be published then
 	cause    Cause     // what the step is about
 	began    time.Time // when that was read or asked for
 	flushed  time.Time // when its joins and leaves were done
@@ -79,6 +80,7 @@ type instance struct {
 	spares      map[ifwatch.Family]holdingSocket // opened ahead while it is down
 	querier     string                           // the version of IGMP that is spoken there, if older than 3
 
+	known   bool      // some member remembers that it was lost, or approved
 	drained bool      // to be left alone until it is gone or undrained
 	leaving bool      // a drain left channels in this step
 	quiet   time.Time // when the reports of the last drain are out
@@ -110,6 +112,7 @@ type member struct {
 	previous    *ifwatch.Interface              // lost last
 	lostAt      time.Time                       // when the last of these was lost
 	ended       string                          // why it has ended, empty while it has not
+	endedErr    error                           // the same, where it was an error
 
 	settling   map[ifwatch.ID]time.Time // chosen since then, and not attached yet
 	reattached []time.Time              // as many as the limit needs, oldest first
@@ -148,8 +151,11 @@ type attachment struct {
 	announce    map[ifwatch.Family]Cause // to be announced anew, and why
 	announcedAt time.Time                // last, or when it began
 	refused     int                      // as reported last
-	inLine      int                      // batches of its channels that wait for their turns
 }
+
+// isRemembered reports whether the memory tells of an instance besides those that
+// are attached to it.
+func (i *instance) isRemembered() bool { return i.known || i.drained }
 
 // snapshot returns the instance as it is now. Nobody changes it, and all that is
 // attached there shares it.
@@ -211,7 +217,7 @@ func newKeeper(k kernel, expire func(ifwatch.ID), publish func(Event)) *keeper {
 func (k *keeper) observe(changes ifwatch.Changes, now time.Time) {
 	if changes.Resynced {
 		k.suspicious = true // a dump cannot show all that happened
-		k.publish(Event{Time: now, Type: EventResynced, Cause: CauseKernel, Reason: "events of interfaces were lost; all interfaces compared anew"})
+		k.tell(Event{Time: now, Type: EventResynced, Cause: CauseKernel, Reason: "events of interfaces were lost; all interfaces compared anew"})
 	}
 	k.cause, k.began = CauseAppeared, now
 	for _, c := range changes.Changes {
@@ -243,6 +249,9 @@ func (k *keeper) instanceGone(healthy ifwatch.Interface, now time.Time) {
 		return
 	}
 	delete(k.instances, healthy.ID)
+	if i.isRemembered() || len(k.remembered) > 0 {
+		k.noteMemory()
+	}
 	k.fateSealed(healthy.Index)
 	for key, p := range i.pools {
 		k.bury(i, key.family, p)
@@ -276,6 +285,9 @@ func (k *keeper) instanceChanged(iface ifwatch.Interface, read, now time.Time) {
 	}
 	was := i.now
 	i.now, i.shared, i.read = iface, nil, read
+	if i.isRemembered() || len(k.remembered) > 0 {
+		k.noteMemory()
+	}
 	for _, f := range bothFamilies {
 		if was.Protocol(f).Life != iface.Protocol(f).Life {
 			k.protocolDied(i, f, now)
@@ -361,12 +373,13 @@ func (k *keeper) protocolDied(i *instance, f ifwatch.Family, now time.Time) {
 		if a.pools[f] == nil {
 			continue
 		}
-		a.pools[f] = nil
 		k.affected[a.member.rule] = struct{}{}
 		k.touch(a.member)
-		if len(a.families()) == 0 {
+		k.noteMemory()
+		if len(a.families()) == 1 {
 			k.detached(a, *a.seen, CauseProtocol, f.String()+" died on "+i.now.String(), now)
 		}
+		a.pools[f] = nil
 	}
 }
 
@@ -386,6 +399,7 @@ func (k *keeper) vanish(reason string, now time.Time) {
 		delete(k.inherited, at)
 	}
 	k.parking.closeAll()
+	k.noteMemory()
 	for id, i := range k.instances {
 		delete(k.instances, id)
 		i.recede()

@@ -3,8 +3,6 @@ package membership
 import (
 	"slices"
 	"time"
-
-	"golang.org/x/time/rate"
 )
 
 // line is what waits in one keeper. A nil line is that of a keeper without a
@@ -13,12 +11,13 @@ type line struct {
 	pace    *pace
 	batches []*batch // the next one first
 	left    int      // channels in them that are to be joined
+	moved   bool     // somebody had a turn, or wishes for less, and it is to be looked at who waits for nothing now
 
-	reserved *rate.Reservation // of the next portion, nil for none
-	size     int               // of that
-	granted  int               // joins that may be made now
-	due      time.Time         // when the next may be, zero where that is not for the time to say
-	asOf     time.Time         // when some were made last
+	booked  int       // joins that may be made once they are ready, zero for none
+	ready   time.Time // when these are
+	granted int       // joins that may be made now
+	due     time.Time // when the next may be, zero where that is not for the time to say
+	asOf    time.Time // when some were made last
 }
 
 func (p *pace) newLine() *line {
@@ -31,6 +30,7 @@ func (p *pace) newLine() *line {
 // batch is what was wished for in a pool at once.
 type batch struct {
 	owner    *attachment // nil for what was refused, by whomever wished for
+	wish     *wish       // of the owner, when it was looked at last
 	instance *instance
 	pool     *pool
 	entries  []*entry // not looked at yet
@@ -64,18 +64,46 @@ func (l *line) lineUp(a *attachment, p *pool, channels []Channel, now time.Time)
 	if len(entries) == 0 {
 		return
 	}
-	a.inLine++
-	l.add(&batch{owner: a, instance: a.instance, pool: p, entries: entries, size: len(entries), toldAt: now})
+	l.add(&batch{owner: a, wish: a.member.wish, instance: a.instance, pool: p, entries: entries, size: len(entries), toldAt: now})
+}
+
+// unwished says that a member wishes for less than before.
+func (l *line) unwished() {
+	if l != nil {
+		l.moved = true
+	}
 }
 
 func (l *line) add(b *batch) {
+	l.enter(b)
+	l.batches = append(l.batches, b)
+}
+
+// addFirst adds a batch whose turn is next.
+func (l *line) addFirst(b *batch) {
+	l.enter(b)
+	l.batches = slices.Insert(l.batches, 0, b)
+}
+
+func (l *line) enter(b *batch) {
 	for _, e := range b.entries {
-		if !e.inLine {
-			e.inLine = true
-			l.count(1)
+		if e.inLine {
+			continue
+		}
+		e.inLine = true
+		l.count(1)
+		if e.err != nil {
+			b.pool.again++
 		}
 	}
-	l.batches = append(l.batches, b)
+}
+
+func (l *line) exit(p *pool, e *entry) {
+	e.inLine = false
+	l.count(-1)
+	if e.err != nil {
+		p.again--
+	}
 }
 
 func (l *line) count(n int) {
@@ -85,30 +113,58 @@ func (l *line) count(n int) {
 
 // next returns the next entry to be joined, nil where none is left.
 func (l *line) next(b *batch) *entry {
-	for len(b.entries) > 0 {
-		e := b.entries[0]
-		b.entries = b.entries[1:]
-		if !e.inLine {
-			continue // somebody else's turn was earlier
-		}
-		e.inLine = false
-		l.count(-1)
-		if e.wishes > 0 {
-			return e
-		}
-		if b.pool.entries.get(e.channel) == e {
-			b.pool.added = append(b.pool.added, e) // flush forgets it, and no turn is taken
-		}
+	l.skip(b)
+	if len(b.entries) == 0 {
+		return nil
 	}
-	return nil
+	e := b.entries[0]
+	b.entries = b.entries[1:]
+	l.exit(b.pool, e)
+	return e
+}
+
+// skip passes over what need not wait for a turn of this batch, up to what does.
+func (l *line) skip(b *batch) {
+	for len(b.entries) > 0 && (!b.entries[0].inLine || b.entries[0].wishes == 0) {
+		l.forget(b, b.entries[0])
+		b.entries = b.entries[1:]
+	}
+}
+
+// forget takes out of the line what nobody wishes for any more.
+func (l *line) forget(b *batch, e *entry) {
+	if !e.inLine || e.wishes > 0 {
+		return // somebody else's turn was earlier, or is yet to come
+	}
+	l.exit(b.pool, e)
+	if b.pool.entries.get(e.channel) == e {
+		b.pool.added = append(b.pool.added, e) // flush forgets it, and no turn is taken
+	}
+}
+
+// prune takes out of a batch what its owner does not wish for any more. Whoever
+// else does has it in a batch of their own.
+func (l *line) prune(b *batch) {
+	gone := make(map[Channel]struct{})
+	for _, c := range without(b.wish.byFamily[b.pool.family], b.owner.member.wish.byFamily[b.pool.family]) {
+		gone[c] = struct{}{}
+	}
+	b.wish = b.owner.member.wish
+	if len(gone) == 0 {
+		return
+	}
+	b.entries = slices.DeleteFunc(b.entries, func(e *entry) bool {
+		_, is := gone[e.channel]
+		if is {
+			l.forget(b, e)
+		}
+		return is
+	})
 }
 
 // drop forgets a batch whose pool is gone.
 func (l *line) drop(b *batch) {
 	for l.next(b) != nil {
-	}
-	if b.owner != nil {
-		b.owner.inLine--
 	}
 }
 
@@ -120,131 +176,51 @@ func (l *line) clear() {
 	for _, b := range l.batches {
 		l.drop(b)
 	}
-	l.batches, l.granted = nil, 0
-	l.giveBack(time.Now())
+	l.batches = nil
+	l.giveBack()
 }
 
-// giveBack leaves to others what was reserved.
-func (l *line) giveBack(now time.Time) {
-	if l.reserved != nil {
-		l.reserved.CancelAt(now)
-	}
-	l.reserved, l.due = nil, time.Time{}
+// giveBack leaves to others what was booked or granted and is not used.
+func (l *line) giveBack() {
+	l.pace.giveBack(l.booked + l.granted)
+	l.booked, l.granted, l.due = 0, 0, time.Time{}
 }
 
 // grant reports whether a join may be made now, and otherwise notes when. One
-// portion is reserved ahead at most, so that the keepers of a manager take turns.
+// portion is booked ahead at most, so that the keepers of a manager take turns.
 func (l *line) grant(now time.Time) bool {
 	switch {
 	case l.left == 0:
-		l.granted = 0
-		l.giveBack(now)
 		return false
 	case l.granted > 0:
 		return true
-	case l.reserved == nil:
-		l.size = min(l.left, l.pace.portion)
-		l.reserved = l.pace.limiter.ReserveN(now, l.size)
+	case l.booked == 0:
+		l.booked = min(l.left, l.pace.portion)
+		l.ready = l.pace.book(l.booked, now)
 	}
-	if wait := l.reserved.DelayFrom(now); wait > 0 {
-		l.due = now.Add(wait)
+	if now.Before(l.ready) {
+		l.due = l.ready
 		return false
 	}
-	l.reserved, l.granted = nil, l.size
+	l.booked, l.granted = 0, l.booked
 	return true
 }
 
-// admit hands the pools what may be joined in this step.
-func (k *keeper) admit(now time.Time) {
-	l := k.line
-	if l == nil {
+// takeBack has what was to be joined, and was not tried since another refusal
+// concerned it too, be the next in line. Its turns are for others to use.
+func (l *line) takeBack(i *instance, p *pool, untried []*entry, now time.Time) {
+	if len(untried) == 0 {
 		return
 	}
-	k.lineUpRefused(now)
-	if len(l.batches) == 0 {
-		return
-	}
-	l.asOf, l.due = now, time.Time{}
-	for l.grant(now) && k.takeTurns(now) {
-	}
-	if l.left == 0 {
-		k.takeTurns(now) // what is left in the batches is joined
-	}
+	l.pace.giveBack(len(untried))
+	l.addFirst(&batch{instance: i, pool: p, entries: untried, size: len(untried), toldAt: now})
 }
 
-// takeTurns uses up what is granted, and reports whether anybody could. It
-// forgets what has become pointless.
-func (k *keeper) takeTurns(now time.Time) bool {
-	l, passed := k.line, 0
-	for (l.granted > 0 || l.left == 0) && passed < len(l.batches) {
-		b := l.batches[0]
-		l.batches = l.batches[1:]
-		if k.instances[b.instance.now.ID] != b.instance || b.instance.pools[b.pool.poolKey] != b.pool {
-			l.drop(b)
-			if b.owner != nil { // another family of it may be complete
-				k.touch(b.owner.member)
-			}
-			continue
-		}
-		if !b.instance.mayChange(b.pool.family) {
-			l.batches = append(l.batches, b)
-			passed++
-			continue
-		}
-		if e := l.next(b); e != nil {
-			b.pool.added = append(b.pool.added, e)
-			l.granted--
-			passed = 0
-		}
-		k.goBehind(b, now)
-	}
-	return passed == 0
-}
-
-// goBehind puts a batch behind the others, or takes it out where nothing of it
-// is left, and has its progress told.
-func (k *keeper) goBehind(b *batch, now time.Time) {
-	if len(b.entries) > 0 {
-		k.line.batches = append(k.line.batches, b)
-		if b.hasNews(now) {
-			k.touch(b.owner.member)
-		}
-		return
-	}
-	if b.owner == nil {
-		k.touchUsers(b.instance, b.pool)
-		return
-	}
-	b.owner.inLine--
-	k.touch(b.owner.member)
-}
-
-// newsPause is the least time between two events about one batch.
-const newsPause = time.Second
-
-// hasNews reports whether a further quarter of a batch is done.
-func (b *batch) hasNews(now time.Time) bool {
-	quarters := 4 * (b.size - len(b.entries)) / b.size
-	if b.owner == nil || quarters == b.quarters || now.Sub(b.toldAt) < newsPause {
-		return false
-	}
-	b.quarters, b.toldAt = quarters, now
-	return true
-}
-
-// lineUpRefused has what was refused, and is to be tried again, stand in line.
-// What is refused again there waits for the next try on its own.
-func (k *keeper) lineUpRefused(now time.Time) {
-	for _, i := range k.instances {
-		for _, p := range i.pools {
-			if len(p.refused) == 0 || now.Before(p.retry) || !i.mayChange(p.family) {
-				continue
-			}
-			k.line.add(&batch{instance: i, pool: p, entries: p.refused, size: len(p.refused)})
-			p.refused = nil
-			p.backoff = min(2*p.backoff, lastBackoff)
-			p.retry = time.Time{} // until one of them is refused again
-		}
+// resume has the line go on with the next portion, where a pool that refused
+// everything takes joins again.
+func (l *line) resume(now time.Time) {
+	if l != nil {
+		l.due = earlier(l.due, now.Add(l.pace.takes(l.pace.portion)))
 	}
 }
 

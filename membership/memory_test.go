@@ -178,25 +178,6 @@ func TestMemoryOfALifeThatIsDown(t *testing.T) {
 	}
 }
 
-// Every change of the memory is told of.
-func TestMemoryIsNoted(t *testing.T) {
-	s := joined(t, sameMAC("a"))
-	notes := 0
-	note := func() { notes++ }
-	s.keeper.noteMemory = note
-	s.alter(1, func(i *ifwatch.Interface) { i.MAC = mac2 })
-	s.deliver()
-	if notes == 0 {
-		t.Error("not told of another MAC address")
-	}
-	s.restart(s.nothing)
-	s.keeper.noteMemory, notes = note, 0
-	s.apply()
-	if notes == 0 {
-		t.Error("not told of what was forgotten")
-	}
-}
-
 // What was drained stays so, for that life of it, and so does an approval.
 func TestMemoryOfDecisions(t *testing.T) {
 	s := joined(t, feed("a", "eth1", one))

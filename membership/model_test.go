@@ -72,6 +72,7 @@ type model struct {
 	meddled map[*fakeSocket]bool // on which the caller joined, left or closed
 	stolen  map[stolenGroup]bool // and not found by an audit yet, perhaps
 	timing  *timing
+	notes   *noting
 }
 
 // stolenGroup is what a theft took.
@@ -241,15 +242,16 @@ func (w *model) wishes() map[string]func(*rapid.T) {
 // either takes everything away or shuts down in the midst of it.
 func TestKeeperAgainstModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		w := &model{newWorld(), make(map[*fakeSocket]bool), make(map[stolenGroup]bool), newTiming()}
+		w := &model{newWorld(), make(map[*fakeSocket]bool), make(map[stolenGroup]bool), newTiming(), &noting{noted: true}}
 		w.after = w.observeTiming
+		w.keeper.noteMemory = w.notes.note
 		w.keeper.auditEvery = time.Minute
 		actions := w.interfaces()
 		for name, action := range w.wishes() {
 			actions[name] = action
 		}
 		check := func(t *rapid.T) {
-			if err := errors.Join(w.robbed(), w.leaked(), w.drainedJoined(), w.untimely(), w.miscounted(), w.outOfLine(), w.misplaced()); err != nil {
+			if err := errors.Join(w.robbed(), w.leaked(), w.drainedJoined(), w.untimely(), w.miscounted(), w.outOfLine(), w.untold(), w.misplaced(), w.notes.unnoted(w.keeper)); err != nil {
 				t.Fatal(err)
 			}
 		}

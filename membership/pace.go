@@ -4,10 +4,9 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
-
-	"golang.org/x/time/rate"
 
 	"github.com/ssmd-project/ssmd/reattach"
 )
@@ -25,9 +24,12 @@ import (
 // pace is what the keepers of a manager share: one for all network namespaces.
 type pace struct {
 	perSecond int
-	portion   int // of joins that are made in one step
-	limiter   *rate.Limiter
+	burst     int          // joins that may come at once
+	portion   int          // of joins that are made in one step
 	waiting   atomic.Int64 // in the lines of all keepers
+
+	mu     sync.Mutex
+	booked time.Time // until when what is allowed is used up
 }
 
 // newPace returns nil, for no pace, where the number is not above zero. A tenth
@@ -38,12 +40,31 @@ func newPace(perSecond int) *pace {
 		return nil
 	}
 	burst := max(1, perSecond/10)
-	return &pace{perSecond: perSecond, portion: max(1, burst/2), limiter: rate.NewLimiter(rate.Limit(perSecond), burst)}
+	return &pace{perSecond: perSecond, burst: burst, portion: max(1, burst/2)}
 }
 
 // takes returns how long so many joins take.
-func (p *pace) takes(joins int64) time.Duration {
-	return time.Duration(float64(joins) / float64(p.perSecond) * float64(time.Second))
+func (p *pace) takes(joins int) time.Duration {
+	return time.Duration(joins) * time.Second / time.Duration(p.perSecond)
+}
+
+// book takes so many of the joins that are allowed, and returns from when on they
+// may be made. What has been allowed for longer than a burst takes is lost.
+func (p *pace) book(joins int, now time.Time) time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if kept := now.Add(-p.takes(p.burst)); p.booked.Before(kept) {
+		p.booked = kept
+	}
+	p.booked = p.booked.Add(p.takes(joins))
+	return p.booked
+}
+
+// giveBack leaves to others what was booked and is not used.
+func (p *pace) giveBack(joins int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.booked = p.booked.Add(-p.takes(joins))
 }
 
 // setPace has what waits go on at another pace, or at once.
@@ -55,13 +76,16 @@ func (k *keeper) setPace(p *pace, now time.Time) {
 		k.lineUpAdded(now)
 	case old != nil:
 		batches := old.batches
-		old.giveBack(now)
+		old.giveBack()
 		if k.line != nil {
 			k.line.count(old.left)
 		}
 		old.count(-old.left)
 		for _, b := range batches {
 			k.takeFrom(b)
+		}
+		if k.line == nil {
+			k.endTurns()
 		}
 	}
 	k.flush(now)
@@ -80,13 +104,19 @@ func (k *keeper) takeFrom(b *batch) {
 		}
 		e.inLine = false
 	}
-	b.entries = nil
-	if b.owner != nil {
-		b.owner.inLine--
-		k.touch(b.owner.member)
-		return
+	b.entries, b.pool.again = nil, 0
+	k.tellProgress(b)
+}
+
+// endTurns has nothing that was put off go back in line, as there is none.
+func (k *keeper) endTurns() {
+	for _, i := range k.instances {
+		for _, p := range i.pools {
+			for _, e := range p.added {
+				e.turn = false
+			}
+		}
 	}
-	k.touchUsers(b.instance, b.pool)
 }
 
 // lineUpAdded has what was put off before there was a pace stand in line.
@@ -100,6 +130,7 @@ func (k *keeper) lineUpAdded(now time.Time) {
 			p.added = nil
 			for a := range i.users(p) {
 				k.line.lineUp(a, p, a.member.wish.byFamily[p.family], now)
+				k.touch(a.member)
 			}
 			p.added = slices.DeleteFunc(added, func(e *entry) bool { return e.inLine })
 			if len(p.added) == 0 && len(p.refused) == 0 {
@@ -131,15 +162,11 @@ func (m *Manager) SetPace(ctx context.Context, joinsPerSecond int) error {
 	return nil
 }
 
-func (m *member) isInLine() bool {
-	return slices.ContainsFunc(m.attachments, func(a *attachment) bool { return a.inLine > 0 })
-}
-
 // progress says of an attachment that stands in line how far it is. The others
 // in line are as many as they are, so the time is no later than about.
 func (k *keeper) progress(a *attachment, joined int) string {
 	p := k.line.pace
-	until := k.line.asOf.Add(p.takes(p.waiting.Load()))
+	until := k.line.asOf.Add(p.takes(int(p.waiting.Load())))
 	return fmt.Sprintf("%d of %d channels joined, the others follow at the pace of %d joins a second, until about %s",
 		joined, len(a.member.wish.channels), p.perSecond, reattach.Moment(until))
 }

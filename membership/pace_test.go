@@ -96,107 +96,6 @@ func TestStoryPaceInTurns(t *testing.T) {
 	s.wantInOrder()
 }
 
-// Who wants what another has been waiting for has its own turns, and what is
-// joined for either is for both.
-func TestStoryPaceShared(t *testing.T) {
-	s := paced(t, 10, 1)
-	all := manyChannels(1, 20)
-	s.put(feed("large", "eth1", all...))
-	s.put(feed("small", "eth1", all[18], all[19]))
-	for range 4 {
-		s.turn()
-	}
-	s.wantState("small", StateJoined, "eth1 (instance 1) matches name=eth1")
-	for s.status(t, "large").State != StateJoined {
-		s.turn()
-	}
-	s.wantKernel("20 joins, 0 leaves")
-	s.wantInOrder()
-}
-
-// What is lost in the middle is forgotten, joined or not, and the next life begins
-// at the beginning.
-func TestStoryPaceLostInTheMiddle(t *testing.T) {
-	s := paced(t, 20, 1)
-	s.put(feed("a", "eth1", manyChannels(1, 10)...))
-	s.turn()
-	s.heard()
-	s.remove(1)
-	s.deliver()
-	s.wantEvents("attached a eth1 request", "detached a eth1 removal", "state a detached removal")
-	if len(s.kernel.open_) != 0 {
-		t.Errorf("%d sockets open", len(s.kernel.open_))
-	}
-	for range 2 { // what was reserved is given back at the next turn at the latest
-		if next := s.keeper.nextWake(); !next.IsZero() {
-			s.turn()
-		}
-	}
-	s.wantWake(0)
-	s.kernelDid()
-	s.later(time.Minute)
-	s.create(1, mac2)
-	s.deliver()
-	s.wantEvents("state a eth1 settling appeared")
-	for s.status(t, "a").State != StateJoined {
-		s.turn()
-	}
-	s.wantKernel("10 joins, 0 leaves")
-	s.wantEvents("reattached a eth1 appeared", "state a eth1 joined appeared")
-	if got := s.status(t, "a").LastReattachSeconds; got == nil {
-		t.Error("the reattachment was not measured")
-	}
-	s.wantInOrder()
-}
-
-// A reload in the middle: what is wanted no longer is never joined, and takes no
-// turn; what is new waits for its own.
-func TestStoryPaceChangedInTheMiddle(t *testing.T) {
-	s := paced(t, 20, 1)
-	all := manyChannels(1, 30)
-	s.put(feed("a", "eth1", all[:20]...))
-	s.kernelDid()
-	s.put(feed("a", "eth1", all[15:]...))
-	s.wantKernel("0 joins, 2 leaves")
-	for n := range 15 {
-		s.turn()
-		s.wantJoined("a", n+1)
-	}
-	s.wantKernel("15 joins, 0 leaves")
-	s.wantState("a", StateJoined, "eth1 (instance 1) matches name=eth1")
-	s.put(feed("b", "eth1", manyChannels(2, 8)...))
-	s.keeper.delete("b", s.now)
-	s.later(time.Second)
-	s.wantWake(0)
-	s.wantInOrder()
-}
-
-func TestStoryPaceDrainedInTheMiddle(t *testing.T) {
-	s := paced(t, 20, 1)
-	s.put(feed("a", "eth1", manyChannels(1, 20)...))
-	s.turn()
-	s.kernelDid()
-	if _, err := s.keeper.drain("eth1", s.now); err != nil {
-		t.Fatal(err)
-	}
-	s.wantKernel("0 joins, 3 leaves")
-	s.wantState("a", StateHeld, s.status(t, "a").Reason)
-	s.later(time.Second)
-	s.wantWake(0)
-	s.wantKernel("0 joins, 0 leaves")
-	s.wantInOrder()
-}
-
-func TestStoryPaceShutdownInTheMiddle(t *testing.T) {
-	s := paced(t, 20, 1)
-	s.put(feed("a", "eth1", manyChannels(1, 20)...))
-	pace := s.keeper.line.pace
-	s.keeper.shutdown(s.now)
-	if len(s.kernel.open_) != 0 || pace.waiting.Load() != 0 {
-		t.Errorf("%d sockets open, %d channels in line", len(s.kernel.open_), pace.waiting.Load())
-	}
-}
-
 // Another pace holds at once, none has everything joined, and a pace holds for
 // what no pace had let through and was put off.
 func TestStoryPaceChanged(t *testing.T) {
@@ -224,27 +123,6 @@ func TestStoryPaceChanged(t *testing.T) {
 	s.turn()
 	s.wantState("six", StateJoined, "eth2 (instance 2) matches name=eth2")
 	s.wantInOrder()
-}
-
-// What the kernel refuses waits as ever, and is tried again at the pace.
-func TestStoryPaceRefused(t *testing.T) {
-	s := paced(t, 20, 1)
-	s.kernel.refuse = unix.ENOMEM
-	s.put(feed("a", "eth1", manyChannels(1, 6)...))
-	for wait := time.Duration(0); wait < time.Second; wait = s.turn() {
-		s.wantInOrder()
-	}
-	if got := s.status(t, "a"); got.State != StateDegraded || got.Attachments[0].Failed != 6 {
-		t.Errorf("%+v", got)
-	}
-	s.kernel.refuse = nil
-	s.kernelDid()
-	for s.status(t, "a").State != StateJoined {
-		s.turn()
-		s.wantInOrder()
-	}
-	s.wantKernel("6 joins, 0 leaves")
-	s.wantWake(0)
 }
 
 // What the kernel lost is joined again at once, and announced at once.
@@ -280,6 +158,10 @@ func TestPaceBoundsEverySpan(t *testing.T) {
 	for n := 0; n < 400 && !s.keeper.nextWake().IsZero(); n++ {
 		s.turn()
 		switch n % 50 {
+		case 5:
+			s.kernel.refuse = unix.ENOMEM
+		case 9:
+			s.kernel.refuse = nil
 		case 10:
 			s.remove(1)
 			s.deliver()

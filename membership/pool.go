@@ -27,6 +27,9 @@ type pool struct {
 	announcing []*entry // to be announced anew
 	late       int      // of those that were announced last, how many took too long
 
+	again  int    // refused ones that are in line to be tried again
+	barred *entry // whose refusal concerns all others too, nil for none
+
 	joins  uint64    // ever, for their order
 	joined int       // entries that are
 	missed time.Time // since when the kernel lacks something, and it is not believed
@@ -108,9 +111,10 @@ func (p *pool) announceEntry(e *entry) {
 
 // outcome is what a flush did.
 type outcome struct {
-	touched bool  // a channel was joined, left or refused
-	refused int   // how many joins and leaves the kernel refused
-	err     error // the first refusal
+	touched bool     // a channel was joined, left or refused
+	refused int      // how many joins and leaves the kernel refused
+	err     error    // the first refusal
+	untried []*entry // what had its turn, and stood behind a refusal that concerned it too
 
 	joinErrors map[string]uint64 // the joins among them, by errno
 }
@@ -160,24 +164,32 @@ func (p *pool) flush(now time.Time) outcome {
 	return out
 }
 
-// joinAll reports whether a channel was refused that was not before.
+// joinAll reports whether a channel was refused that was not before, and not by
+// what concerned all before.
 func (p *pool) joinAll(try []*entry, out *outcome) (news bool) {
 	p.holder.expect(len(try))
 	var gaveUp error
 	for n, e := range try {
+		hadTurn := e.turn
+		e.turn = false
 		if e.wishes == 0 || e.order != 0 {
 			continue // leaveUnwished forgets it, or it came with another
 		}
 		out.touched = true
+		if gaveUp != nil && hadTurn {
+			out.untried = append(out.untried, e)
+			continue
+		}
+		first := e.err == nil && p.barred == nil
 		if gaveUp != nil {
 			news = news || e.err == nil
 			e.err = gaveUp
 			p.refused = append(p.refused, e)
 			continue
 		}
-		first := e.err == nil
 		set, err := p.holder.join(e.channel)
 		if err == nil {
+			p.barred = nil
 			p.noteJoined(e, set)
 			p.joinMore(e, try[n+1:])
 			continue
@@ -186,8 +198,9 @@ func (p *pool) joinAll(try []*entry, out *outcome) (news bool) {
 		news = news || first
 		p.refused = append(p.refused, e)
 		out.refuseJoin(err)
+		p.barred = nil
 		if concernsAll(err) {
-			gaveUp = err
+			gaveUp, p.barred = err, e
 		}
 	}
 	return news
@@ -289,8 +302,10 @@ func concernsAll(err error) bool {
 // succeed put nothing off.
 func (p *pool) schedule(news, again bool, now time.Time) {
 	switch {
+	case len(p.refused) == 0 && p.again > 0: // how they fare is for their turns to say
+		p.retry = time.Time{}
 	case len(p.refused) == 0:
-		p.backoff, p.retry = 0, time.Time{}
+		p.backoff, p.retry, p.barred = 0, time.Time{}, nil
 	case p.retry.IsZero() && !news: // they were in line
 		p.backoff = max(p.backoff, firstBackoff)
 		p.retry = now.Add(p.backoff)
@@ -336,24 +351,4 @@ func (p *pool) leaveUnwished(out *outcome) {
 		}
 	}
 	p.refused = slices.DeleteFunc(p.refused, func(e *entry) bool { return p.entries.get(e.channel) != e })
-}
-
-// count returns how many of the channels are joined, and how many the kernel
-// refused, or lost and refuses now, with the first of these.
-func (p *pool) count(channels []Channel) (joined, refused int, first *entry) {
-	if p.joined == p.entries.len() {
-		return len(channels), 0, nil
-	}
-	for _, c := range channels {
-		switch e := p.entries.get(c); {
-		case e.isJoined():
-			joined++
-		case e.err != nil:
-			refused++
-			if first == nil {
-				first = e
-			}
-		}
-	}
-	return joined, refused, first
 }

@@ -109,8 +109,8 @@ func TestPoolUnwishAndWishAgain(t *testing.T) {
 	p.unwish([]Channel{two})
 	p.flush(epoch)
 	h.want(t)
-	if joined, refused, _ := p.count([]Channel{one}); joined != 1 || refused != 0 || p.entries.len() != 1 {
-		t.Errorf("%d joined, %d refused, %d entries", joined, refused, p.entries.len())
+	if n := p.count([]Channel{one}); n.joined != 1 || n.refused != 0 || p.entries.len() != 1 {
+		t.Errorf("%d joined, %d refused, %d entries", n.joined, n.refused, p.entries.len())
 	}
 }
 
@@ -205,8 +205,8 @@ func TestPoolRefusedIsUnwished(t *testing.T) {
 		if !p.retry.IsZero() || p.due(flushAt.Add(time.Hour)) {
 			t.Errorf("%s: due at %v", name, p.retry)
 		}
-		if joined, refused, _ := p.count([]Channel{two}); joined != 1 || refused != 0 {
-			t.Errorf("%s: %d joined, %d refused", name, joined, refused)
+		if n := p.count([]Channel{two}); n.joined != 1 || n.refused != 0 {
+			t.Errorf("%s: %d joined, %d refused", name, n.joined, n.refused)
 		}
 	}
 }
@@ -221,8 +221,8 @@ func TestPoolGivesUpTheRound(t *testing.T) {
 	if diff := cmp.Diff(outcome{touched: true, refused: 1, err: unix.EMFILE, joinErrors: map[string]uint64{"EMFILE": 1}}, out, cmp.AllowUnexported(outcome{}), cmp.Comparer(sameError)); diff != "" {
 		t.Errorf("outcome (-want +got):\n%s", diff)
 	}
-	if joined, refused, first := p.count([]Channel{one, two}); joined != 0 || refused != 2 || first.channel != one {
-		t.Errorf("%d joined, %d refused, first %v", joined, refused, first)
+	if n := p.count([]Channel{one, two}); n.joined != 0 || n.refused != 2 || n.first.channel != one {
+		t.Errorf("%d joined, %d refused, first %v", n.joined, n.refused, n.first)
 	}
 	delete(h.refuse, one)
 	p.flush(p.retry)

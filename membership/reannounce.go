@@ -231,8 +231,8 @@ func (k *keeper) announced(a *attachment, cause Cause, late int, now time.Time) 
 	if late > 0 {
 		reason += fmt.Sprintf("; for %d channels it took so long that the network may have heard that they were left, and then joined", late)
 	}
-	k.publish(Event{Time: now, Type: EventReannounced, Membership: a.member.wish.name, Interface: a.instance.now.Name,
-		Instance: a.instance.now.ID, Cause: cause, Reason: reason})
+	k.tell(Event{Time: now, Type: EventReannounced, Membership: a.member.wish.name, Interface: a.instance.now.Name,
+		Instance: a.instance.now.ID, Index: a.instance.now.Index, Cause: cause, Reason: reason})
 }
 
 // reannounce announces a membership by request. It reports the interfaces on

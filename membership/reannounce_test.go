@@ -42,8 +42,8 @@ func TestPoolAnnounceRefused(t *testing.T) {
 	h.refuse[one] = unix.ENOBUFS
 	p.announce([]Channel{one, two})
 	out := p.flush(epoch)
-	if joined, refused, e := p.count([]Channel{one, two}); joined != 1 || refused != 1 || e.channel != one || out.refused != 1 || !out.touched {
-		t.Errorf("%d joined, %d refused, %+v", joined, refused, out)
+	if n := p.count([]Channel{one, two}); n.joined != 1 || n.refused != 1 || n.first.channel != one || out.refused != 1 || !out.touched {
+		t.Errorf("%d joined, %d refused, %+v", n.joined, n.refused, out)
 	}
 	if p.retry != epoch.Add(firstBackoff) {
 		t.Errorf("tried again at %v", p.retry)

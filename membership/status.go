@@ -56,6 +56,13 @@ type Status struct {
 	Previous            *Previous    `json:"previous"` // the instance lost last, null before
 	Counters            Counters     `json:"counters"`
 	LastReattachSeconds *float64     `json:"last_reattach_seconds"` // null before the first
+
+	// Err is why channels are not joined that should be, or why the
+	// membership has ended, where the kernel or a caller's socket is behind
+	// that; nil where nothing of the kind is. It wraps the kernel's errno, as
+	// unix.EMFILE, ErrSocketClosed or ErrSocketUnusable. Of several refusals
+	// it is the first that still stands.
+	Err error `json:"-"`
 }
 
 // Attachment is one membership on one interface instance.
@@ -101,6 +108,7 @@ type ChannelStatus struct {
 	Instance  ifwatch.ID `json:"instance"`
 	Joined    bool       `json:"joined"`
 	Error     string     `json:"error,omitempty"` // why it is not
+	Err       error      `json:"-"`               // the same, for errors.Is
 }
 
 // InterfaceExplanation is the verdict for one interface, with every check.

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"golang.org/x/sys/unix"
 
 	"github.com/ssmd-project/ssmd/ifwatch"
@@ -115,9 +116,9 @@ func TestStoryRefusal(t *testing.T) {
 	x, _ := s.keeper.explain("a", s.now)
 	want := []ChannelStatus{
 		{Channel: one, Interface: "eth1", Instance: 1, Joined: true},
-		{Channel: two, Interface: "eth1", Instance: 1, Error: "no buffer space available on an empty socket"},
+		{Channel: two, Interface: "eth1", Instance: 1, Error: "no buffer space available on an empty socket", Err: unix.ENOBUFS},
 	}
-	if diff := cmp.Diff(want, x.Channels, compareAddrs); diff != "" {
+	if diff := cmp.Diff(want, x.Channels, compareAddrs, cmpopts.EquateErrors()); diff != "" {
 		t.Errorf("channels (-want +got):\n%s", diff)
 	}
 	s.later(firstBackoff)

@@ -139,7 +139,7 @@ func (k *keeper) endWindow(m *member, now time.Time) {
 		return
 	}
 	lost := m.lost[len(m.lost)-1]
-	m.ended = fmt.Sprintf("within %s: nothing took the place of %s, lost at %s", m.rule.rules.Within, lost, reattach.Moment(m.lostAt))
+	k.end(m, fmt.Sprintf("within %s: nothing took the place of %s, lost at %s", m.rule.rules.Within, lost, reattach.Moment(m.lostAt)))
 	m.cause = CauseTime
 }
 

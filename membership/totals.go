@@ -184,14 +184,14 @@ func (t *Totals) enter(was, is State) {
 // countRefusals counts the joins that a flush tried in vain.
 func (t *Totals) countRefusals(out outcome) { addAll(t.JoinErrors, out.joinErrors) }
 
-// measure notes, once, how long a reattachment took. What is put off is waited
-// for.
+// measure notes, once, how long a reattachment took. What is put off, or stands in
+// line, is waited for, but where nothing may be joined by now.
 func (k *keeper) measure(a *attachment) {
-	if a.inLine > 0 {
+	if a.measured || a.replaces == nil {
 		return
 	}
 	for _, f := range a.families() {
-		if len(a.pools[f].added) > 0 && a.instance.mayChange(f) {
+		if p := a.pools[f]; a.instance.mayChange(f) && (len(p.added) > 0 || p.count(a.member.wish.byFamily[f]).inLine > 0) {
 			return
 		}
 	}

@@ -142,13 +142,7 @@ func atOnce() []string { return []string{"log.level", "log.format", "pace.joins_
 // configuration.
 func (r *reloader) apply(ctx context.Context, loaded config.Config) (control.Reloaded, error) {
 	d := config.Compare(r.running, loaded)
-	if slower(loaded.Pace, r.running.Pace) { // from the first new join on
-		if err := r.setPace(context.WithoutCancel(ctx), loaded.Pace.JoinsPerSecond); err != nil {
-			return control.Reloaded{}, err
-		}
-		r.running.Pace = loaded.Pace
-	}
-	taken, err := r.editor.replace(ctx, loaded.Memberships)
+	taken, err := r.replace(ctx, loaded)
 	if err != nil {
 		return control.Reloaded{}, err
 	}
@@ -173,6 +167,22 @@ func (r *reloader) apply(ctx context.Context, loaded config.Config) (control.Rel
 		}
 	}
 	return reloaded, nil
+}
+
+// replace applies the memberships. A slower pace holds from the first new join on,
+// and no longer where they could not be applied.
+func (r *reloader) replace(ctx context.Context, loaded config.Config) (taken []string, err error) {
+	if !slower(loaded.Pace, r.running.Pace) {
+		return r.editor.replace(ctx, loaded.Memberships)
+	}
+	lasting := context.WithoutCancel(ctx)
+	if err := r.setPace(lasting, loaded.Pace.JoinsPerSecond); err != nil {
+		return nil, err
+	}
+	if taken, err = r.editor.replace(ctx, loaded.Memberships); err != nil {
+		_ = r.setPace(lasting, r.running.Pace.JoinsPerSecond) // else the daemon is ending
+	}
+	return taken, err
 }
 
 // slower reports whether a pace allows fewer joins a second than another.

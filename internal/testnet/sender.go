@@ -20,6 +20,7 @@ type SenderConfig struct {
 	Interface string           // looked up anew whenever it is lost; empty: far0
 	Source4   netip.Addr       // invalid: Source4
 	Source6   netip.Addr       // invalid: Source6
+	Port      uint16           // of the source; 0: the kernel chooses
 	Every     time.Duration    // between two datagrams to one group; 0: 5ms
 }
 
@@ -125,7 +126,7 @@ func (s *Sender) dial(v6 bool) (*net.UDPConn, error) {
 	if v6 {
 		source = s.config.Source6
 	}
-	c, err := listen(s.namespace, netip.AddrPortFrom(source, 0))
+	c, err := listen(s.namespace, netip.AddrPortFrom(source, s.config.Port))
 	if err != nil {
 		return nil, err
 	}
