@@ -3,6 +3,7 @@ package adopt
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/ssmd-project/ssmd/membership"
@@ -48,6 +49,21 @@ type Keeper interface {
 	// AttachedTo returns the indexes of the interfaces that a membership is
 	// attached to.
 	AttachedTo(ctx context.Context, name string) []int
+	// Pending returns the channels of a membership that are not joined where
+	// it is attached, and that the socket's program has not left: they are
+	// going to be joined.
+	Pending(ctx context.Context, name string) []membership.Channel
+}
+
+// PendingIn returns what Keeper.Pending does, of what a manager says of the
+// membership.
+func PendingIn(e membership.Explanation) (channels []membership.Channel) {
+	for _, c := range e.Channels {
+		if c.Interface != "" && !c.Joined && !strings.Contains(c.Error, membership.ErrOwnerLeft.Error()) {
+			channels = append(channels, c.Channel)
+		}
+	}
+	return channels
 }
 
 // Lease is a membership that is kept.

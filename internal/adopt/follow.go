@@ -53,7 +53,9 @@ func (a *adoption) look(ctx context.Context) error {
 		}
 	}
 	for _, cookie := range slices.Sorted(maps.Keys(found)) {
-		a.follow(ctx, cookie, found[cookie])
+		if a.follow(ctx, cookie, found[cookie]); len(a.sockets[cookie].wishes) == 0 {
+			delete(a.sockets, cookie)
+		}
 	}
 	return a.verdict()
 }
@@ -115,7 +117,8 @@ func (a *adoption) findSockets() (found map[uint64]*seen, all bool) {
 		sockets, f.err = f.look(groups)
 		all = all && (f.err == nil || errors.Is(f.err, ErrEnded))
 		for _, s := range sockets {
-			if found[s.cookie] == nil && len(found) < mostSockets {
+			known := a.sockets[s.cookie] != nil
+			if found[s.cookie] == nil && (known || len(s.Memberships) > 0 && len(found) < mostSockets) {
 				found[s.cookie] = &seen{Found: s, process: f}
 			}
 			if one := found[s.cookie]; one != nil {

@@ -58,6 +58,14 @@ func (k *managerKeeper) AttachedTo(ctx context.Context, name string) (indexes []
 	return indexes
 }
 
+func (k *managerKeeper) Pending(ctx context.Context, name string) []membership.Channel {
+	explanation, err := k.Explain(ctx, name)
+	if err != nil {
+		return nil
+	}
+	return PendingIn(explanation)
+}
+
 func (l *managerLease) Put(ctx context.Context, m membership.Membership) error {
 	return l.keeper.Manager.Put(ctx, m)
 }
@@ -122,8 +130,12 @@ func onStage(l *lab) *stage {
 	}))
 	sender := testnet.NewSender(l.Far, testnet.SenderConfig{To: destinations(l.family)})
 	sending, end := context.WithCancel(context.Background())
-	parts.Go(func() { _ = sender.Run(sending) })
-	t.Cleanup(end)
+	var sends sync.WaitGroup
+	sends.Go(func() { _ = sender.Run(sending) })
+	t.Cleanup(func() {
+		end()
+		sends.Wait()
+	})
 	return &stage{l, m, k, a, stop}
 }
 

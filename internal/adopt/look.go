@@ -60,8 +60,7 @@ func newLooker(p *Process) *looker {
 	}
 }
 
-// look returns the UDP sockets of the process that have joined anything, sorted
-// by descriptor. Groups are such that a socket may have joined on an interface
+// look returns the UDP sockets of the process, sorted by descriptor. Groups are such that a socket may have joined on an interface
 // that is gone, besides those that the process itself is known to have joined.
 func (l *looker) look(groups []netip.Addr) ([]Found, error) {
 	inodes, err := l.process.sockets()
@@ -92,7 +91,6 @@ func (l *looker) look(groups []netip.Addr) ([]Found, error) {
 		l.lookForDead(&all[n], kernel)
 	}
 	maps.Copy(l.names, kernel.names) // last: those of before are what a dead interface was called
-	all = slices.DeleteFunc(all, func(f Found) bool { return len(f.Memberships) == 0 })
 	slices.SortFunc(all, func(a, b Found) int { return cmp.Compare(a.FD, b.FD) })
 	return all, nil
 }

@@ -24,6 +24,7 @@ type wish struct {
 	places   map[place]bool
 	channels []membership.Channel // sorted
 	lease    Lease                // nil: it is not kept
+	missed   bool                 // the last look missed something that it had
 	lost     bool                 // somebody else ended it, and nobody begins it anew
 	problem  string               // why it is not kept
 }
@@ -51,7 +52,10 @@ func (a *adoption) follow(ctx context.Context, cookie uint64, now *seen) {
 	}
 	wanted := a.sort(ctx, socket, now)
 	for key, w := range socket.wishes {
-		if wanted[key] == nil {
+		if a.mayComeBack(ctx, w, wanted[key]) {
+			continue
+		}
+		if w.missed = false; wanted[key] == nil {
 			w.end(ctx)
 			delete(socket.wishes, key)
 		}
@@ -59,15 +63,53 @@ func (a *adoption) follow(ctx context.Context, cookie uint64, now *seen) {
 	for _, key := range slices.Sorted(maps.Keys(wanted)) {
 		w := socket.wishes[key]
 		if w == nil {
-			w = &wish{iface: key}
+			w = &wish{iface: key, places: make(map[place]bool)}
 			socket.wishes[key] = w
 		}
-		w.places = wanted[key].places
-		a.keep(ctx, socket, w, wanted[key].channels, now)
+		channels := wanted[key].channels
+		if w.missed {
+			maps.Copy(w.places, wanted[key].places)
+			channels = merged(channels, w.channels)
+		} else {
+			w.places = wanted[key].places
+		}
+		a.keep(ctx, socket, w, channels, now)
 		if w.problem != "" {
 			a.leaveOut(now, fmt.Sprintf("%s: %s", wanted[key].channels[0], w.problem))
 		}
 	}
+}
+
+// mayComeBack reports whether a wish lacks something that need not be left by the
+// process: on its way from a dead interface to the next one a channel is nowhere
+// for a moment, or for as long as the manager takes. It is looked at again.
+func (a *adoption) mayComeBack(ctx context.Context, w *wish, now *share) bool {
+	if w.lease == nil {
+		return false
+	}
+	missing := w.channels
+	if now != nil {
+		missing = slices.DeleteFunc(slices.Clone(w.channels), func(c membership.Channel) bool {
+			return slices.Contains(now.channels, c)
+		})
+	}
+	if len(missing) == 0 {
+		return false
+	}
+	first := !w.missed
+	if w.missed = true; first {
+		a.adopter.Hint()
+		return true
+	}
+	pending := a.adopter.keeper.Pending(ctx, w.name)
+	return slices.ContainsFunc(missing, func(c membership.Channel) bool { return slices.Contains(pending, c) })
+}
+
+// merged returns all of two lists, sorted.
+func merged(a, b []membership.Channel) []membership.Channel {
+	all := slices.Concat(a, b)
+	slices.SortFunc(all, membership.Channel.Compare)
+	return slices.Compact(all)
 }
 
 // share is what a socket has for one wish.
@@ -122,8 +164,7 @@ func (a *adoption) sort(ctx context.Context, socket *adopted, now *seen) map[str
 		shares[key].channels = append(shares[key].channels, channels...)
 	}
 	for _, s := range shares {
-		slices.SortFunc(s.channels, membership.Channel.Compare)
-		s.channels = slices.Compact(s.channels)
+		s.channels = merged(s.channels, nil)
 	}
 	return shares
 }
