@@ -119,7 +119,13 @@ func onStage(l *lab) *stage {
 		parts.Wait()
 		events.Close()
 	})
-	t.Cleanup(stop)
+	t.Cleanup(func() {
+		if t.Failed() {
+			rows, err := List(Selection{PID: l.pid})
+			t.Logf("adopted: %+v\nthe process has: %+v, %v", a.Adoptions(), rows, err)
+		}
+		stop()
+	})
 	ok(t, testnet.Eventually(l.ctx, func() error { // it runs
 		a.mu.Lock()
 		defer a.mu.Unlock()

@@ -152,7 +152,10 @@ func (l *looker) ask(fd int, found *Found, p place, kernel lists) {
 	seen := l.seen[found.cookie]
 	f, joined, err := readFilter(fd, p)
 	if err != nil || !joined || len(f.sources) == 0 && !f.anySource {
-		delete(seen, p)
+		if _, was := seen[p]; was {
+			delete(seen, p)
+			delete(l.searched, found.cookie) // it may be on an interface that came and went meanwhile
+		}
 		return
 	}
 	if seen == nil {
@@ -187,8 +190,9 @@ func (l *looker) stillMissing(fd int, p place) bool {
 	return err == nil && joined
 }
 
-// lookForDead asks a socket that is seen for the first time on indexes that no
-// list has: where no interface lives any more, or another one.
+// lookForDead asks a socket that is seen for the first time, or that lacks
+// something, on indexes that no list has: where no interface lives any more, or
+// another one.
 func (l *looker) lookForDead(found *Found, kernel lists) {
 	if l.searched[found.cookie] {
 		return

@@ -137,6 +137,9 @@ func (a *adoption) sort(ctx context.Context, socket *adopted, now *seen) map[str
 		if !found && m.State != StateDeaf {
 			key, found = attached[m.Index]
 		}
+		if !found && m.State == StateDeaf && socket.wishes[m.Interface] == nil {
+			key, found = socket.keyOfChannels(usable(m)) // it came, maybe under another name, and went between two looks
+		}
 		switch {
 		case m.State == StateAnySource:
 			a.leaveOut(now, fmt.Sprintf("%s on %s: joined from any source", m.Group, m.Interface))
@@ -175,6 +178,15 @@ func (s *adopted) isKept(key string) bool { return s.wishes[key] != nil && s.wis
 func (s *adopted) keyOf(p place) (key string, found bool) {
 	for key, w := range s.wishes {
 		if w.places[p] {
+			return key, true
+		}
+	}
+	return "", false
+}
+
+func (s *adopted) keyOfChannels(channels []membership.Channel) (key string, found bool) {
+	for key, w := range s.wishes {
+		if slices.ContainsFunc(channels, func(c membership.Channel) bool { return slices.Contains(w.channels, c) }) {
 			return key, true
 		}
 	}
