@@ -60,6 +60,7 @@ type worker struct {
 	editor    *editor
 	reloader  *reloader
 	attendant *attendant
+	adopter   *adopter
 	heir      *succession
 	server    *control.Server
 
@@ -71,6 +72,7 @@ func (d daemon) wire() *worker {
 	manager := membership.New(membership.Options{Memory: d.state.load(), Audit: auditEvery(d.config), JoinsPerSecond: d.config.Pace.JoinsPerSecond, Handover: d.inherited})
 	d.state.memory = manager.Memory
 	w := &worker{daemon: d, manager: manager, editor: newEditor(manager, d.state, d.config.File), started: make(chan struct{})}
+	w.adopter = newAdopter(w.editor, d.log)
 	w.heir = &succession{manager: manager, notifier: d.notifier, listener: d.listener, http: d.http, log: d.log}
 	w.attendant = &attendant{notifier: d.notifier, watchdog: service.WatchdogInterval(), totals: manager.Totals, still: w.heir.isGiving, log: d.log}
 	w.reloader = newReloader(&reloader{
@@ -83,6 +85,7 @@ func (d daemon) wire() *worker {
 		Editor:    w.editor,
 		Access:    d.access,
 		Reloader:  w.reloader,
+		Adopter:   w.adopter,
 		Yield:     w.heir.yield,
 		Subscribe: subscribeTo(manager),
 		Info:      control.Info{Version: buildVersion().Version, PID: os.Getpid(), Started: d.started, ConfigFile: d.config.File},
@@ -101,9 +104,10 @@ func (w *worker) work(ctx context.Context) error {
 	defer endServing()
 	ctx, end := context.WithCancel(ctx)
 	defer end()
-	logged, noticed := w.manager.Subscribe(), w.manager.Subscribe()
+	logged, noticed, adopted := w.manager.Subscribe(), w.manager.Subscribe(), w.manager.Subscribe()
 	defer logged.Close()
 	defer noticed.Close()
+	defer adopted.Close()
 
 	parts, ctx := errgroup.WithContext(ctx)
 	if w.http != nil { // from before the first joins: it says that they are not made yet
@@ -133,6 +137,7 @@ func (w *worker) work(ctx context.Context) error {
 		})
 		return w.server.Serve(serving, w.listener)
 	})
+	parts.Go(func() error { return w.adopter.follow(ctx, adopted) })
 	parts.Go(func() error { return logEvents(serving, logged, w.log) })
 	parts.Go(func() error {
 		w.attendant.attend(serving, noticed)

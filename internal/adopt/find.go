@@ -79,6 +79,9 @@ func (s Selection) pids() ([]int, error) {
 
 // means reports whether the process of a directory in /proc is meant.
 func (s Selection) means(dir string) bool {
+	if s == (Selection{}) {
+		return true
+	}
 	if s.Unit != "" {
 		text, err := os.ReadFile(filepath.Join(dir, "cgroup"))
 		return err == nil && inUnit(string(text), s.unit())

@@ -20,13 +20,16 @@ type Row struct {
 	State     State        `json:"state"`
 }
 
-// List looks once into all processes that are meant, and returns what their UDP
-// sockets have joined, sorted by process, descriptor, group and index. The error
-// joins one for each process that could not be looked into; the rows are of the
-// others. Where no process is meant it wraps fs.ErrNotExist.
+// List looks once into all processes that are meant, of the zero Selection into
+// every one, and returns what their UDP sockets have joined, sorted by process,
+// descriptor, group and index. The error joins one for each process that could not
+// be looked into; the rows are of the others. Where no process is meant it wraps
+// fs.ErrNotExist.
 func List(s Selection) ([]Row, error) {
-	if err := s.Validate(); err != nil {
-		return nil, err
+	if s != (Selection{}) {
+		if err := s.Validate(); err != nil {
+			return nil, err
+		}
 	}
 	pids, err := s.pids()
 	if err == nil && len(pids) == 0 {

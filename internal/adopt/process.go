@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrEnded is wrapped where a process has ended.
-var ErrEnded = errors.New("the process has ended")
+// ErrEnded is wrapped where there is no such process, or it has ended.
+var ErrEnded = errors.New("no such process")
 
 // Process is one life of a process, held by its pidfd: another process that
 // comes to have its number is never taken for it. Close it.
