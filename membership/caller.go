@@ -219,8 +219,12 @@ func (c *callerSocket) abandon() {
 // a stale entry than a theft.
 func (c *callerSocket) freeStale(index int, stale staleEntry) bool {
 	leave := func() { _ = c.socket.leaveGroup(index, stale.group) } // refused where the caller left it
+	if !c.socket.occupied(index) || c.keep != KeepNothing && c.nobodyHas(index, stale.group) {
+		leave()
+		return true
+	}
 	ballast := newOwnSockets(c.kernel, c.family, index, c.lot, func() bool { return false })
-	freed := !c.socket.occupied(index) || joinAll(ballast, stale.channels)
+	freed := joinAll(ballast, stale.channels)
 	switch {
 	case freed:
 		leave()
@@ -229,6 +233,15 @@ func (c *callerSocket) freeStale(index int, stale staleEntry) bool {
 	}
 	ballast.abandon() // never to leave in this life of the index
 	return freed
+}
+
+// nobodyHas reports whether the kernel lists nobody as a member of a group on an
+// index: then a stale leave takes nothing from anyone, but for whoever joins in
+// between. Ballast would not be better for a socket that is to keep what it has
+// when this process dies: its end takes one user.
+func (c *callerSocket) nobodyHas(index int, group netip.Addr) bool {
+	groups, err := c.kernel.groups(c.family)
+	return err == nil && groups.Users[ifwatch.GroupKey{Index: index, Group: group}] == 0
 }
 
 // byGroup returns the groups, newest first, and the channels of each.
