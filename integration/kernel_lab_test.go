@@ -157,12 +157,16 @@ func usersOf(t testing.TB, n *testnet.Namespace, ifindex int, group netip.Addr) 
 	return groups[ifindex][group]
 }
 
-// wantUsers checks the channel's group on eth0.
+// wantUsers checks the channel's group on eth0. A socket that was just closed is
+// open for a moment yet in a child process that another test is about to start.
 func (l *lab) wantUsers(want int) {
 	l.t.Helper()
-	if got := l.users(l.index(), l.channel.group); got != want {
-		l.t.Errorf("%s has %d users on eth0, want %d", l.channel.group, got, want)
-	}
+	ok(l.t, testnet.Eventually(l.ctx, func() error {
+		if got := l.users(l.index(), l.channel.group); got != want {
+			return fmt.Errorf("%s has %d users on eth0, want %d", l.channel.group, got, want)
+		}
+		return nil
+	}))
 }
 
 // again makes another life of eth0 with the same index.

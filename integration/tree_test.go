@@ -19,11 +19,11 @@ func rank(path string) int {
 	switch local := strings.TrimPrefix(path, modulePath+"/"); {
 	case local == "ifwatch":
 		return 0
-	case local == "reattach":
+	case local == "reattach", local == "membership/internal/hook":
 		return 1
 	case local == "membership":
 		return 2
-	case local == "config", local == "control", strings.HasPrefix(local, "internal/"):
+	case local == "config", local == "control", local == "membership/membershiptest", strings.HasPrefix(local, "internal/"):
 		return 3
 	}
 	return 4

@@ -197,7 +197,8 @@ func (k *keeper) detached(a *attachment, healthy ifwatch.Interface, cause Cause,
 	k.affected[m.rule] = struct{}{}
 	k.announce(a, now)
 	k.measured(a, time.Now()) // it ends before all of its joins were made
-	k.tell(Event{Time: now, Type: EventDetached, Membership: m.wish.name, Interface: healthy.Name, Instance: id, Index: healthy.Index, Cause: cause, Reason: reason, Err: detachError(m, cause)})
+	k.told = append(k.told, toldEvent{pools: a.pools, Event: Event{Time: now, Type: EventDetached, Membership: m.wish.name,
+		Interface: healthy.Name, Instance: id, Index: healthy.Index, Cause: cause, Reason: reason, Err: detachError(m, cause)}})
 	k.touch(m)
 }
 

@@ -172,8 +172,11 @@ func (k *keeper) repair(i *instance, p *pool, lost []*entry, now time.Time) {
 	if len(channels) == 0 {
 		return
 	}
-	k.totals.countRefusals(p.flush(now))
-	maps.DeleteFunc(channels, func(c Channel, _ struct{}) bool { e := p.entries.get(c); return e == nil || !e.isJoined() })
+	k.totals.countRefusals(p.flush(now, k.portionNow()))
+	if p.turn > 0 {
+		k.putOff(i, p, now)
+	}
+	maps.DeleteFunc(channels, func(c Channel, _ struct{}) bool { e := p.entries.get(c); return e == nil || e.err != nil }) // but what is next
 	k.totals.Repairs += uint64(len(channels))
 	for a := range i.users(p) {
 		k.tellRepaired(a, p.family, channels, now)

@@ -42,7 +42,7 @@ func BenchmarkRestore(b *testing.B) {
 		p := newPool(poolKey{family: ifwatch.IPv4}, newOwnSockets(idleKernel{}, ifwatch.IPv4, 7, newParkingLot(), func() bool { return false }))
 		p.users = 1
 		p.wish(channels)
-		p.flush(now)
+		p.flush(now, wholly())
 		if p.joined != len(channels) {
 			b.Fatal(p.joined)
 		}

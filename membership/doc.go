@@ -6,5 +6,10 @@
 // that exist, joins and leaves in the kernel, and tells what it did. Either it
 // holds the memberships on sockets of its own, which receive nothing and feed
 // any receiver on the host that is bound to the port (unless that receiver
-// turned IP_MULTICAST_ALL off), or it joins on a socket of the caller.
+// turned IP_MULTICAST_ALL off), or it joins on a socket of the caller, which
+// [SocketOf] takes from any connection.
+//
+// [Listen] does all of it in one call: it returns a net.PacketConn that goes on
+// when its interface is replaced. Package membershiptest is for tests of programs
+// that use this one.
 package membership

@@ -24,6 +24,7 @@ type engine struct {
 	stopped  chan struct{}
 	hints    *hints
 	asides   sync.WaitGroup
+	ticked   bool          // the last step was one that was due by the time
 	moved    chan struct{} // says that the file may lead elsewhere
 	rearm    chan struct{} // says that a step outside of loop left something to do later
 	stop     context.CancelFunc
@@ -167,38 +168,6 @@ func (e *engine) loop(ctx context.Context) {
 	}
 }
 
-// next waits for what is to be done next, nil for the end.
-func (e *engine) next(ctx context.Context, timer *time.Timer) func() {
-	if ctx.Err() != nil {
-		return nil // before anything else that waits, too
-	}
-	select {
-	case <-ctx.Done():
-		return nil
-	case <-e.session.changed():
-		return e.observe
-	case request := <-e.requests:
-		return func() {
-			e.observePending()
-			request()
-		}
-	case <-timer.C:
-		return func() {
-			e.observePending() // nothing is joined by what is known no longer
-			e.keeper.tick(time.Now())
-		}
-	case <-e.hints.given:
-		return func() {
-			e.observePending() // nothing is looked for where there is nothing any more
-			e.keeper.suspect(e.hints.take(), time.Now())
-		}
-	case <-e.moved:
-		return func() { e.followNamespace(ctx) }
-	case <-e.rearm:
-		return func() {}
-	}
-}
-
 // lookAside has something read in another goroutine, while the owner serves
 // others, and the owner go on with it as with a request.
 func (e *engine) lookAside(_ time.Time, read func(), then func(time.Time)) {
@@ -248,15 +217,6 @@ func (e *engine) observeEagerly(changes int) {
 	}
 }
 
-// arm sets the timer for what is due next; without any such thing, nothing
-// wakes.
-func (e *engine) arm(timer *time.Timer) {
-	timer.Stop()
-	if next := e.keeper.nextWake(); !next.IsZero() {
-		timer.Reset(time.Until(next))
-	}
-}
-
 // observe takes what changed. After lost events the lives of the instances
 // that are in use are checked first, since a dump cannot show that one ended
 // and another has its index.
@@ -278,6 +238,16 @@ func (e *engine) observePending() {
 		e.observe()
 	default:
 	}
+}
+
+// change has the owner run a function that may lead to joins and leaves, and
+// returns those that go on after it.
+func (e *engine) change(ctx context.Context, f func()) (all begun, err error) {
+	err = e.do(ctx, func() {
+		f()
+		all = e.keeper.whenMade()
+	})
+	return all, err
 }
 
 // do has the owner run a function.

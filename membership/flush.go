@@ -7,9 +7,10 @@ import (
 	"github.com/ssmd-project/ssmd/ifwatch"
 )
 
-// flush ends a step: it brings every pool in step with its wishes and reports
-// what changed.
+// flush ends a step: it brings every pool in step with its wishes, as far as a
+// portion of time goes, and reports what changed.
 func (k *keeper) flush(now time.Time) {
+	k.asked = k.asked[:0]
 	if k.suspicious {
 		k.auditDue(now)
 	}
@@ -18,19 +19,27 @@ func (k *keeper) flush(now time.Time) {
 	for k.leaveEnded(now) {
 		k.flushPools(now)
 	}
-	k.endInheritance()
+	k.endInheritance(now)
 	k.flushed = time.Now()
 	k.reportAnnounced(now)
 	k.auditDue(now)
 	k.report(now)
+	k.noteMade()
+	k.portion = nil
 }
 
 func (k *keeper) flushPools(now time.Time) {
 	k.admit(now)
+	before := k.cut
+	if len(before) > 0 {
+		k.cut = make(map[*pool]struct{})
+	}
+	k.portionNow()
+	for _, d := range k.duePools(now) {
+		k.flushPool(d.instance, d.pool, now)
+	}
+	k.tellUncut(before)
 	for _, i := range k.instances {
-		for key, p := range i.pools {
-			k.flushPool(i, key, p, now)
-		}
 		if len(i.spares) > 0 && (i.now.Up || len(i.near) == 0) {
 			i.closeSpares() // of what was not accepted, or is not wanted any more
 		}
@@ -39,32 +48,41 @@ func (k *keeper) flushPools(now time.Time) {
 
 // flushPool touches nothing where the life that the pool is for has ended and
 // the watcher is yet to say so: the index may belong to another by now.
-func (k *keeper) flushPool(i *instance, key poolKey, p *pool, now time.Time) {
-	if !p.due(now) || !i.mayChange(key.family) {
+func (k *keeper) flushPool(i *instance, p *pool, now time.Time) {
+	if p.asked {
+		p.asked = false
+		k.asked = append(k.asked, p)
+	}
+	if k.portion.spent && p.users > 0 {
+		k.putOff(i, p, now)
 		return
 	}
-	if k.over(i, key.family) {
+	if k.over(i, p.family) {
 		p.postpone(now)
 		return
 	}
 	barred := p.barred != nil
 	waited := len(p.refused) > 0 || p.wait > 0 || barred
-	out := p.flush(now)
+	out := p.flush(now, k.portion)
 	k.line.takeBack(i, p, out.untried, now)
 	if barred && (p.barred == nil || !now.Before(p.retry)) {
 		k.line.resume(now)
 		k.touchUsers(i, p)
 	}
 	k.totals.countRefusals(out)
-	if p.users == 0 {
-		delete(i.pools, key)
+	switch {
+	case p.users == 0:
+		delete(i.pools, p.poolKey)
+	case p.turn > 0:
+		k.putOff(i, p, now)
+		return
 	}
 	if !out.touched || !waited && out.refused == 0 {
 		return // of attachments that were made in this step is told anyway
 	}
 	for a := range i.users(p) {
 		k.touch(a.member)
-		if isClosed(out.err) && key.socket != 0 {
+		if isClosed(out.err) && p.socket != 0 {
 			a.member.endForSocket(out.err)
 		}
 	}
@@ -102,6 +120,7 @@ func (k *keeper) tick(now time.Time) {
 // nextWake returns when something will be due next, zero for never.
 func (k *keeper) nextWake() time.Time {
 	next := earlier(k.line.nextTurn(), earlier(k.nextDue(), k.nextEvery()))
+	next = earlier(next, k.nextPortion())
 	if k.auditing == noAudit {
 		next = earlier(next, k.nextAudit)
 	}
@@ -131,6 +150,8 @@ func (k *keeper) touch(m *member) {
 
 // shutdown leaves every group.
 func (k *keeper) shutdown(now time.Time) {
+	clear(k.cut) // what was put off is left with the rest
+	k.tellHeld()
 	for _, i := range k.instances {
 		for key, p := range i.pools {
 			if i.ended(key.family) {

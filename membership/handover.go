@@ -172,6 +172,9 @@ func (p *pool) heldBySockets() []heldBy {
 // surrender closes what another process has by now: no group is left. What is on
 // callers' sockets is left as at any end.
 func (k *keeper) surrender() {
+	clear(k.cut)
+	k.tellHeld()
+	k.publishTold()
 	for _, i := range k.instances {
 		for _, p := range i.pools {
 			p.holder.retire()

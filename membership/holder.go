@@ -124,7 +124,9 @@ func (o *ownSockets) expect(channels int) {
 	if o.sets == nil && o.groups == nil {
 		o.sets = make([]*sourceSet, 0, channels)
 	}
-	o.fresh = make([]sourceSet, channels)
+	if len(o.fresh) < channels { // else they were expected before
+		o.fresh = make([]sourceSet, channels)
+	}
 	o.looked = true
 }
 

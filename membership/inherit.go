@@ -154,17 +154,21 @@ func (o *ownSockets) takeInherited(c Channel) *sourceSet {
 	return set
 }
 
-// leaveInherited leaves what was handed over and nobody wants.
-func (o *ownSockets) leaveInherited() {
+// leaveInherited leaves what was handed over and nobody wants, as much as there is
+// time for. In which order it was joined nobody knows any more.
+func (o *ownSockets) leaveInherited(t *portion) {
 	for c, set := range o.inherited {
+		if !t.goesOn() {
+			return
+		}
 		_ = o.leave(c, set) // it may have been lost
+		delete(o.inherited, c)
 	}
-	o.inherited = nil
 }
 
 // endInheritance leaves what was handed over and is not wished for, once all is
 // known that is.
-func (k *keeper) endInheritance() {
+func (k *keeper) endInheritance(now time.Time) {
 	if !k.wishesKnown {
 		return
 	}
@@ -180,7 +184,11 @@ func (k *keeper) endInheritance() {
 	for _, i := range k.instances {
 		for key, p := range i.pools {
 			if own, ok := p.holder.(*ownSockets); ok && len(own.inherited) > 0 && i.mayChange(key.family) && !k.over(i, key.family) {
-				own.leaveInherited()
+				own.leaveInherited(k.portion)
+				if len(own.inherited) > 0 {
+					k.asked = append(k.asked, p)
+					k.putOff(i, p, now)
+				}
 			}
 		}
 	}
@@ -197,21 +205,22 @@ func (k *keeper) instanceAt(index int) *instance {
 
 // endInheritance is called when all is known that is wished for. What was handed
 // over is compared with the kernel then, which may have lost some of it.
-func (m *Manager) endInheritance(ctx context.Context) error {
+func (m *Manager) endInheritance(ctx context.Context) (all begun, err error) {
 	if m.estate == nil {
-		return nil
+		return nil, nil
 	}
 	for _, e := range m.all() {
-		err := e.do(ctx, func() {
+		left, err := e.change(ctx, func() {
 			k := e.keeper
 			k.wishesKnown, k.suspicious = true, true
 			k.flush(time.Now())
 		})
 		if err != nil {
-			return err
+			return nil, err
 		}
+		all = append(all, left...)
 	}
-	return m.do(ctx, func() {
+	return all, m.do(ctx, func() {
 		for _, i := range m.estate.rest() {
 			i.discard(m.keeper.parking)
 		}

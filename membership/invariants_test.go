@@ -201,9 +201,15 @@ func (w *world) outOfLine() error {
 }
 
 // untold returns a membership whose state is another by now than was told, though
-// a step has ended. Of what was refused and is in line again it is told later.
+// a step has ended. Of what was refused and is in line again it is told later, and
+// of what is made in portions.
 func (w *world) untold() error {
 	again := func(a *attachment) bool {
+		for _, p := range a.pools {
+			if _, cut := w.keeper.cut[p]; cut {
+				return true
+			}
+		}
 		return w.keeper.line != nil && slices.ContainsFunc(w.keeper.line.batches, func(b *batch) bool {
 			return b.owner == nil && a.pools[b.pool.family] == b.pool
 		})

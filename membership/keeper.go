@@ -59,11 +59,21 @@ type keeper struct {
 
 	affected map[*rule]struct{} // to be judged before the end of the step
 	reasons  reasons
-	touched  []*member // to be reported on at the end of the step
-	told     []Event   // to be published then
-	cause    Cause     // what the step is about
-	began    time.Time // when that was read or asked for
-	flushed  time.Time // when its joins and leaves were done
+	touched  []*member           // to be reported on at the end of the step
+	told     []toldEvent         // to be published then
+	held     []toldEvent         // to be published once the rest was left that they tell of
+	heldOf   map[string]struct{} // memberships, likewise
+
+	newPortion func() *portion
+	portion    *portion           // of this step, nil before its first join or leave
+	cut        map[*pool]struct{} // go on with the next one
+	cutAt      time.Time          // when they were put off
+	due        []duePool          // of a flush, to be filled anew
+	asked      []*pool            // of what was asked for in this step
+	awaited    []undone
+	cause      Cause     // what the step is about
+	began      time.Time // when that was read or asked for
+	flushed    time.Time // when its joins and leaves were done
 
 	totals Totals // but for what is there to be counted
 }
@@ -151,6 +161,8 @@ type attachment struct {
 	announce    map[ifwatch.Family]Cause // to be announced anew, and why
 	announcedAt time.Time                // last, or when it began
 	refused     int                      // as reported last
+	handed      [ifwatch.IPv6 + 1]*pool  // which were told what is to be announced
+	quarters    int                      // of its channels joined, as told last between two portions
 }
 
 // isRemembered reports whether the memory tells of an instance besides those that
@@ -200,6 +212,9 @@ func newKeeper(k kernel, expire func(ifwatch.ID), publish func(Event)) *keeper {
 		noteMemory: func() {},
 		newID:      ifwatch.NewID,
 		aside:      atOnce,
+		newPortion: newPortion,
+		cut:        make(map[*pool]struct{}),
+		heldOf:     make(map[string]struct{}),
 		rules:      make(map[string]*rule),
 		never:      make(map[*rule]struct{}),
 		instances:  make(map[ifwatch.ID]*instance),

@@ -55,9 +55,13 @@ func (l *line) wish(a *attachment, p *pool, channels []Channel, now time.Time) {
 // lineUp has the channels stand in line that are neither joined nor refused,
 // also where somebody else's wish for them does already: both get their turns.
 func (l *line) lineUp(a *attachment, p *pool, channels []Channel, now time.Time) {
+	putOff := make(map[*entry]bool, len(p.added)) // let pass already
+	for _, e := range p.added {
+		putOff[e] = true
+	}
 	entries := make([]*entry, 0, len(channels))
 	for _, c := range channels {
-		if e := p.entries.get(c); e.order == 0 && e.err == nil && !slices.Contains(p.added, e) { // where a portion was put off
+		if e := p.entries.get(c); e.order == 0 && e.err == nil && !putOff[e] {
 			entries = append(entries, e)
 		}
 	}

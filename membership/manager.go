@@ -102,8 +102,14 @@ func New(o Options) *Manager {
 	var m *Manager
 	o.Watch.Eager = func(changes int) { m.observeEagerly(changes) }
 	m = newManager(newLinux(within), ifwatch.New(o.Watch))
-	m.options = o
 	m.losses = func(lost func([]ifwatch.GroupKey)) func(context.Context) { return ifwatch.WatchLosses(o.Watch, lost) }
+	m.configure(o)
+	return m
+}
+
+// configure makes a new manager as the options say.
+func (m *Manager) configure(o Options) {
+	m.options = o
 	m.keeper.aside = m.lookAside
 	m.keeper.auditEvery = o.auditEvery()
 	m.pace = newPace(o.JoinsPerSecond)
@@ -114,7 +120,6 @@ func New(o Options) *Manager {
 	}
 	m.engine.estate = m.estate
 	m.remember(o.Memory)
-	return m
 }
 
 func (o Options) auditEvery() time.Duration { return max(0, cmp.Or(o.Audit, defaultAudit)) }
@@ -173,20 +178,23 @@ func (m *Manager) Run(ctx context.Context) error {
 }
 
 // Reannounce tells the network of a membership anew, without a gap that it could
-// notice. The error wraps ErrNotFound where there is none of that name, and
+// notice, and returns once that is done. The error wraps ErrNotFound where there is none of that name, and
 // ErrPutOff where an interface is down or has no carrier: there it follows when
 // that is over.
 func (m *Manager) Reannounce(ctx context.Context, name string) error {
 	found := false
 	var putOff []ifwatch.Interface
 	e := m.home(name)
-	err := e.do(ctx, func() {
+	made, err := e.change(ctx, func() {
 		if one := e.keeper.members[name]; one != nil {
 			found = true
 			putOff = e.keeper.reannounce(one, time.Now())
 		}
 	})
-	if err := orNotFound(err, found, name); err != nil || len(putOff) == 0 {
+	if err := orNotFound(err, found, name); err != nil {
+		return err
+	}
+	if err := m.await(made); err != nil || len(putOff) == 0 {
 		return err
 	}
 	return fmt.Errorf("membership %q: %w until reports go out: %s is down, has no carrier, or is not ready yet", name, ErrPutOff, putOff[0])

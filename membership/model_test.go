@@ -246,6 +246,9 @@ func TestKeeperAgainstModel(t *testing.T) {
 		w.after = w.observeTiming
 		w.keeper.noteMemory = w.notes.note
 		w.keeper.auditEvery = time.Minute
+		if w.portions = rapid.Bool().Draw(t, "portions"); w.portions {
+			w.keeper.newPortion = oneCall
+		}
 		actions := w.interfaces()
 		for name, action := range w.wishes() {
 			actions[name] = action

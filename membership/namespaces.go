@@ -13,22 +13,22 @@ import (
 // Apply makes set the whole set of wished memberships. Only what differs from
 // before is touched. An invalid set changes nothing and returns every error.
 // It returns once the joins and leaves that are possible now were made; with a
-// pace, those that it allows now.
+// pace, those that it allows now. Many take their time, IPv6's in the tens of
+// thousands many seconds: everything else is served meanwhile.
 func (m *Manager) Apply(ctx context.Context, set []Membership) error {
 	wishes, err := checkSet(set, m.lastSet())
 	if err != nil {
 		return err
 	}
-	m.changing.Lock()
-	defer m.changing.Unlock()
-	if ctx, err = m.ready(ctx); err != nil {
-		return err
-	}
+	return m.change(ctx, func(ctx context.Context) (begun, error) { return m.applyAll(ctx, wishes) })
+}
+
+func (m *Manager) applyAll(ctx context.Context, wishes []*wish) (begun, error) {
 	if err := m.startForSockets(wishes); err != nil {
-		return err
+		return nil, err
 	}
 	if err := m.leaveHomes(ctx, wishes); err != nil {
-		return err
+		return nil, err
 	}
 	byPath := make(map[string][]*wish)
 	for path := range m.others() {
@@ -43,21 +43,26 @@ func (m *Manager) Apply(ctx context.Context, set []Membership) error {
 		}
 	}
 	var sum applied
+	var all begun
 	for _, path := range slices.Sorted(maps.Keys(byPath)) {
 		e, err := m.engineOf(path, byPath[path])
 		if err != nil {
-			return err
+			return nil, err
 		}
-		if err := e.do(ctx, func() { sum.add(e.keeper.applyQuietly(byPath[path], time.Now())) }); err != nil {
-			return err
+		made, err := e.change(ctx, func() { sum.add(e.keeper.applyQuietly(byPath[path], time.Now())) })
+		if err != nil {
+			return nil, err
 		}
+		all = append(all, made...)
 		m.endIdle(e, len(byPath[path]))
 	}
-	if err := m.do(ctx, func() { m.keeper.applyAfter(own, sum, time.Now()) }); err != nil {
-		return err
+	made, err := m.engine.change(ctx, func() { m.keeper.applyAfter(own, sum, time.Now()) })
+	if err != nil {
+		return nil, err
 	}
 	m.keepSet(wishes)
-	return m.endInheritance(ctx)
+	left, err := m.endInheritance(ctx)
+	return slices.Concat(all, made, left), err
 }
 
 // lastSet returns the wishes of the last Apply.
@@ -73,45 +78,37 @@ func (m *Manager) keepSet(wishes []*wish) {
 	m.set = wishes
 }
 
-// Put adds one membership, or replaces the one of its name.
+// Put adds one membership, or replaces the one of its name. It returns as Apply
+// does.
 func (m *Manager) Put(ctx context.Context, one Membership) error {
 	wishes, err := checkSet([]Membership{one}, nil)
 	if err != nil {
 		return err
 	}
-	m.changing.Lock()
-	defer m.changing.Unlock()
-	if ctx, err = m.ready(ctx); err != nil {
-		return err
-	}
-	if err := m.startForSockets(wishes); err != nil {
-		return err
-	}
-	if err := m.leaveHomes(ctx, wishes); err != nil {
-		return err
-	}
-	e, err := m.engineOf(wishes[0].path, wishes)
-	if err != nil {
-		return err
-	}
-	return e.do(ctx, func() { e.keeper.put(wishes[0], time.Now()) })
+	return m.change(ctx, func(ctx context.Context) (begun, error) {
+		if err := m.startForSockets(wishes); err != nil {
+			return nil, err
+		}
+		if err := m.leaveHomes(ctx, wishes); err != nil {
+			return nil, err
+		}
+		e, err := m.engineOf(wishes[0].path, wishes)
+		if err != nil {
+			return nil, err
+		}
+		return e.change(ctx, func() { e.keeper.put(wishes[0], time.Now()) })
+	})
 }
 
-// Delete removes one membership and leaves what nobody else wants. The error
-// wraps ErrNotFound where there is none of that name.
+// Delete removes one membership and leaves what nobody else wants. It returns as
+// Apply does. The error wraps ErrNotFound where there is none of that name.
 func (m *Manager) Delete(ctx context.Context, name string) error {
-	m.changing.Lock()
-	defer m.changing.Unlock()
-	ctx, err := m.ready(ctx)
-	if err != nil {
-		return err
-	}
-	return m.deleteAt(ctx, m.home(name), name)
+	return m.change(ctx, func(ctx context.Context) (begun, error) { return m.deleteAt(ctx, m.home(name), name) })
 }
 
-func (m *Manager) deleteAt(ctx context.Context, e *engine, name string) error {
+func (m *Manager) deleteAt(ctx context.Context, e *engine, name string) (begun, error) {
 	found, left := false, 0
-	err := e.do(ctx, func() {
+	made, err := e.change(ctx, func() {
 		found = e.keeper.delete(name, time.Now())
 		left = len(e.keeper.members)
 	})
@@ -121,7 +118,44 @@ func (m *Manager) deleteAt(ctx context.Context, e *engine, name string) error {
 		m.mu.Unlock()
 		m.endIdle(e, left)
 	}
-	return orNotFound(err, found, name)
+	return made, orNotFound(err, found, name)
+}
+
+// begun are the joins and leaves that a change led to and that take more than a
+// step: each channel is closed once some of them are made.
+type begun []<-chan struct{}
+
+// change has one change of what is wished for made after the other. What each
+// leads to is waited for where it is in nobody's way.
+func (m *Manager) change(ctx context.Context, f func(context.Context) (begun, error)) error {
+	all, err := m.begin(ctx, f)
+	if err != nil {
+		return err
+	}
+	return m.await(all)
+}
+
+func (m *Manager) begin(ctx context.Context, f func(context.Context) (begun, error)) (begun, error) {
+	m.changing.Lock()
+	defer m.changing.Unlock()
+	ctx, err := m.ready(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return f(ctx)
+}
+
+// await returns when everything is made that was begun. An engine that ends
+// before the manager has nothing left to make.
+func (m *Manager) await(all begun) error {
+	for _, made := range all {
+		select {
+		case <-made:
+		case <-m.stopped:
+			return ErrStopped
+		}
+	}
+	return nil
 }
 
 // ready waits until the interfaces are known. What follows is not given up
@@ -135,7 +169,11 @@ func (m *Manager) ready(ctx context.Context) (context.Context, error) {
 func (m *Manager) leaveHomes(ctx context.Context, wishes []*wish) error {
 	for _, w := range wishes {
 		if e := m.home(w.name); e.path != w.path {
-			if err := m.deleteAt(ctx, e, w.name); err != nil && !isNotFound(err) {
+			made, err := m.deleteAt(ctx, e, w.name)
+			if err != nil && !isNotFound(err) {
+				return err
+			}
+			if err := m.await(made); err != nil {
 				return err
 			}
 		}

@@ -34,6 +34,10 @@ type pool struct {
 	joined int       // entries that are
 	missed time.Time // since when the kernel lacks something, and it is not believed
 
+	asked  bool      // wished for or not, or to be announced, since the last flush
+	turn   int       // portions that were too short for all that is due, one after the other
+	toldAt time.Time // when it was told last how far it is, zero where no portion was
+
 	retry   time.Time // when to try the refused ones, or what was put off, again
 	backoff time.Duration
 	wait    time.Duration // of what is put off
@@ -53,6 +57,7 @@ func newPool(key poolKey, h holder) *pool { return &pool{poolKey: key, holder: h
 
 // wish adds a wish for each channel. Nothing is joined before flush.
 func (p *pool) wish(channels []Channel) {
+	p.asked = true
 	if p.entries.len() == 0 {
 		p.entries = newEntries(p.family, len(channels))
 		p.added = make([]*entry, 0, len(channels))
@@ -85,6 +90,7 @@ func (p *pool) begin(e *entry) {
 // unwish takes a wish for each channel back. Nothing is left before flush, so
 // that a channel which somebody else comes to want is not touched.
 func (p *pool) unwish(channels []Channel) {
+	p.asked = true
 	for _, c := range channels {
 		e := p.entries.get(c)
 		e.wishes--
@@ -97,6 +103,10 @@ func (p *pool) unwish(channels []Channel) {
 
 // announce has each channel that is joined announced anew at the next flush.
 func (p *pool) announce(channels []Channel) {
+	p.asked = true
+	if len(p.announcing) == 0 {
+		p.late = 0
+	}
 	for _, c := range channels {
 		p.announceEntry(p.entries.get(c))
 	}
@@ -135,8 +145,13 @@ func (o *outcome) refuseJoin(err error) {
 }
 
 // due reports whether flush has anything to do.
-func (p *pool) due(now time.Time) bool {
-	return len(p.added) > 0 || len(p.unwished) > 0 || len(p.announcing) > 0 || p.users == 0 || len(p.refused) > 0 && !now.Before(p.retry)
+func (p *pool) due(now time.Time, t *portion) bool {
+	return p.owes(t) || p.users == 0 || len(p.refused) > 0 && !now.Before(p.retry)
+}
+
+// owes reports whether there is anything that was not tried yet.
+func (p *pool) owes(t *portion) bool {
+	return len(p.added) > 0 || len(p.unwished) > 0 || len(p.announcing) > 0 && !t.silent
 }
 
 // postpone puts off whatever is due.
@@ -146,27 +161,40 @@ func (p *pool) postpone(now time.Time) {
 }
 
 // flush joins what is wished for, and what was refused if its time has come,
-// then leaves what is not, newest first.
-func (p *pool) flush(now time.Time) outcome {
+// then leaves what is not, newest first. What the portion is too short for is left
+// to the next flush, which begins with another of these.
+func (p *pool) flush(now time.Time, t *portion) outcome {
 	var out outcome
 	p.wait = 0
-	try := p.added
-	p.added = nil
 	again := len(p.refused) > 0 && !now.Before(p.retry)
 	if again {
-		try = append(try, p.refused...)
+		p.added = append(p.added, p.refused...)
 		p.refused = nil
 	}
-	news := p.joinAll(try, &out)
-	p.leaveUnwished(&out)
-	news = p.announceAll(&out) || news
+	news := false
+	for n := range 3 {
+		switch (p.turn + n) % 3 {
+		case 0:
+			news = p.joinAdded(t, &out) || news
+		case 1:
+			p.leaveUnwished(t, &out)
+		case 2:
+			news = p.announceAll(t, &out) || news
+		}
+	}
+	p.turn++
+	if !p.owes(t) {
+		p.turn, p.toldAt = 0, time.Time{}
+	}
 	p.schedule(news, again, now)
 	return out
 }
 
-// joinAll reports whether a channel was refused that was not before, and not by
+// joinAdded reports whether a channel was refused that was not before, and not by
 // what concerned all before.
-func (p *pool) joinAll(try []*entry, out *outcome) (news bool) {
+func (p *pool) joinAdded(t *portion, out *outcome) (news bool) {
+	try := p.added
+	p.added = nil
 	p.holder.expect(len(try))
 	var gaveUp error
 	for n, e := range try {
@@ -175,18 +203,24 @@ func (p *pool) joinAll(try []*entry, out *outcome) (news bool) {
 		if e.wishes == 0 || e.order != 0 {
 			continue // leaveUnwished forgets it, or it came with another
 		}
-		out.touched = true
-		if gaveUp != nil && hadTurn {
-			out.untried = append(out.untried, e)
-			continue
-		}
-		first := e.err == nil && p.barred == nil
 		if gaveUp != nil {
+			out.touched = true
+			if hadTurn {
+				out.untried = append(out.untried, e)
+				continue
+			}
 			news = news || e.err == nil
 			e.err = gaveUp
 			p.refused = append(p.refused, e)
 			continue
 		}
+		if !t.goesOn() {
+			e.turn = hadTurn
+			p.added = try[n:]
+			break
+		}
+		out.touched = true
+		first := e.err == nil && p.barred == nil
 		set, err := p.holder.join(e.channel)
 		if err == nil {
 			p.barred = nil
@@ -237,14 +271,19 @@ const reportDelay = 2 * time.Millisecond
 
 // announceAll leaves and joins each channel at once, and reports whether one
 // was refused. It begins with the newest, which the kernel finds first.
-func (p *pool) announceAll(out *outcome) (refused bool) {
-	all := p.announcing
-	p.announcing, p.late = nil, 0
-	slices.SortFunc(all, func(a, b *entry) int { return cmp.Compare(b.order, a.order) })
-	if len(all) > 0 {
-		p.holder.warmUp()
+func (p *pool) announceAll(t *portion, out *outcome) (refused bool) {
+	if len(p.announcing) == 0 || t.silent {
+		return false
 	}
-	for _, e := range all {
+	all := p.announcing
+	p.announcing = nil
+	slices.SortFunc(all, func(a, b *entry) int { return cmp.Compare(b.order, a.order) })
+	p.holder.warmUp()
+	for n, e := range all {
+		if !t.goesOn() {
+			p.announcing = all[n:]
+			break
+		}
 		e.announcing = false
 		if p.entries.get(e.channel) != e || e.order == 0 {
 			continue // left in this step
@@ -320,7 +359,7 @@ func (p *pool) schedule(news, again bool, now time.Time) {
 
 // leaveUnwished leaves newest first: the kernel searches its lists from the
 // newest on.
-func (p *pool) leaveUnwished(out *outcome) {
+func (p *pool) leaveUnwished(t *portion, out *outcome) {
 	if len(p.unwished) == 0 {
 		return
 	}
@@ -340,9 +379,14 @@ func (p *pool) leaveUnwished(out *outcome) {
 	}
 	slices.SortFunc(gone, func(a, b *entry) int { return cmp.Compare(b.order, a.order) })
 	for _, e := range gone {
+		if e.order != 0 && !t.goesOn() {
+			e.doubted = true // it may be wished for again meanwhile
+			p.unwished = append(p.unwished, e)
+			continue
+		}
 		p.entries.delete(e.channel)
 		if e.order == 0 {
-			continue
+			continue // nothing would join it any more
 		}
 		out.touched = true
 		p.uncount(e)

@@ -76,20 +76,20 @@ func TestPoolJoinsOnceAndLeavesWithTheLastWish(t *testing.T) {
 	p, h := newTestPool()
 	p.wish([]Channel{one, two})
 	p.wish([]Channel{two})
-	p.flush(epoch)
+	p.flush(epoch, wholly())
 	h.want(t, "join 232.0.0.1", "join 232.0.0.2")
 	p.unwish([]Channel{one, two})
-	p.flush(epoch)
+	p.flush(epoch, wholly())
 	h.want(t, "leave 232.0.0.1")
 	p.wish([]Channel{two})
 	p.unwish([]Channel{two})
-	p.flush(epoch)
+	p.flush(epoch, wholly())
 	h.want(t)
 	p.unwish([]Channel{two})
-	p.flush(epoch)
+	p.flush(epoch, wholly())
 	h.want(t, "release")
 	p.wish([]Channel{two})
-	p.flush(epoch)
+	p.flush(epoch, wholly())
 	h.want(t, "join 232.0.0.2")
 }
 
@@ -97,17 +97,17 @@ func TestPoolJoinsOnceAndLeavesWithTheLastWish(t *testing.T) {
 func TestPoolUnwishAndWishAgain(t *testing.T) {
 	p, h := newTestPool()
 	p.wish([]Channel{one})
-	p.flush(epoch)
+	p.flush(epoch, wholly())
 	h.did = nil
 	p.unwish([]Channel{one})
 	p.wish([]Channel{one})
-	if out := p.flush(epoch); out.touched {
+	if out := p.flush(epoch, wholly()); out.touched {
 		t.Error("touched")
 	}
 	h.want(t)
 	p.wish([]Channel{two})
 	p.unwish([]Channel{two})
-	p.flush(epoch)
+	p.flush(epoch, wholly())
 	h.want(t)
 	if n := p.count([]Channel{one}); n.joined != 1 || n.refused != 0 || p.entries.len() != 1 {
 		t.Errorf("%d joined, %d refused, %d entries", n.joined, n.refused, p.entries.len())
@@ -118,10 +118,10 @@ func TestPoolLeavesNewestFirst(t *testing.T) {
 	p, h := newTestPool()
 	many := manyChannels(1, 4)
 	p.wish(many)
-	p.flush(epoch)
+	p.flush(epoch, wholly())
 	h.did = nil
 	p.unwish(many[:3])
-	p.flush(epoch)
+	p.flush(epoch, wholly())
 	h.want(t, "leave 232.1.0.2", "leave 232.1.0.1", "leave 232.1.0.0")
 }
 
@@ -132,12 +132,12 @@ func TestPoolRetrySchedule(t *testing.T) {
 	now := epoch
 	var waits []time.Duration
 	for range 12 {
-		if !p.due(now) {
+		if !p.due(now, wholly()) {
 			t.Fatalf("not due at %v", now.Sub(epoch))
 		}
-		p.flush(now)
+		p.flush(now, wholly())
 		waits = append(waits, p.retry.Sub(now))
-		if p.due(p.retry.Add(-1)) {
+		if p.due(p.retry.Add(-1), wholly()) {
 			t.Error("due too early")
 		}
 		now = p.retry
@@ -151,8 +151,8 @@ func TestPoolRetrySchedule(t *testing.T) {
 		t.Errorf("%d joins", n)
 	}
 	delete(h.refuse, one)
-	p.flush(now)
-	if !p.retry.IsZero() || p.backoff != 0 || p.due(now.Add(time.Hour)) {
+	p.flush(now, wholly())
+	if !p.retry.IsZero() || p.backoff != 0 || p.due(now.Add(time.Hour), wholly()) {
 		t.Errorf("something due at %v after success", p.retry)
 	}
 }
@@ -162,10 +162,10 @@ func TestPoolJoinsPutNoRetryOff(t *testing.T) {
 	p, h := newTestPool()
 	h.refuse[one] = unix.EINVAL
 	p.wish([]Channel{one})
-	p.flush(epoch)
+	p.flush(epoch, wholly())
 	for n, c := range manyChannels(1, 9) {
 		p.wish([]Channel{c})
-		p.flush(epoch.Add(time.Duration(n) * 10 * time.Millisecond))
+		p.flush(epoch.Add(time.Duration(n)*10*time.Millisecond), wholly())
 	}
 	if want := epoch.Add(firstBackoff); !p.retry.Equal(want) {
 		t.Errorf("retry at %v, want %v", p.retry, want)
@@ -180,12 +180,12 @@ func TestPoolNewRefusalIsTriedSoon(t *testing.T) {
 	p.wish([]Channel{one})
 	now := epoch
 	for range 10 {
-		p.flush(now)
+		p.flush(now, wholly())
 		now = p.retry
 	}
 	now = now.Add(-time.Second)
 	p.wish([]Channel{two})
-	p.flush(now)
+	p.flush(now, wholly())
 	if want := now.Add(firstBackoff); !p.retry.Equal(want) {
 		t.Errorf("retry at %v, want %v", p.retry, want)
 	}
@@ -197,12 +197,12 @@ func TestPoolRefusedIsUnwished(t *testing.T) {
 		p, h := newTestPool()
 		h.refuse[one] = unix.EINVAL
 		p.wish([]Channel{one, two})
-		p.flush(epoch)
+		p.flush(epoch, wholly())
 		h.did = nil
 		p.unwish([]Channel{one})
-		p.flush(flushAt)
+		p.flush(flushAt, wholly())
 		h.want(t)
-		if !p.retry.IsZero() || p.due(flushAt.Add(time.Hour)) {
+		if !p.retry.IsZero() || p.due(flushAt.Add(time.Hour), wholly()) {
 			t.Errorf("%s: due at %v", name, p.retry)
 		}
 		if n := p.count([]Channel{two}); n.joined != 1 || n.refused != 0 {
@@ -216,7 +216,7 @@ func TestPoolGivesUpTheRound(t *testing.T) {
 	p, h := newTestPool()
 	h.refuse[one] = unix.EMFILE
 	p.wish([]Channel{one, two})
-	out := p.flush(epoch)
+	out := p.flush(epoch, wholly())
 	h.want(t, "join 232.0.0.1")
 	if diff := cmp.Diff(outcome{touched: true, refused: 1, err: unix.EMFILE, joinErrors: map[string]uint64{"EMFILE": 1}}, out, cmp.AllowUnexported(outcome{}), cmp.Comparer(sameError)); diff != "" {
 		t.Errorf("outcome (-want +got):\n%s", diff)
@@ -225,7 +225,7 @@ func TestPoolGivesUpTheRound(t *testing.T) {
 		t.Errorf("%d joined, %d refused, first %v", n.joined, n.refused, n.first)
 	}
 	delete(h.refuse, one)
-	p.flush(p.retry)
+	p.flush(p.retry, wholly())
 	h.want(t, "join 232.0.0.1", "join 232.0.0.2")
 }
 
@@ -250,7 +250,7 @@ func TestPoolPostpone(t *testing.T) {
 	for range 9 {
 		p.postpone(now)
 		waits = append(waits, p.retry.Sub(now))
-		if now = p.retry; !p.due(now) {
+		if now = p.retry; !p.due(now, wholly()) {
 			t.Error("not due")
 		}
 	}
@@ -259,7 +259,7 @@ func TestPoolPostpone(t *testing.T) {
 		t.Errorf("waits (-want +got):\n%s", diff)
 	}
 	h.want(t)
-	p.flush(now)
+	p.flush(now, wholly())
 	h.want(t, "join 232.0.0.1")
 	if !p.retry.IsZero() || p.wait != 0 {
 		t.Errorf("retry at %v after %v", p.retry, p.wait)

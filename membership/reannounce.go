@@ -158,7 +158,7 @@ func (k *keeper) askAnnounce(a *attachment, f ifwatch.Family, cause Cause) {
 	if a.announce == nil {
 		a.announce = make(map[ifwatch.Family]Cause, 1)
 	}
-	a.announce[f] = cause
+	a.announce[f], a.handed[f] = cause, nil // from the beginning, where that is under way
 	k.announcing[a] = struct{}{}
 }
 
@@ -179,8 +179,9 @@ func (k *keeper) announceAsked() {
 			continue
 		}
 		for f := range a.announce {
-			if p := a.pools[f]; p != nil && canReport(f, a.instance.now) {
+			if p := a.pools[f]; p != nil && p != a.handed[f] && canReport(f, a.instance.now) {
 				p.announce(a.member.wish.byFamily[f])
+				a.handed[f] = p
 			}
 		}
 	}
@@ -209,6 +210,7 @@ func (k *keeper) reportAnnounced(now time.Time) {
 				continue
 			}
 			delete(a.announce, f)
+			a.handed[f] = nil
 		}
 		if len(a.announce) == 0 {
 			delete(k.announcing, a)

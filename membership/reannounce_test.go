@@ -14,21 +14,21 @@ func TestPoolAnnouncesNewestFirst(t *testing.T) {
 	p, h := newTestPool()
 	p.wish([]Channel{one, two})
 	p.wish([]Channel{one})
-	p.flush(epoch)
+	p.flush(epoch, wholly())
 	h.want(t, "join 232.0.0.1", "join 232.0.0.2")
 	p.announce([]Channel{one, two})
 	p.announce([]Channel{two})
-	if !p.due(epoch) {
+	if !p.due(epoch, wholly()) {
 		t.Error("not due")
 	}
 	p.unwish([]Channel{one})
-	p.flush(epoch)
+	p.flush(epoch, wholly())
 	h.want(t, "warm up", "rejoin 232.0.0.2", "rejoin 232.0.0.1")
 	p.announce([]Channel{one, two})
 	p.unwish([]Channel{one})
-	p.flush(epoch)
+	p.flush(epoch, wholly())
 	h.want(t, "leave 232.0.0.1", "warm up", "rejoin 232.0.0.2")
-	if p.due(epoch) {
+	if p.due(epoch, wholly()) {
 		t.Error("due for ever")
 	}
 }
@@ -38,10 +38,10 @@ func TestPoolAnnouncesNewestFirst(t *testing.T) {
 func TestPoolAnnounceRefused(t *testing.T) {
 	p, h := newTestPool()
 	p.wish([]Channel{one, two})
-	p.flush(epoch)
+	p.flush(epoch, wholly())
 	h.refuse[one] = unix.ENOBUFS
 	p.announce([]Channel{one, two})
-	out := p.flush(epoch)
+	out := p.flush(epoch, wholly())
 	if n := p.count([]Channel{one, two}); n.joined != 1 || n.refused != 1 || n.first.channel != one || out.refused != 1 || !out.touched {
 		t.Errorf("%d joined, %d refused, %+v", n.joined, n.refused, out)
 	}
@@ -49,7 +49,7 @@ func TestPoolAnnounceRefused(t *testing.T) {
 		t.Errorf("tried again at %v", p.retry)
 	}
 	h.did, h.refuse = nil, nil
-	p.flush(p.retry)
+	p.flush(p.retry, wholly())
 	h.want(t, "join 232.0.0.1")
 }
 

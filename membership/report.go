@@ -11,6 +11,7 @@ import (
 // report ends a step: it tells of what the step led to, of the new attachments and
 // of the members whose state changed.
 func (k *keeper) report(now time.Time) {
+	k.tellHeld()
 	k.publishTold()
 	for n := 0; n < len(k.touched); n++ {
 		k.reportOn(k.touched[n], now)
@@ -26,7 +27,7 @@ func (k *keeper) reportOn(m *member, now time.Time) {
 	}
 	for _, a := range m.attachments {
 		t := a.count()
-		if t.inLine == 0 {
+		if !k.isUnderWay(a, t) {
 			k.announce(a, now)
 		}
 		k.measure(a)
@@ -64,7 +65,7 @@ func (k *keeper) announce(a *attachment, now time.Time) {
 		e.Type = EventReattached
 		e.Reason += "; takes the place of " + a.replaces.String()
 	}
-	if a.count().inLine > 0 {
+	if k.isUnderWay(a, a.count()) {
 		e.Reason += "; it ends before all of its channels were joined"
 	}
 	k.tell(e)

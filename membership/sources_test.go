@@ -34,7 +34,7 @@ func TestPoolJoinsSourcesOfAGroupAtOnce(t *testing.T) {
 			p, h := poolOn(test.limit)
 			many := manyChannels(25, 1)
 			p.wish(many)
-			out := p.flush(time.Now())
+			out := p.flush(time.Now(), wholly())
 			if out.refused != 0 || p.joined != len(many) {
 				t.Errorf("%d refused, %d joined", out.refused, p.joined)
 			}
@@ -50,7 +50,7 @@ func TestPoolJoinsSourcesOfAGroupAtOnce(t *testing.T) {
 				t.Errorf("%d calls that the kernel granted, want %d", h.kernel.granted, test.calls)
 			}
 			p.unwish(many[:12])
-			p.flush(time.Now())
+			p.flush(time.Now(), wholly())
 			for n, c := range many {
 				if got := h.kernel.life(1, ifwatch.IPv4).hears(c); got != (n >= 12) {
 					t.Errorf("%s is heard: %v", c, got)
@@ -66,10 +66,10 @@ func TestPoolAddsSourcesOneByOne(t *testing.T) {
 	p, h := poolOn(10)
 	many := manyChannels(9, 1)
 	p.wish(many[:3])
-	p.flush(time.Now())
+	p.flush(time.Now(), wholly())
 	h.kernel.granted = 0
 	p.wish(many[3:])
-	p.flush(time.Now())
+	p.flush(time.Now(), wholly())
 	if h.kernel.granted != 6 || p.joined != 9 {
 		t.Errorf("%d calls, %d joined", h.kernel.granted, p.joined)
 	}
@@ -81,7 +81,7 @@ func TestPoolJoinsNoUnwishedSource(t *testing.T) {
 	many := manyChannels(6, 1)
 	p.wish(many)
 	p.unwish(many[2:4])
-	p.flush(time.Now())
+	p.flush(time.Now(), wholly())
 	for n, c := range many {
 		if got := h.kernel.life(1, ifwatch.IPv4).hears(c); got != (n != 2 && n != 3) {
 			t.Errorf("%s is heard: %v", c, got)
@@ -98,7 +98,7 @@ func TestPoolSourcesRefusedAtOnce(t *testing.T) {
 	many := manyChannels(6, 1)
 	h.kernel.refuse, h.kernel.refuseOnly = unix.EPERM, &many[4]
 	p.wish(many)
-	out := p.flush(time.Now())
+	out := p.flush(time.Now(), wholly())
 	heard := slices.DeleteFunc(slices.Clone(many), func(c Channel) bool { return !h.kernel.life(1, ifwatch.IPv4).hears(c) })
 	if len(heard) != 4 || out.refused != 1 { // the sixth is not tried after an EPERM
 		t.Errorf("%d heard, %d refused", len(heard), out.refused)

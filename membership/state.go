@@ -31,8 +31,8 @@ func (k *keeper) stateOf(m *member) (State, string) {
 		case t.first != nil:
 			degraded = append(degraded, fmt.Sprintf("%s: %d of %d channels not joined: %s: %s",
 				i, len(m.wish.channels)-t.joined, len(m.wish.channels), t.first.channel, k.explainRefusal(t.first)))
-		case t.inLine > 0 && a.unready() == "":
-			waiting = append(waiting, i.String()+" "+a.verdict.Reason()+"; "+k.progress(a, t.joined))
+		case a.unready() == "" && k.isUnderWay(a, t):
+			waiting = append(waiting, i.String()+" "+a.verdict.Reason()+"; "+k.howFar(a, t))
 		default:
 			degraded = append(degraded, i.String()+": "+cmp.Or(a.unready(), "channels not joined: its removal is under way"))
 		}

@@ -20,8 +20,9 @@ import (
 //	                              +---- held <-----+---> ended (policy never, no time
 //	                                                     left, socket of no use)
 //
-// *) Without a time to settle, and a pace, it is joined at once. At a pace it is
-// settling, and attached, until all of it is joined. From settling a verdict that
+// *) Without a time to settle, and a pace, it is joined at once. At a pace, and
+// where the kernel takes more than a moment for all of it, it is settling, and
+// attached, until all of it is joined. From settling a verdict that
 // is no longer accept leads back. From waiting too several accepted interfaces
 // or a drained one lead to held, and from each state a caller's socket that is
 // of no use to ended. A membership is judged again
@@ -31,7 +32,7 @@ type State string
 // The states.
 const (
 	StateWaiting  State = "waiting"  // never attached, and no instance is accepted now
-	StateSettling State = "settling" // an instance is accepted, and joined if that holds for the time to settle; or is being joined, at the manager's pace
+	StateSettling State = "settling" // an instance is accepted, and joined if that holds for the time to settle; or is being joined, at the manager's pace or the kernel's
 	StateJoined   State = "joined"   // the kernel holds every channel
 	StateDegraded State = "degraded" // attached, but some channels are not joined
 	StateDetached State = "detached" // its instance is gone, and no other is accepted now

@@ -15,6 +15,10 @@ func (k *keeper) admit(now time.Time) {
 	if len(l.batches) == 0 {
 		return
 	}
+	if len(k.cut) > 0 { // what was let pass goes first
+		l.due = now
+		return
+	}
 	l.asOf, l.due = now, time.Time{}
 	for l.grant(now) && k.takeTurns(now) {
 	}

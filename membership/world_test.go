@@ -13,18 +13,19 @@ import (
 // world is a keeper over a fake kernel, with a watcher that lags behind it,
 // merges what happened, and may lose events.
 type world struct {
-	kernel *fakeKernel
-	keeper *keeper
-	now    time.Time
-	truth  map[int]ifwatch.Interface // what there is; its ID is of no meaning
-	table  map[int]ifwatch.Interface // what the watcher read
-	told   map[int]ifwatch.Interface // what the keeper took
-	losing bool                      // events are lost, until a resync
-	lastID ifwatch.ID
-	events []Event
-	caller *fakeConn
-	after  func() // is called after each step of the keeper
-	spins  bool   // what was done as its time had come left something to be done at once
+	kernel   *fakeKernel
+	keeper   *keeper
+	now      time.Time
+	truth    map[int]ifwatch.Interface // what there is; its ID is of no meaning
+	table    map[int]ifwatch.Interface // what the watcher read
+	told     map[int]ifwatch.Interface // what the keeper took
+	losing   bool                      // events are lost, until a resync
+	lastID   ifwatch.ID
+	events   []Event
+	caller   *fakeConn
+	after    func() // is called after each step of the keeper
+	portions bool   // of one call each: what is left is due at once
+	spins    bool   // what was done as its time had come left something to be done at once
 }
 
 func newWorld() *world {
@@ -183,7 +184,7 @@ func (w *world) resync() {
 func (w *world) later(d time.Duration) {
 	w.now = w.now.Add(d)
 	w.keeper.tick(w.now)
-	if next := w.keeper.nextWake(); !next.IsZero() && !next.After(w.now) {
+	if next := w.keeper.nextWake(); !next.IsZero() && !next.After(w.now) && !w.portions {
 		w.spins = true
 	}
 	w.after()
@@ -201,10 +202,12 @@ func (w *world) rest() {
 	}
 }
 
-// waitInLine lets everybody in line have their turn, who may.
+// waitInLine lets everybody in line have their turn, who may, and all portions be
+// made.
 func (w *world) waitInLine() {
-	for next := w.keeper.line.nextTurn(); !next.IsZero(); next = w.keeper.line.nextTurn() {
-		w.later(next.Sub(w.now))
+	next := func() time.Time { return earlier(w.keeper.line.nextTurn(), w.keeper.nextPortion()) }
+	for at := next(); !at.IsZero(); at = next() {
+		w.later(max(0, at.Sub(w.now)))
 	}
 }
 

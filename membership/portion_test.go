@@ -1,0 +1,135 @@
+package membership
+
+import (
+	"errors"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/ssmd-project/ssmd/ifwatch"
+)
+
+// wholly is a portion that is never spent.
+func wholly() *portion { return &portion{every: 1, more: func() bool { return true }} }
+
+// oneCall is a portion of one join or leave.
+func oneCall() *portion {
+	left := 1
+	return &portion{every: 1, more: func() bool {
+		left--
+		return left >= 0
+	}}
+}
+
+// portioned is manage with portions of one call.
+func portioned(t *testing.T, test func(t *testing.T, m *managed)) {
+	t.Helper()
+	manage(t, func(t *testing.T, m *managed) {
+		m.begin(1)
+		m.own(func() { m.keeper.newPortion = oneCall })
+		test(t, m)
+	})
+}
+
+// Who asks while many channels are joined gets an answer after the portion that is
+// under way, each time.
+func TestPortionsLetOthersHaveTheirTurn(t *testing.T) {
+	const channels = 40
+	portioned(t, func(t *testing.T, m *managed) {
+		asked := 1 // not before it goes on with the second
+		var asking sync.WaitGroup
+		m.kernel.joining = func() {
+			if before := m.kernel.granted; before == asked && asked < channels-1 {
+				asked++
+				asking.Go(func() {
+					if s, err := m.StatusOf(t.Context(), "a"); err != nil || s.Joined != before+1 || s.State != StateSettling {
+						t.Errorf("asked when %d were joined: %d are, %s, %v", before, s.Joined, s.State, err)
+					}
+				})
+				synctest.Wait() // it asks by now
+			}
+		}
+		m.ok(m.Apply(t.Context(), []Membership{feed("a", "eth1", manyChannels(1, channels)...)}))
+		asking.Wait()
+		if s, err := m.StatusOf(t.Context(), "a"); err != nil || s.Joined != channels || s.State != StateJoined || asked != channels-1 {
+			t.Errorf("at the end, having asked until %d were: %+v, %v", asked, s, err)
+		}
+	})
+}
+
+// Whoever changes something waits until all of it was made.
+func TestPortionsAreWaitedFor(t *testing.T) {
+	many := manyChannels(1, 20)
+	portioned(t, func(t *testing.T, m *managed) {
+		held := func(want ...Channel) {
+			t.Helper()
+			m.own(func() {
+				for _, c := range many {
+					if got := m.kernel.life(1, ifwatch.IPv4).hears(c); got != slices.Contains(want, c) {
+						t.Errorf("%s is held: %t", c, got)
+					}
+				}
+			})
+		}
+		m.ok(m.Put(t.Context(), feed("a", "eth1", many[:12]...)))
+		m.ok(m.Put(t.Context(), feed("b", "eth1", many[10:]...)))
+		held(many...)
+		m.ok(m.Reannounce(t.Context(), "a"))
+		if s, err := m.StatusOf(t.Context(), "a"); err != nil || s.Counters.Reannounces != 1 {
+			t.Errorf("%+v, %v", s, err)
+		}
+		m.ok(m.Delete(t.Context(), "a"))
+		held(many[10:]...)
+		m.ok(m.Apply(t.Context(), []Membership{feed("b", "eth1", many[5:12]...)}))
+		held(many[5:12]...)
+	})
+}
+
+// The end of the manager ends the wait.
+func TestPortionsOfAManagerThatEnds(t *testing.T) {
+	portioned(t, func(t *testing.T, m *managed) {
+		m.kernel.joining = func() {
+			if m.kernel.granted == 5 {
+				m.cancel()
+			}
+		}
+		if err := m.Put(t.Context(), feed("a", "eth1", manyChannels(1, 20)...)); !errors.Is(err, ErrStopped) {
+			t.Error(err)
+		}
+	})
+}
+
+// An interface that goes between two portions is torn down before the next one, and
+// what was not joined there yet is no loss on the next.
+func TestPortionsOfAnInterfaceThatGoes(t *testing.T) {
+	portioned(t, func(t *testing.T, m *managed) {
+		events := m.Subscribe()
+		defer events.Close()
+		was := eth1(1)
+		m.kernel.joining = func() {
+			if m.kernel.granted == 5 {
+				m.kernel.joining = nil
+				m.watcher.say(ifwatch.Changes{Changes: []ifwatch.Change{{Index: 1, Removed: &was, Read: time.Now()}}})
+			}
+		}
+		many := manyChannels(1, 20)
+		m.ok(m.Put(t.Context(), feed("a", "eth1", many...))) // nothing is left to wait for
+		if m.kernel.granted != 6 || len(m.kernel.open_) != 0 {
+			t.Errorf("%d joins made, %d sockets open", m.kernel.granted, len(m.kernel.open_))
+		}
+		m.kernel.end(1)
+		m.begin(2)
+		for {
+			e, err := events.Next(t.Context())
+			m.ok(err)
+			if e.Type == EventState && e.State == StateJoined {
+				break
+			}
+		}
+		if s, err := m.StatusOf(t.Context(), "a"); err != nil || s.Joined != len(many) || s.Counters.Detaches != 1 {
+			t.Errorf("%+v, %v", s, err)
+		}
+	})
+}
