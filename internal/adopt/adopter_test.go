@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -218,14 +219,16 @@ func TestAdoptedDiesWhileAway(t *testing.T) {
 func TestAdoptedByName(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, v4)
+	name := fmt.Sprint("tv", os.Getpid())
+	s.do(order{Do: "name", Name: name})
 	fd := s.joined()
-	comm := commOf(fmt.Sprintf("/proc/%d/comm", s.pid))
-	_, err := s.adopter.Adopt(s.ctx, Selection{Name: comm}, nil)
+	_, err := s.adopter.Adopt(s.ctx, Selection{Name: name}, nil)
 	ok(t, err)
 	s.awaitJoined(fd, 0)
 	s.end()
 	s.awaitGone(fd)
 	s.puppet = newPuppet(t, s.Near, nil)
+	s.do(order{Do: "name", Name: name})
 	fd = s.joined()
 	s.awaitJoined(fd, 0)
 	ok(t, s.Recreate("eth0", testnet.Veth{}))

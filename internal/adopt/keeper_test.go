@@ -134,7 +134,7 @@ func onStage(l *lab) *stage {
 		}
 		return nil
 	}))
-	sender := testnet.NewSender(l.Far, testnet.SenderConfig{To: destinations(l.family)})
+	sender := testnet.NewSender(l.Far, testnet.SenderConfig{To: destinations(l.family), Port: from})
 	sending, end := context.WithCancel(context.Background())
 	var sends sync.WaitGroup
 	sends.Go(func() { _ = sender.Run(sending) })

@@ -37,7 +37,7 @@ type family struct {
 	other         netip.Addr // another group
 }
 
-const port = 5000
+const port, from = 5000, 6000
 
 var (
 	v4 = family{"v4", testnet.Source4, netip.MustParseAddr("232.1.1.1"), netip.MustParseAddr("232.1.2.2")}

@@ -23,7 +23,7 @@ const puppetVariable = "SSMD_ADOPT_PUPPET"
 
 // order is what a puppet is told to do with one of its descriptors.
 type order struct {
-	Do     string // open, join, leave, leaveGroup, joinAny, bind, connect, close, dup, hear, exec
+	Do     string // open, join, leave, leaveGroup, joinAny, bind, connect, close, dup, name, hear, exec
 	FD, To int
 	Index  int
 	Group  netip.Addr
@@ -62,7 +62,7 @@ func (o order) carryOut() (int, error) {
 	p := place{o.Group, o.Index}
 	switch o.Do {
 	case "open":
-		return openSocket(netip.AddrPortFrom(o.Group, o.Port))
+		return openSocket(netip.AddrPortFrom(o.Group, o.Port), sharing(o.Name))
 	case "join":
 		return 0, sourceRequest(o.FD, unix.MCAST_JOIN_SOURCE_GROUP, p, o.Source)
 	case "leave":
@@ -79,6 +79,8 @@ func (o order) carryOut() (int, error) {
 		return 0, unix.Close(o.FD)
 	case "dup":
 		return o.To, unix.Dup3(o.FD, o.To, 0)
+	case "name":
+		return 0, os.WriteFile("/proc/self/comm", []byte(o.Name), 0)
 	case "hear":
 		return drain(o.FD), nil
 	case "exec":
@@ -94,9 +96,18 @@ func sockaddr(a netip.AddrPort) unix.Sockaddr {
 	return &unix.SockaddrInet6{Port: int(a.Port()), Addr: a.Addr().As16()}
 }
 
+// sharing is the option by which sockets have the same address. With SO_REUSEPORT,
+// of IPv4, the kernel gives what one socket alone has joined to any of them.
+func sharing(name string) int {
+	if name == "reuseport" {
+		return unix.SO_REUSEPORT
+	}
+	return unix.SO_REUSEADDR
+}
+
 // openSocket opens a UDP socket that shares its address and hears nothing but
 // what it joined.
-func openSocket(at netip.AddrPort) (int, error) {
+func openSocket(at netip.AddrPort, sharing int) (int, error) {
 	domain, level, all := unix.AF_INET, unix.IPPROTO_IP, unix.IP_MULTICAST_ALL
 	if at.Addr().Is6() {
 		domain, level, all = unix.AF_INET6, unix.IPPROTO_IPV6, unix.IPV6_MULTICAST_ALL
@@ -107,8 +118,7 @@ func openSocket(at netip.AddrPort) (int, error) {
 	}
 	for _, set := range []func() error{
 		func() error { return unix.SetsockoptInt(fd, level, all, 0) },
-		func() error { return unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1) },
-		func() error { return unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1) },
+		func() error { return unix.SetsockoptInt(fd, unix.SOL_SOCKET, sharing, 1) },
 		func() error { return unix.Bind(fd, sockaddr(at)) },
 	} {
 		if err := set(); err != nil {
