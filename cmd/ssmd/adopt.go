@@ -101,8 +101,8 @@ func (o adoptOptions) check(c *cobra.Command) error {
 // runList prints what could be seen, and fails where something could not.
 func (o adoptOptions) runList(c *cobra.Command) error {
 	rows, err := adopt.List(adopt.Selection(o.which))
-	if rows == nil {
-		return err
+	if len(rows) == 0 && err != nil {
+		return o.refusals(err)
 	}
 	return errors.Join(output(c, func(w io.Writer) error {
 		if o.asJSON {

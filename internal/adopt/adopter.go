@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"os"
 	"slices"
 	"strconv"
 	"sync"
@@ -101,7 +102,8 @@ func sleep(ctx context.Context, d time.Duration) bool {
 // letGo lets go of every process.
 func (a *Adopter) letGo() {
 	a.mu.Lock()
-	for _, one := range a.adoptions {
+	for id, one := range a.adoptions {
+		a.log.Warn("nobody looks after what was adopted any more: what is joined stays joined", "adoption", id, "selection", one.String())
 		for _, f := range one.followed {
 			f.process.Close()
 		}
@@ -147,6 +149,14 @@ func (a *Adopter) Adopt(ctx context.Context, s Selection, rules []byte) (Adoptio
 	}
 	if len(a.adoptions) >= mostAdoptions {
 		return Adoption{}, ErrTooMany
+	}
+	for id, one := range a.adoptions {
+		if one.Selection == s {
+			return Adoption{}, fmt.Errorf("%s: adopted already, as %s: let go of that to change its rules", s, id)
+		}
+	}
+	if s.PID == os.Getpid() {
+		return Adoption{}, fmt.Errorf("%s is ssmd itself", s)
 	}
 	one := &adoption{adopter: a, Selection: s, rules: rules, anywhere: hasInterface(rules), id: strconv.Itoa(a.last + 1), since: time.Now(),
 		followed: make(map[int]*follower), sockets: make(map[uint64]*adopted)}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -239,6 +240,15 @@ func TestAdoptedByName(t *testing.T) {
 func TestAdoptRefuses(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, v4)
+	s.adopt()
+	if _, err := s.adopter.Adopt(s.ctx, Selection{PID: s.pid}, nil); err == nil || !strings.Contains(err.Error(), "adopted already, as 1") {
+		t.Errorf("adopted twice: %v", err)
+	}
+	if _, err := s.adopter.Adopt(s.ctx, Selection{PID: os.Getpid()}, nil); err == nil {
+		t.Error("it adopted itself")
+	}
+	_, err := s.adopter.Stop(s.ctx, "1")
+	ok(t, err)
 	s.end()
 	if _, err := s.adopter.Adopt(s.ctx, Selection{PID: s.pid}, nil); !errors.Is(err, ErrEnded) {
 		t.Errorf("no process: %v", err)

@@ -3,7 +3,6 @@ package adopt
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -109,6 +108,3 @@ func inUnit(cgroups, unit string) bool {
 	}
 	return false
 }
-
-// errNone says that no process is meant.
-var errNone = fmt.Errorf("no such process: %w", fs.ErrNotExist)

@@ -24,7 +24,7 @@ type Row struct {
 // every one, and returns what their UDP sockets have joined, sorted by process,
 // descriptor, group and index. The error joins one for each process that could not
 // be looked into; the rows are of the others. Where no process is meant it wraps
-// fs.ErrNotExist.
+// ErrEnded.
 func List(s Selection) ([]Row, error) {
 	if s != (Selection{}) {
 		if err := s.Validate(); err != nil {
@@ -33,7 +33,7 @@ func List(s Selection) ([]Row, error) {
 	}
 	pids, err := s.pids()
 	if err == nil && len(pids) == 0 {
-		err = fmt.Errorf("%s: %w", s, errNone)
+		err = fmt.Errorf("%s: %w", s, ErrEnded)
 	}
 	if err != nil {
 		return nil, err

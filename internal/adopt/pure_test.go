@@ -53,7 +53,8 @@ func TestMissing(t *testing.T) {
 		{rights{sameUser: true, yamaScope: 1}, "ptrace_scope is 1"},
 		{rights{sameUser: true, yamaScope: 3, capable: true}, "until the next boot"},
 		{rights{sameUser: true}, "dumped"},
-		{rights{capable: true}, "user namespace"},
+		{rights{capable: true, reads: true}, "user namespace"},
+		{rights{capable: true, owner: "7"}, "CAP_DAC_READ_SEARCH too"},
 	} {
 		if got := missing(test.rights); !strings.Contains(got, test.want) {
 			t.Errorf("%+v: %q, want %q in it", test.rights, got, test.want)

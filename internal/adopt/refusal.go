@@ -52,6 +52,7 @@ func (p *Process) refusal(err error) error {
 // checking").
 type rights struct {
 	capable   bool // we have CAP_SYS_PTRACE
+	reads     bool // we have CAP_DAC_READ_SEARCH: /proc/PID/fd is its owner's
 	sameUser  bool // the process has our user and group in all places
 	owner     string
 	yamaScope int // kernel.yama.ptrace_scope, 0 where there is none
@@ -61,6 +62,7 @@ func (p *Process) rights() rights {
 	own, other := statusOf("/proc/thread-self/status"), statusOf(p.path("status"))
 	capabilities, _ := strconv.ParseUint(own["CapEff"], 16, 64)
 	r := rights{
+		reads:    capabilities&(1<<unix.CAP_DAC_READ_SEARCH) != 0,
 		capable:  capabilities&(1<<unix.CAP_SYS_PTRACE) != 0,
 		sameUser: allAre(other["Uid"], os.Getuid()) && allAre(other["Gid"], os.Getgid()),
 		owner:    firstWord(other["Uid"]),
@@ -102,10 +104,12 @@ func missing(r rights) string {
 	switch {
 	case r.yamaScope >= 3:
 		return "kernel.yama.ptrace_scope is 3: nobody may, until the next boot"
+	case r.capable && !r.sameUser && !r.reads:
+		return fmt.Sprintf("it belongs to user %s: want CAP_DAC_READ_SEARCH too", r.owner)
 	case r.capable:
 		return "CAP_SYS_PTRACE is there, but not in the process's user namespace, or a security module refuses"
 	case !r.sameUser && r.owner != "":
-		return fmt.Sprintf("it belongs to user %s: want CAP_SYS_PTRACE", r.owner)
+		return fmt.Sprintf("it belongs to user %s: want CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH", r.owner)
 	case r.yamaScope > 0:
 		return fmt.Sprintf("kernel.yama.ptrace_scope is %d: want CAP_SYS_PTRACE, or 0 there", r.yamaScope)
 	}
