@@ -27,7 +27,8 @@ type Conn struct {
 	groups    atomic.Pointer[[]netip.Addr]
 
 	stop   context.CancelFunc // of the own manager, nil for another's
-	ran    chan error         // what its Run returned
+	ran    chan struct{}      // closed when its Run has returned
+	ranErr error              // what that returned
 	ending sync.Once
 	ended  atomic.Bool
 
@@ -60,8 +61,11 @@ func (c *Conn) begin(ctx context.Context) error {
 	if c.config.Manager == nil {
 		var running context.Context
 		running, c.stop = context.WithCancel(context.WithoutCancel(ctx))
-		c.ran = make(chan error, 1)
-		go func() { c.ran <- c.manager.Run(running) }()
+		c.ran = make(chan struct{})
+		go func() {
+			defer close(c.ran)
+			c.ranErr = c.manager.Run(running)
+		}()
 	} else if _, err := c.manager.StatusOf(ctx, c.config.Name); err == nil {
 		return fmt.Errorf("the manager has a membership %q already", c.config.Name)
 	}
@@ -80,9 +84,8 @@ func (c *Conn) put(ctx context.Context, channels []Channel) error {
 	m.Socket = c.socket
 	err := c.manager.Put(ctx, m)
 	if errors.Is(err, ErrStopped) && c.ran != nil {
-		ran := <-c.ran
-		c.ran <- ran // Close waits for it too
-		err = cmp.Or(ran, err)
+		<-c.ran
+		err = cmp.Or(c.ranErr, err)
 	}
 	return err
 }
@@ -137,7 +140,8 @@ func (c *Conn) setGroups(channels []Channel) {
 }
 
 // Close leaves every channel and closes the socket. It returns when that is done,
-// whoever began it; a second call returns an error that wraps net.ErrClosed.
+// whoever began it; a second call returns an error that wraps net.ErrClosed. For
+// the one socket that may stay open see Manager.Run.
 func (c *Conn) Close() error {
 	first := false
 	var err error

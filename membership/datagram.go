@@ -24,7 +24,7 @@ const controlRoom = 128
 
 // readControl reads what the kernel says beside a datagram.
 func (d *Datagram) readControl(control []byte) {
-	for len(control) > 0 {
+	for len(control) >= unix.SizeofCmsghdr { // of less, the parser looks behind the end
 		header, data, rest, err := unix.ParseOneSocketControlMessage(control)
 		if err != nil {
 			return

@@ -45,7 +45,7 @@ type ListenConfig struct {
 	Control func(syscall.RawConn) error
 
 	// Manager holds the membership, beside others; its Run runs elsewhere,
-	// and for longer. Nil means one of the Conn's own, which follows the
+	// and for longer. An Apply there removes the membership, so use Put. Nil means one of the Conn's own, which follows the
 	// interfaces for it alone: a program with many a Conn better shares one.
 	Manager *Manager
 

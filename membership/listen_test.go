@@ -369,3 +369,36 @@ func TestSinceStart(t *testing.T) {
 		t.Errorf("%v ago", now.Sub(got))
 	}
 }
+
+// Contexts that end at any moment, and changes beside Close, leave nothing either.
+// It is not parallel, to count.
+func TestListenInterrupted(t *testing.T) {
+	rounds := 300
+	if testing.Short() {
+		rounds = 50
+	}
+	before := openFiles(t)
+	for n := range rounds {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Duration(n%30)*20*time.Microsecond)
+		config := silentConfig(5013)
+		config.Channels = append(config.Channels, channel("10.0.0.1@232.9.9.8"))
+		conn, err := Listen(ctx, config)
+		if err == nil {
+			var all sync.WaitGroup
+			for k := range 3 {
+				all.Go(func() { _ = conn.SetChannels(t.Context(), config.Channels[k%2:]) })
+				all.Go(func() { _, _ = conn.Status(t.Context()) })
+				all.Go(func() { _ = conn.Close() })
+			}
+			all.Wait()
+			err = conn.Close()
+		}
+		cancel()
+		if !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, net.ErrClosed) {
+			t.Fatal(err)
+		}
+	}
+	if after := openFiles(t); after > before {
+		t.Errorf("%d descriptors are open, %d were", after, before)
+	}
+}
