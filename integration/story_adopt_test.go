@@ -90,6 +90,7 @@ func storyAdopted(t *testing.T, program string, r receiver, f family) {
 		fast := testnet.NewSender(l.Far, testnet.SenderConfig{To: []netip.AddrPort{f.listen()}, Every: 200 * time.Microsecond})
 		background(t, fast.Run)
 	}
+	l.hears(l.listener(f.marker)) // FFmpeg goes by routes, which IPv6 has only then (K28, K32)
 	p := startReceiver(l, r)
 	p.awaitState(adopt.StateJoined)
 	p.hears()

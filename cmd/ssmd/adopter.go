@@ -56,7 +56,7 @@ func (a *adopter) Adopt(ctx context.Context, r control.AdoptionRequest) (control
 		return control.Adoption{}, err
 	}
 	one, err := a.Adopter.Adopt(ctx, selection, r.Rules)
-	if err != nil && ctx.Err() == nil {
+	if err != nil && !errors.Is(err, membership.ErrStopped) {
 		err = &control.NotAdoptedError{Err: err}
 	}
 	return toldAdoption(one), err

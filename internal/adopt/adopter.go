@@ -14,17 +14,19 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/ssmd-project/ssmd/membership"
 )
 
 // Adopter keeps the memberships of adopted processes alive. Its methods are safe
-// for concurrent use; those that change anything work while Run runs.
+// for concurrent use. What is adopted is followed while Run runs.
 type Adopter struct {
 	keeper Keeper
 	log    *slog.Logger
 	wake   chan struct{} // receives when there may be something to see
 
 	mu        sync.Mutex // held over a whole look
-	running   context.Context
+	ended     bool       // Run has
 	adoptions map[string]*adoption
 	last      int // ID
 	watchers  sync.WaitGroup
@@ -66,9 +68,6 @@ func (a *Adopter) Hint() {
 // Run follows what is adopted until ctx is cancelled, and returns nil then. What
 // processes have joined stays joined.
 func (a *Adopter) Run(ctx context.Context) error {
-	a.mu.Lock()
-	a.running = ctx
-	a.mu.Unlock()
 	defer a.letGo()
 	timer := time.NewTimer(leastPause)
 	defer timer.Stop()
@@ -102,6 +101,7 @@ func sleep(ctx context.Context, d time.Duration) bool {
 // letGo lets go of every process.
 func (a *Adopter) letGo() {
 	a.mu.Lock()
+	a.ended = true
 	for id, one := range a.adoptions {
 		a.log.Warn("nobody looks after what was adopted any more: what is joined stays joined", "adoption", id, "selection", one.String())
 		for _, f := range one.followed {
@@ -137,15 +137,16 @@ func (a *Adopter) ids() []string {
 // rules of an entry of the file, in JSON, without name and channels. Where they
 // name no interface, each is kept on the one of the name that it is joined on now. Where one process is given by its number and cannot be looked
 // into, and where there are several and none can, it returns an error. No process
-// is none: the next one of that unit or name is adopted.
+// is none: the next one of that unit or name is adopted. Once Run has ended the
+// error is membership.ErrStopped.
 func (a *Adopter) Adopt(ctx context.Context, s Selection, rules []byte) (Adoption, error) {
 	if err := s.Validate(); err != nil {
 		return Adoption{}, err
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.running == nil || a.running.Err() != nil {
-		return Adoption{}, errors.New("the adopter does not run")
+	if a.ended {
+		return Adoption{}, membership.ErrStopped
 	}
 	if len(a.adoptions) >= mostAdoptions {
 		return Adoption{}, ErrTooMany

@@ -126,14 +126,6 @@ func onStage(l *lab) *stage {
 		}
 		stop()
 	})
-	ok(t, testnet.Eventually(l.ctx, func() error { // it runs
-		a.mu.Lock()
-		defer a.mu.Unlock()
-		if a.running == nil {
-			return errors.New("it does not run")
-		}
-		return nil
-	}))
 	sender := testnet.NewSender(l.Far, testnet.SenderConfig{To: destinations(l.family), Port: from})
 	sending, end := context.WithCancel(context.Background())
 	var sends sync.WaitGroup
