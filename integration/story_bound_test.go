@@ -274,33 +274,27 @@ func connectedAnywhere(l *lab) *net.UDPConn {
 // Each of two sockets that share a port by SO_REUSEPORT has a membership of its
 // own, and gets all of the datagrams: to share them out is for unicast.
 func TestStorySocketsOfAReusePortGroup(t *testing.T) {
-	bothFamilies(t, func(t *testing.T, f family) {
-		for name, again := range lives {
-			t.Run(name, func(t *testing.T) {
-				t.Parallel()
-				l := newLab(t, f)
-				reuse := func(fd int) error { return unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1) }
-				a, b := l.bound(f.channel.group, reuse), l.bound(f.channel.group, reuse)
-				s := onStage(l, noOptions, feedOn(f, "feed", a), feedOn(f, "b", b))
-				for n := range 2 {
-					s.wait("b", membership.StateJoined)
-					s.heardOn(a)
-					s.heardOn(b)
-					s.wantUsers(2)
-					again(l)
-					s.reattached(uint64(n + 1))
-				}
-				s.wait("b", membership.StateJoined)
-				ok(t, s.manager.Delete(s.ctx, "b"))
-				s.wantUsers(1)
-				// Over IPv4 the kernel may now give a's to b, which is of its
-				// group: where one socket alone is a member it takes the way of
-				// unicast, which shares out.
-				if f.name == v4.name {
-					ok(t, b.Close())
-				}
-				s.heardOn(a)
-			})
+	eachLife(t, func(l *lab, again func(*lab)) {
+		reuse := func(fd int) error { return unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1) }
+		a, b := l.bound(l.channel.group, reuse), l.bound(l.channel.group, reuse)
+		s := onStage(l, noOptions, feedOn(l.family, "feed", a), feedOn(l.family, "b", b))
+		for n := range 2 {
+			s.wait("b", membership.StateJoined)
+			s.heardOn(a)
+			s.heardOn(b)
+			s.wantUsers(2)
+			again(l)
+			s.reattached(uint64(n + 1))
 		}
+		s.wait("b", membership.StateJoined)
+		ok(l.t, s.manager.Delete(s.ctx, "b"))
+		s.wantUsers(1)
+		// Over IPv4 the kernel may now give a's to b, which is of its
+		// group: where one socket alone is a member it takes the way of
+		// unicast, which shares out.
+		if l.name == v4.name {
+			ok(l.t, b.Close())
+		}
+		s.heardOn(a)
 	})
 }

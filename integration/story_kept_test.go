@@ -65,27 +65,21 @@ func TestStoryKeptAtEnd(t *testing.T) {
 // What died while no manager ran is freed by the next one, which joins where the
 // interface is by then.
 func TestStoryKeptAtEndDiedMeanwhile(t *testing.T) {
-	bothFamilies(t, func(t *testing.T, f family) {
-		for name, again := range lives {
-			t.Run(name, func(t *testing.T) {
-				t.Parallel()
-				l := newLab(t, f)
-				r, feed := l.own()
-				feed.Keep = membership.KeepAtEnd
-				former := l.index()
-				_, end := l.temporary(feed)
-				end()
-				again(l)
-				l.deaf(r)
+	eachLife(t, func(l *lab, again func(*lab)) {
+		r, feed := l.own()
+		feed.Keep = membership.KeepAtEnd
+		former := l.index()
+		_, end := l.temporary(feed)
+		end()
+		again(l)
+		l.deaf(r)
 
-				s := onStage(l, noOptions, feed)
-				s.wait("feed", membership.StateJoined)
-				s.wantUsers(1)
-				s.hears(r)
-				if former != s.index() {
-					wantErrno(t, "leaving the dead", socketOf(t, r).leaveGroup(former, f.channel.group), unix.EADDRNOTAVAIL)
-				}
-			})
+		s := onStage(l, noOptions, feed)
+		s.wait("feed", membership.StateJoined)
+		s.wantUsers(1)
+		s.hears(r)
+		if former != s.index() {
+			wantErrno(l.t, "leaving the dead", socketOf(l.t, r).leaveGroup(former, l.channel.group), unix.EADDRNOTAVAIL)
 		}
 	})
 }
@@ -103,33 +97,27 @@ func (l *lab) followed() (*testnet.Receiver, membership.Membership) {
 // A program that knows nothing of the manager hears through re-creations of each
 // kind; the network hears nothing of the beginning and of the end.
 func TestStoryFollowed(t *testing.T) {
-	bothFamilies(t, func(t *testing.T, f family) {
-		for name, again := range lives {
-			t.Run(name, func(t *testing.T) {
-				t.Parallel()
-				l := newLab(t, f)
-				r, feed := l.followed()
-				l.hears(r)
-				s := onStage(l, noOptions, feed)
-				s.wait("feed", membership.StateJoined)
-				for times := range uint64(3) {
-					again(s.lab)
-					s.reattached(times + 1)
-					s.wantUsers(1)
-					s.hears(r)
-				}
-				from := l.mark(s.capture, 600)
-				ok(t, s.manager.Delete(s.ctx, "feed"))
-				until := l.mark(s.capture, 601)
-				for _, report := range s.capture.Reports()[from:until] {
-					if report.Is(wire.BlockOldSources, f.channel.source, f.channel.group) {
-						t.Errorf("heard %v", report)
-					}
-				}
-				s.wantUsers(1)
-				s.hears(r)
-			})
+	eachLife(t, func(l *lab, again func(*lab)) {
+		r, feed := l.followed()
+		l.hears(r)
+		s := onStage(l, noOptions, feed)
+		s.wait("feed", membership.StateJoined)
+		for times := range uint64(3) {
+			again(s.lab)
+			s.reattached(times + 1)
+			s.wantUsers(1)
+			s.hears(r)
 		}
+		from := l.mark(s.capture, 600)
+		ok(l.t, s.manager.Delete(s.ctx, "feed"))
+		until := l.mark(s.capture, 601)
+		for _, report := range s.capture.Reports()[from:until] {
+			if report.Is(wire.BlockOldSources, l.channel.source, l.channel.group) {
+				l.t.Errorf("heard %v", report)
+			}
+		}
+		s.wantUsers(1)
+		s.hears(r)
 	})
 }
 
@@ -172,21 +160,15 @@ func TestStoryFollowedJoinsItself(t *testing.T) {
 
 // What a program never joined is not joined for it, and a deaf one is cured.
 func TestStoryFollowedDeaf(t *testing.T) {
-	bothFamilies(t, func(t *testing.T, f family) {
-		for name, again := range lives {
-			t.Run(name, func(t *testing.T) {
-				t.Parallel()
-				l := newLab(t, f)
-				r, feed := l.followed()
-				again(l)
-				l.deaf(r)
-				feed.Channels = append(feed.Channels, channelOf(f.spare(500)))
-				s := onStage(l, noOptions, feed)
-				s.wait("feed", membership.StateDegraded, membership.ErrOwnerLeft.Error())
-				s.hears(r)
-				s.wantUsers(1)
-			})
-		}
+	eachLife(t, func(l *lab, again func(*lab)) {
+		r, feed := l.followed()
+		again(l)
+		l.deaf(r)
+		feed.Channels = append(feed.Channels, channelOf(l.spare(500)))
+		s := onStage(l, noOptions, feed)
+		s.wait("feed", membership.StateDegraded, membership.ErrOwnerLeft.Error())
+		s.hears(r)
+		s.wantUsers(1)
 	})
 }
 

@@ -94,25 +94,19 @@ func (l *listening) reattached(times uint64) {
 // One call receives, in each life of the interface, and leaves nothing when it is
 // closed.
 func TestStoryListen(t *testing.T) {
-	bothFamilies(t, func(t *testing.T, f family) {
-		for name, again := range lives {
-			t.Run(name, func(t *testing.T) {
-				t.Parallel()
-				l := newLab(t, f)
-				app := l.listenWith(l.listenConfig())
-				app.hearsNew(f.channel.group)
-				for n := range 3 {
-					again(l)
-					app.hearsNew(f.channel.group)
-					app.reattached(uint64(n + 1))
-					l.wantUsers(1)
-				}
-				ok(t, app.conn.Close())
-				l.wantUsers(0)
-				_, err := app.read()
-				wantErrno(t, "a read after Close", err, net.ErrClosed)
-			})
+	eachLife(t, func(l *lab, again func(*lab)) {
+		app := l.listenWith(l.listenConfig())
+		app.hearsNew(l.channel.group)
+		for n := range 3 {
+			again(l)
+			app.hearsNew(l.channel.group)
+			app.reattached(uint64(n + 1))
+			l.wantUsers(1)
 		}
+		ok(l.t, app.conn.Close())
+		l.wantUsers(0)
+		_, err := app.read()
+		wantErrno(l.t, "a read after Close", err, net.ErrClosed)
 	})
 }
 

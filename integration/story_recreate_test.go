@@ -15,6 +15,19 @@ var lives = map[string]func(*lab){
 	"moved":         (*lab).awayAndBack,
 }
 
+// eachLife runs a story in labs of its own: for both families, and each of the
+// ways in which the interface comes back.
+func eachLife(t *testing.T, story func(l *lab, again func(*lab))) {
+	bothFamilies(t, func(t *testing.T, f family) {
+		for name, again := range lives {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				story(newLab(t, f), again)
+			})
+		}
+	})
+}
+
 // awayAndBack moves eth0 to another namespace and back, where it gets its
 // index again.
 func (l *lab) awayAndBack() {

@@ -24,29 +24,23 @@ func (l *lab) own() (*testnet.Receiver, membership.Membership) {
 // The caller's own socket hears before and after each kind of re-creation,
 // and the events come in their order.
 func TestStoryOwnSocket(t *testing.T) {
-	bothFamilies(t, func(t *testing.T, f family) {
-		for name, again := range lives {
-			t.Run(name, func(t *testing.T) {
-				t.Parallel()
-				l := newLab(t, f)
-				r, feed := l.own()
-				s := onStage(l, noOptions, feed)
-				s.wait("feed", membership.StateJoined)
-				s.hears(r)
-				again(s.lab)
-				s.reattached(1)
-				s.wantUsers(1)
-				s.hears(r)
+	eachLife(t, func(l *lab, again func(*lab)) {
+		r, feed := l.own()
+		s := onStage(l, noOptions, feed)
+		s.wait("feed", membership.StateJoined)
+		s.hears(r)
+		again(s.lab)
+		s.reattached(1)
+		s.wantUsers(1)
+		s.hears(r)
 
-				s.events.wait(t, membership.EventReattached, membership.CauseAppeared)
-				var order []membership.EventType
-				for _, e := range s.events.all(membership.EventAttached, membership.EventDetached, membership.EventReattached) {
-					order = append(order, e.Type)
-				}
-				if want := []membership.EventType{membership.EventAttached, membership.EventDetached, membership.EventReattached}; !slices.Equal(order, want) {
-					t.Errorf("heard of %v, want %v", order, want)
-				}
-			})
+		s.events.wait(l.t, membership.EventReattached, membership.CauseAppeared)
+		var order []membership.EventType
+		for _, e := range s.events.all(membership.EventAttached, membership.EventDetached, membership.EventReattached) {
+			order = append(order, e.Type)
+		}
+		if want := []membership.EventType{membership.EventAttached, membership.EventDetached, membership.EventReattached}; !slices.Equal(order, want) {
+			l.t.Errorf("heard of %v, want %v", order, want)
 		}
 	})
 }

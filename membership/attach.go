@@ -2,7 +2,6 @@ package membership
 
 import (
 	"cmp"
-	"net/netip"
 	"slices"
 	"time"
 
@@ -149,9 +148,6 @@ func (k *keeper) pool(i *instance, f ifwatch.Family, m *member, lostIndex int) *
 	if socket != nil {
 		caller := newCallerSocket(k.kernel, f, socket, i.now.Index, lostIndex, k.parking, ended)
 		caller.keep = m.wish.keep
-		if s, tells := socket.(interface{ boundTo() netip.Addr }); tells {
-			caller.address = s.boundTo()
-		}
 		h = caller
 	} else {
 		own := newOwnSockets(k.kernel, f, i.now.Index, k.parking, ended)

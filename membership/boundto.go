@@ -7,9 +7,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// boundTo returns the address that the socket is bound to, none where it receives
-// what is sent to any. A socket that is bound to no group's address, or another's,
-// holds a membership for others and hears nothing of it.
 func (s linuxCallerSocket) boundTo() (address netip.Addr) {
 	_ = s.conn.Control(func(fd uintptr) {
 		name, err := unix.Getsockname(int(fd))

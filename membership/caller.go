@@ -52,13 +52,16 @@ type callersMemberSocket interface {
 	// staleIndex returns a vacant index other than this one at which the
 	// socket has an entry of a group, zero where it finds none.
 	staleIndex(group netip.Addr, but int) int
+	// boundTo returns the address that the socket is bound to, none where it
+	// receives what is sent to any.
+	boundTo() netip.Addr
 }
 
 // newCallerSocket prepares the caller's socket for memberships on an index.
 // lost is the index of the instance whose place this one takes, or zero.
 func newCallerSocket(k kernel, f ifwatch.Family, s callersMemberSocket, index, lost int, lot *parkingLot, ended func() bool) *callerSocket {
 	return &callerSocket{kernel: k, family: f, socket: s, index: index, lost: lost, lot: lot, ended: ended,
-		former: make(map[netip.Addr][]netip.Addr)}
+		address: s.boundTo(), former: make(map[netip.Addr][]netip.Addr)}
 }
 
 // use has the latest of the names of the socket used: the program may have closed
@@ -213,10 +216,10 @@ func (c *callerSocket) abandon() {
 	c.joined = nil
 }
 
-// freeStale frees an entry of a dead life of an index, and reports whether it could. Where the
-// index is occupied again, ballast joins its channels there first: leaving then
-// takes the ballast's membership and nobody else's. Without the ballast, rather
-// a stale entry than a theft.
+// freeStale frees an entry of a dead life of an index, and reports whether it
+// could. Where the index is occupied again, ballast joins its channels there
+// first: leaving then takes the ballast's membership and nobody else's. Without
+// the ballast, rather a stale entry than a theft.
 func (c *callerSocket) freeStale(index int, stale staleEntry) bool {
 	leave := func() { _ = c.socket.leaveGroup(index, stale.group) } // refused where the caller left it
 	if !c.socket.occupied(index) || c.keep != KeepNothing && c.nobodyHas(index, stale.group) {

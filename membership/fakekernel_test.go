@@ -193,7 +193,7 @@ func (k *fakeKernel) life(index int, f ifwatch.Family) *fakeLife {
 	return nil
 }
 
-func (k *fakeKernel) elsewhere(syscall.Conn) uint64 { return 0 }
+func (k *fakeKernel) netns() uint64 { return 0 }
 
 func (k *fakeKernel) place() string { return "here" }
 

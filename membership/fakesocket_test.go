@@ -200,6 +200,8 @@ func (s fakeCaller) sources(index int, group netip.Addr) ([]netip.Addr, error) {
 	return nil, nil
 }
 
+func (s fakeCaller) boundTo() netip.Addr { return netip.Addr{} }
+
 func (s fakeCaller) staleIndex(group netip.Addr, but int) int {
 	for key := range s.entries {
 		if key.group == group && key.index != but && s.kernel.life(key.index, s.family) == nil {

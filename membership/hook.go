@@ -49,7 +49,7 @@ func (k hookedKernel) probe(name string, f ifwatch.Family) lifeProbe {
 	return hookedProbe(k.kernel.Life(name, f))
 }
 
-func (hookedKernel) elsewhere(syscall.Conn) uint64       { return 0 }
+func (hookedKernel) netns() uint64                       { return 0 }
 func (hookedKernel) limits(error, ifwatch.Family) string { return "" }
 func (hookedKernel) warmUp(ifwatch.Family)               {}
 func (hookedKernel) place() string                       { return "" }
@@ -118,6 +118,7 @@ func (s hookedSocket) cookie() cookie          { return cookie(s.socket.Cookie()
 func (s hookedSocket) close()                  { s.socket.Close() }
 func (hookedSocket) rebind(_, _ int) error     { return nil }
 func (hookedSocket) handle() (handle, bool)    { return handle{}, false }
+func (hookedSocket) boundTo() netip.Addr       { return netip.Addr{} }
 func (s hookedSocket) staleIndex(group netip.Addr, but int) int {
 	return s.socket.Stale(group, but)
 }

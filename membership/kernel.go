@@ -22,9 +22,9 @@ type kernel interface {
 	// caller returns a caller's socket for one family, or an error where
 	// nothing of that family can ever be received on it.
 	caller(ifwatch.Family, syscall.Conn) (callersMemberSocket, error)
-	// elsewhere tells the network namespace of a caller's socket from every
-	// other, zero where it is this one, or nobody can tell.
-	elsewhere(syscall.Conn) uint64
+	// netns tells the network namespace from every other, zero where nobody
+	// can tell.
+	netns() uint64
 	// limits names the kernel's limits, with their values, that may be behind
 	// a refusal; empty where none is.
 	limits(err error, f ifwatch.Family) string

@@ -56,24 +56,21 @@ func (k linux) caller(f ifwatch.Family, c syscall.Conn) (callersMemberSocket, er
 	return s, errors.Join(controlErr, err)
 }
 
-func (k linux) elsewhere(c syscall.Conn) uint64 {
-	raw, err := c.SyscallConn()
+func (k linux) netns() uint64 {
+	s, err := k.open(ifwatch.IPv4)
 	if err != nil {
 		return 0
 	}
-	var there uint64
-	if raw.Control(func(fd uintptr) { there = netnsCookie(int(fd)) }) != nil {
-		return 0
+	defer s.close()
+	return netnsCookie(int(s.(ownedSocket).fd))
+}
+
+// netnsOf returns what netns does of the namespace of a caller's socket.
+func netnsOf(c syscall.Conn) (cookie uint64) {
+	if raw, err := c.SyscallConn(); err == nil {
+		_ = raw.Control(func(fd uintptr) { cookie = netnsCookie(int(fd)) })
 	}
-	own, err := k.open(ifwatch.IPv4)
-	if err != nil {
-		return 0
-	}
-	defer own.close()
-	if here := netnsCookie(int(own.(ownedSocket).fd)); here == 0 || here == there {
-		return 0
-	}
-	return there
+	return cookie
 }
 
 // netnsCookie is zero where the kernel has none to tell.

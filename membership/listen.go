@@ -45,8 +45,9 @@ type ListenConfig struct {
 	Control func(syscall.RawConn) error
 
 	// Manager holds the membership, beside others; its Run runs elsewhere,
-	// and for longer. An Apply there removes the membership, so use Put. Nil means one of the Conn's own, which follows the
-	// interfaces for it alone: a program with many a Conn better shares one.
+	// and for longer. An Apply there removes the membership: use Put. Nil
+	// means one of the Conn's own, which follows the interfaces for it alone:
+	// a program with many a Conn better shares one.
 	Manager *Manager
 
 	// Name is that of the membership. Empty means one that no other Conn of

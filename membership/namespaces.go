@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/ssmd-project/ssmd/ifwatch"
@@ -235,15 +236,16 @@ func (m *Manager) engineOf(path string, wishes []*wish) (*engine, error) {
 // startForSockets finds out which callers' sockets are of other network
 // namespaces, and starts the engines for these that there are not yet.
 func (m *Manager) startForSockets(wishes []*wish) error {
+	own := sync.OnceValue(m.keeper.kernel.netns)
 	for _, w := range wishes {
-		if w.socket == nil {
+		if w.socket == nil || own() == 0 {
 			continue
 		}
-		cookie := m.keeper.kernel.elsewhere(w.socket)
-		if cookie == 0 {
+		netns := netnsOf(w.socket)
+		if netns == 0 || netns == own() {
 			continue
 		}
-		w.path = fmt.Sprintf("socket:%d", cookie)
+		w.path = fmt.Sprintf("socket:%d", netns)
 		if m.others()[w.path] != nil {
 			continue
 		}
