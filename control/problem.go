@@ -122,3 +122,7 @@ func problemOf(err error) *Problem {
 	}
 	return blank(http.StatusInternalServerError, err.Error())
 }
+
+// ProblemOf turns an error into the problem that a client is told: that of the
+// control API, which other endpoints of a daemon tell too.
+func ProblemOf(err error) *Problem { return problemOf(err) }
