@@ -165,20 +165,30 @@ func (c *callerSocket) free(_ *sourceSet, channels []Channel) error {
 	if err := c.checkOwner(channels[0]); err != nil {
 		return err
 	}
-	ballast := newOwnSockets(c.kernel, c.family, c.index, c.lot, func() bool { return false })
-	freed := joinAll(ballast, channels) && !c.ended() // or the index has another life by now
-	if freed {
-		_ = c.socket.leaveGroup(c.index, group)
-		c.joined = slices.DeleteFunc(c.joined, func(j Channel) bool { return j.Group == group })
-	}
-	ballast.abandon() // never to leave in this life of the index
-	if !freed {
+	if !c.freeLost(group, channels) {
 		return errLost
 	}
+	c.joined = slices.DeleteFunc(c.joined, func(j Channel) bool { return j.Group == group })
 	if c.keep == KeepAlways {
 		c.former[group] = sourcesOf(channels)
 	}
 	return nil
+}
+
+// freeLost frees an entry of a life that goes on, which the kernel has no more, and
+// reports whether it could.
+func (c *callerSocket) freeLost(group netip.Addr, channels []Channel) bool {
+	if c.needsNoBallast(c.index, group) && !c.ended() {
+		_ = c.socket.leaveGroup(c.index, group)
+		return true
+	}
+	ballast := newOwnSockets(c.kernel, c.family, c.index, c.lot, func() bool { return false })
+	freed := joinAll(ballast, channels) && !c.ended() // or the index has another life by now
+	if freed {
+		_ = c.socket.leaveGroup(c.index, group)
+	}
+	ballast.abandon() // never to leave in this life of the index
+	return freed
 }
 
 func sourcesOf(channels []Channel) []netip.Addr {
@@ -222,7 +232,7 @@ func (c *callerSocket) abandon() {
 // the ballast, rather a stale entry than a theft.
 func (c *callerSocket) freeStale(index int, stale staleEntry) bool {
 	leave := func() { _ = c.socket.leaveGroup(index, stale.group) } // refused where the caller left it
-	if !c.socket.occupied(index) || c.keep != KeepNothing && c.nobodyHas(index, stale.group) {
+	if !c.socket.occupied(index) || c.needsNoBallast(index, stale.group) {
 		leave()
 		return true
 	}
@@ -238,11 +248,14 @@ func (c *callerSocket) freeStale(index int, stale staleEntry) bool {
 	return freed
 }
 
-// nobodyHas reports whether the kernel lists nobody as a member of a group on an
-// index: then a stale leave takes nothing from anyone, but for whoever joins in
-// between. Ballast would not be better for a socket that is to keep what it has
-// when this process dies: its end takes one user.
-func (c *callerSocket) nobodyHas(index int, group netip.Addr) bool {
+// needsNoBallast reports whether the kernel lists nobody as a member of a group on
+// an index: then a stale leave takes nothing from anyone, but from whoever joins
+// between the two calls. Ballast would be worse for a socket that is to keep what
+// it has when this process dies: its end takes one user, maybe that socket's.
+func (c *callerSocket) needsNoBallast(index int, group netip.Addr) bool {
+	if c.keep == KeepNothing {
+		return false
+	}
 	groups, err := c.kernel.groups(c.family)
 	return err == nil && groups.Users[ifwatch.GroupKey{Index: index, Group: group}] == 0
 }
