@@ -24,8 +24,8 @@ type adopter struct {
 	editor *editor
 }
 
-func newAdopter(e *editor, log *slog.Logger) *adopter {
-	return &adopter{adopt.New(adoptionKeeper{e}, log), e}
+func newAdopter(e *editor, log *slog.Logger, earlier []adopt.Kept) *adopter {
+	return &adopter{adopt.New(adoptionKeeper{e}, log, earlier), e}
 }
 
 // follow runs the adopter until ctx is cancelled. It looks at what changes at

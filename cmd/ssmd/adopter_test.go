@@ -52,7 +52,7 @@ func TestAdoptedMemberships(t *testing.T) {
 
 func TestAdopterRefuses(t *testing.T) {
 	t.Parallel()
-	a := newAdopter(nil, slog.New(slog.DiscardHandler))
+	a := newAdopter(nil, slog.New(slog.DiscardHandler), nil)
 	for _, r := range []control.AdoptionRequest{{}, {Selection: control.Selection{PID: 1, Name: "x"}}, {Selection: control.Selection{PID: 1}, Rules: []byte(`{"name": "x"}`)}} {
 		_, err := a.Adopt(t.Context(), r)
 		if _, invalid := errors.AsType[*control.InvalidError](err); !invalid {

@@ -75,10 +75,12 @@ type worker struct {
 }
 
 func (d daemon) wire() *worker {
-	manager := membership.New(membership.Options{Memory: d.state.load(), Audit: auditEvery(d.config), JoinsPerSecond: d.config.Pace.JoinsPerSecond, Handover: d.inherited})
+	last := d.state.load()
+	manager := membership.New(membership.Options{Memory: last.Memory, Audit: auditEvery(d.config), JoinsPerSecond: d.config.Pace.JoinsPerSecond, Handover: d.inherited})
 	d.state.memory = manager.Memory
 	w := &worker{daemon: d, manager: manager, editor: newEditor(manager, d.state, d.config.File), started: make(chan struct{})}
-	w.adopter = newAdopter(w.editor, d.log)
+	w.adopter = newAdopter(w.editor, d.log, last.Adopted)
+	d.state.adopted = w.adopter.Kept
 	w.heir = &succession{manager: manager, notifier: d.notifier, listener: d.listener, handoff: d.handoff, http: d.http, log: d.log}
 	w.attendant = &attendant{notifier: d.notifier, watchdog: service.WatchdogInterval(), totals: manager.Totals, still: w.heir.isGiving, log: d.log}
 	w.reloader = newReloader(&reloader{
@@ -152,7 +154,7 @@ func (w *worker) work(ctx context.Context) error {
 		return nil
 	})
 	parts.Go(func() error {
-		w.state.keep(serving, w.manager.MemoryChanged())
+		w.state.keep(serving, w.manager.MemoryChanged(), w.adopter.Changed())
 		return nil
 	})
 	return parts.Wait()
@@ -164,6 +166,7 @@ func (w *worker) work(ctx context.Context) error {
 func (w *worker) start(ctx, holding context.Context) error {
 	defer close(w.started)
 	w.editor.restore()
+	w.adopter.Restore(holding) // before the first whole set: what is remembered of memberships that it lacks is forgotten then
 	taken, err := w.editor.replace(holding, w.config.Memberships)
 	if holding.Err() != nil || errors.Is(err, membership.ErrStopped) {
 		return nil // Run tells why

@@ -31,7 +31,9 @@ type Adopter struct {
 	last      int // ID
 	watchers  sync.WaitGroup
 
-	names atomic.Pointer[map[string]bool] // of the memberships, after the last look
+	names   atomic.Pointer[map[string]bool] // of the memberships, after the last look
+	kept    atomic.Pointer[[]Kept]          // likewise
+	changed chan struct{}                   // receives when kept did
 }
 
 // Concerns reports whether a membership is one of an adopted process. It does not
@@ -41,20 +43,12 @@ func (a *Adopter) Concerns(name string) bool {
 	return names != nil && (*names)[name]
 }
 
-// noteNames is for the end of whatever changes memberships. The lock is held.
-func (a *Adopter) noteNames() {
-	names := make(map[string]bool)
-	for _, one := range a.adoptions {
-		for _, name := range one.names() {
-			names[name] = true
-		}
-	}
-	a.names.Store(&names)
-}
-
-// New returns an Adopter. It starts nothing.
-func New(k Keeper, log *slog.Logger) *Adopter {
-	return &Adopter{keeper: k, log: log, wake: make(chan struct{}, 1), adoptions: make(map[string]*adoption)}
+// New returns an Adopter. It starts nothing. What an earlier one kept is for
+// Restore.
+func New(k Keeper, log *slog.Logger, earlier []Kept) *Adopter {
+	a := &Adopter{keeper: k, log: log, wake: make(chan struct{}, 1), changed: make(chan struct{}, 1), adoptions: make(map[string]*adoption)}
+	a.kept.Store(&earlier)
+	return a
 }
 
 // Hint says that something may have changed. It does not wait.
@@ -116,7 +110,7 @@ func (a *Adopter) letGo() {
 func (a *Adopter) lookAtAll(ctx context.Context) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	defer a.noteNames()
+	defer a.note()
 	for _, id := range a.ids() {
 		one := a.adoptions[id]
 		if err := one.look(ctx); one.PID != 0 && errors.Is(err, ErrEnded) {
@@ -135,10 +129,11 @@ func (a *Adopter) ids() []string {
 
 // Adopt begins to keep the memberships of the processes that are meant, with the
 // rules of an entry of the file, in JSON, without name and channels. Where they
-// name no interface, each is kept on the one of the name that it is joined on now. Where one process is given by its number and cannot be looked
-// into, and where there are several and none can, it returns an error. No process
-// is none: the next one of that unit or name is adopted. Once Run has ended the
-// error is membership.ErrStopped.
+// name no interface, each is kept on the one of the name that it is joined on now.
+// Where one process is given by its number and cannot be looked into, and where
+// there are several and none can, it returns an error. No process is none: the
+// next one of that unit or name is adopted. Once Run has ended the error is
+// membership.ErrStopped.
 func (a *Adopter) Adopt(ctx context.Context, s Selection, rules []byte) (Adoption, error) {
 	if err := s.Validate(); err != nil {
 		return Adoption{}, err
@@ -159,8 +154,7 @@ func (a *Adopter) Adopt(ctx context.Context, s Selection, rules []byte) (Adoptio
 	if s.PID == os.Getpid() {
 		return Adoption{}, fmt.Errorf("%s is ssmd itself", s)
 	}
-	one := &adoption{adopter: a, Selection: s, rules: rules, anywhere: hasInterface(rules), id: strconv.Itoa(a.last + 1), since: time.Now(),
-		followed: make(map[int]*follower), sockets: make(map[uint64]*adopted)}
+	one := a.newAdoption(strconv.Itoa(a.last+1), s, rules)
 	ctx = context.WithoutCancel(ctx)
 	if err := one.look(ctx); err != nil {
 		a.end(ctx, one)
@@ -168,9 +162,16 @@ func (a *Adopter) Adopt(ctx context.Context, s Selection, rules []byte) (Adoptio
 	}
 	a.last++
 	a.adoptions[one.id] = one
-	a.noteNames()
+	a.note()
 	a.log.Info("adopted", "adoption", one.id, "selection", s.String(), "memberships", len(one.names()))
 	return one.status(), nil
+}
+
+func (a *Adopter) newAdoption(id string, s Selection, rules []byte) *adoption {
+	return &adoption{
+		Selection: s, adopter: a, id: id, rules: rules, since: time.Now(), anywhere: hasInterface(rules),
+		followed: make(map[int]*follower), sockets: make(map[uint64]*adopted),
+	}
 }
 
 // hasInterface reports whether rules say which interface.
@@ -190,6 +191,7 @@ func (a *Adopter) Stop(ctx context.Context, id string) (Adoption, error) {
 	}
 	last := one.status()
 	a.end(context.WithoutCancel(ctx), one)
+	a.note()
 	a.log.Info("adopted no more", "adoption", id)
 	return last, nil
 }

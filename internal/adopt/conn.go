@@ -60,26 +60,36 @@ func (c *Conn) Control(f func(fd uintptr)) error {
 	return err
 }
 
+// mostSearches is how often a socket is searched that a process moves to another
+// number meanwhile. One that is moved while the numbers are read is at neither.
+const mostSearches = 3
+
 // fetch returns a duplicate of the socket by a handle, which it corrects where the
 // process has the socket by another number now.
 func (c *Conn) fetch(h *handle) (fd int, err error) {
 	fd, err = c.fetchFrom(h.process, h.fd)
-	if err == nil || !errors.Is(err, errAnother) && !errors.Is(err, unix.EBADF) {
-		return fd, err
+	for n := 0; isElsewhere(err) && n < mostSearches; n++ {
+		sockets, readErr := h.process.sockets()
+		if readErr != nil {
+			return -1, readErr
+		}
+		number, found := sockets[c.inode]
+		switch {
+		case found:
+			h.fd = number
+			fd, err = c.fetchFrom(h.process, number)
+		case n > 0:
+			return -1, net.ErrClosed
+		}
 	}
-	sockets, err := h.process.sockets()
-	if err != nil {
-		return -1, err
-	}
-	number, found := sockets[c.inode]
-	if !found {
-		return -1, net.ErrClosed
-	}
-	if fd, err = c.fetchFrom(h.process, number); err == nil {
-		h.fd = number
+	if isElsewhere(err) {
+		err = errAnother // it was found, if not fetched
 	}
 	return fd, err
 }
+
+// isElsewhere reports whether the socket may have another number.
+func isElsewhere(err error) bool { return errors.Is(err, errAnother) || errors.Is(err, unix.EBADF) }
 
 func (c *Conn) fetchFrom(p *Process, number int) (fd int, err error) {
 	if fd, err = p.fetch(number); err != nil {

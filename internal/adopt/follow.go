@@ -18,7 +18,9 @@ type adoption struct {
 	rules   []byte
 	since   time.Time
 
-	anywhere bool // the rules say which interface
+	anywhere bool                  // the rules say which interface
+	born     uint64                // the process that is given by its number; zero: not opened yet
+	recalled map[uint64]KeptSocket // by cookie: what an earlier adopter knew
 
 	followed map[int]*follower   // by the process's number
 	sockets  map[uint64]*adopted // by cookie
@@ -57,6 +59,9 @@ func (a *adoption) look(ctx context.Context) error {
 			delete(a.sockets, cookie)
 		}
 	}
+	if open {
+		a.recalled = nil
+	}
 	return a.verdict()
 }
 
@@ -79,22 +84,54 @@ func (a *adoption) findProcesses() error {
 		if a.followed[pid] != nil || len(a.followed) >= mostProcesses {
 			continue
 		}
-		p, err := openProcess(pid)
+		p, err := a.open(pid)
 		switch {
 		case err != nil && a.PID != 0:
 			return err
 		case err != nil:
 			continue // it has ended meanwhile
-		case a.PID == 0 && !a.means(p.path("")):
-			p.Close()
-			continue
 		}
-		a.followed[pid] = &follower{looker: newLooker(p)}
+		a.followed[pid] = &follower{looker: newLooker(p, placesOf(a.recalled))}
 		a.adopter.watchers.Go(func() {
 			p.Wait()
 			a.adopter.Hint()
 		})
 	}
+	return nil
+}
+
+// open opens a process that is meant. The error wraps ErrEnded where another one
+// has its number by now.
+func (a *adoption) open(pid int) (*Process, error) {
+	p, err := openProcess(pid)
+	if err != nil {
+		return nil, err
+	}
+	if a.PID == 0 {
+		if !a.means(p.path("")) {
+			err = fmt.Errorf("process %d: %w", pid, ErrEnded)
+		}
+	} else {
+		err = a.recognise(p)
+	}
+	if err != nil {
+		p.Close()
+		return nil, err
+	}
+	return p, nil
+}
+
+// recognise returns an error where a process is not the one that was adopted by
+// its number.
+func (a *adoption) recognise(p *Process) error {
+	born, err := p.born()
+	switch {
+	case err != nil:
+		return err
+	case a.born != 0 && a.born != born:
+		return fmt.Errorf("process %d: another one has its number: %w", p.PID, ErrEnded)
+	}
+	a.born = born
 	return nil
 }
 

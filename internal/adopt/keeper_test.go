@@ -2,6 +2,7 @@ package adopt
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -88,15 +89,35 @@ type stage struct {
 
 func newStage(t testing.TB, f family) *stage {
 	t.Helper()
-	return onStage(newLab(t, f))
+	l := newLab(t, f)
+	sender := testnet.NewSender(l.Far, testnet.SenderConfig{To: destinations(l.family), Port: from})
+	sending, end := context.WithCancel(context.Background())
+	var sends sync.WaitGroup
+	sends.Go(func() { _ = sender.Run(sending) })
+	t.Cleanup(func() {
+		end()
+		sends.Wait()
+	})
+	return onStage(l, nil)
 }
 
-func onStage(l *lab) *stage {
+// again is the stage after the daemon's restart, with what it stored.
+func (s *stage) again() *stage {
+	s.t.Helper()
+	s.stop()
+	text, err := json.Marshal(s.adopter.Kept())
+	ok(s.t, err)
+	var kept []Kept
+	ok(s.t, json.Unmarshal(text, &kept))
+	return onStage(s.lab, kept)
+}
+
+func onStage(l *lab, kept []Kept) *stage {
 	l.t.Helper()
 	t := l.t
 	m := membership.New(membership.Options{Watch: ifwatch.Options{Within: l.Near.Do}})
 	k := &managerKeeper{Manager: m, lent: make(map[string]*managerLease)}
-	a := New(k, slog.New(slog.DiscardHandler))
+	a := New(k, slog.New(slog.DiscardHandler), kept)
 	ctx, cancel := context.WithCancel(context.Background())
 	events := m.Subscribe()
 	var parts sync.WaitGroup
@@ -126,14 +147,7 @@ func onStage(l *lab) *stage {
 		}
 		stop()
 	})
-	sender := testnet.NewSender(l.Far, testnet.SenderConfig{To: destinations(l.family), Port: from})
-	sending, end := context.WithCancel(context.Background())
-	var sends sync.WaitGroup
-	sends.Go(func() { _ = sender.Run(sending) })
-	t.Cleanup(func() {
-		end()
-		sends.Wait()
-	})
+	a.Restore(ctx)
 	return &stage{l, m, k, a, stop}
 }
 

@@ -59,7 +59,7 @@ func listOne(s Selection, pid int) ([]Row, error) {
 		return nil, nil // another has its number by now
 	}
 	name := p.Name()
-	all, err := newLooker(p).look(nil)
+	all, err := newLooker(p, placesOf(nil)).look(nil)
 	if err != nil {
 		return nil, err
 	}

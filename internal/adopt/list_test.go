@@ -169,7 +169,7 @@ func TestListEnded(t *testing.T) {
 	defer p.Close()
 	l.end()
 	p.Wait()
-	if _, err := newLooker(p).look(nil); !errors.Is(err, ErrEnded) {
+	if _, err := newLooker(p, placesOf(nil)).look(nil); !errors.Is(err, ErrEnded) {
 		t.Errorf("an ended process: %v", err)
 	}
 	if _, err := List(Selection{PID: l.pid}); !errors.Is(err, ErrEnded) {

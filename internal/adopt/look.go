@@ -53,9 +53,10 @@ type looker struct {
 	namespace uint64                      // of the process; zero where nobody may know
 }
 
-func newLooker(p *Process) *looker {
+// newLooker returns a looker that has seen something already, which it changes.
+func newLooker(p *Process, seen map[uint64]map[place]string) *looker {
 	return &looker{
-		process: p, strangers: make(map[uint64]bool), seen: make(map[uint64]map[place]string), searched: make(map[uint64]bool),
+		process: p, strangers: make(map[uint64]bool), seen: seen, searched: make(map[uint64]bool),
 		names: make(map[int]string), groups: make(map[netip.Addr]bool),
 	}
 }
@@ -76,7 +77,24 @@ func (l *looker) look(groups []netip.Addr) ([]Found, error) {
 	for _, g := range groups {
 		l.groups[g] = true
 	}
-	var all []Found
+	all, err := l.lookAtEach(inodes, kernel)
+	if err == nil && l.misses(all) {
+		all, err = l.lookAgain(all, kernel)
+	}
+	if err != nil {
+		return nil, err
+	}
+	l.forgetOthers(all)
+	for n := range all {
+		l.lookForDead(&all[n], kernel)
+	}
+	maps.Copy(l.names, kernel.names) // last: those of before are what a dead interface was called
+	slices.SortFunc(all, func(a, b Found) int { return cmp.Compare(a.FD, b.FD) })
+	return all, nil
+}
+
+// lookAtEach looks at the sockets of these inodes.
+func (l *looker) lookAtEach(inodes map[uint64]int, kernel lists) (all []Found, err error) {
 	for _, inode := range slices.Sorted(maps.Keys(inodes)) {
 		found, err := l.lookAt(inode, inodes[inode], kernel)
 		if _, refused := errors.AsType[*RefusedError](err); refused || errors.Is(err, ErrEnded) {
@@ -86,13 +104,37 @@ func (l *looker) look(groups []netip.Addr) ([]Found, error) {
 			all = append(all, *found)
 		}
 	}
-	l.forgetOthers(all)
-	for n := range all {
-		l.lookForDead(&all[n], kernel)
-	}
-	maps.Copy(l.names, kernel.names) // last: those of before are what a dead interface was called
-	slices.SortFunc(all, func(a, b Found) int { return cmp.Compare(a.FD, b.FD) })
 	return all, nil
+}
+
+// misses reports whether a socket that had something is not among these.
+func (l *looker) misses(all []Found) bool {
+	found := make(map[uint64]bool, len(all))
+	for _, f := range all {
+		found[f.cookie] = true
+	}
+	for cookie, places := range l.seen {
+		if len(places) > 0 && !found[cookie] {
+			return true
+		}
+	}
+	return false
+}
+
+// lookAgain looks for what a first look missed: a socket that gets another
+// descriptor while these are read is at neither of the two.
+func (l *looker) lookAgain(all []Found, kernel lists) ([]Found, error) {
+	inodes, err := l.process.sockets()
+	if err != nil {
+		return nil, err
+	}
+	had := make(map[uint64]bool, len(all))
+	for _, f := range all {
+		had[f.inode] = true
+	}
+	maps.DeleteFunc(inodes, func(inode uint64, _ int) bool { return had[inode] })
+	more, err := l.lookAtEach(inodes, kernel)
+	return append(all, more...), err
 }
 
 // forget drops what is known of sockets that are closed.
@@ -111,7 +153,8 @@ func (l *looker) forgetOthers(all []Found) {
 }
 
 // lookAt asks one socket everywhere where anything is joined, or was seen. It
-// returns nil of what is no UDP socket.
+// returns nil of what is no UDP socket, and where the descriptor leads to another
+// one by now.
 func (l *looker) lookAt(inode uint64, number int, kernel lists) (*Found, error) {
 	if l.strangers[inode] {
 		return nil, nil
@@ -121,6 +164,9 @@ func (l *looker) lookAt(inode uint64, number int, kernel lists) (*Found, error) 
 		return nil, err
 	}
 	defer unix.Close(fd)
+	if inodeOf(fd) != inode {
+		return nil, nil // another one came to the number meanwhile: this one is elsewhere, or closed
+	}
 	s, isUDP := describe(fd)
 	if !isUDP {
 		l.strangers[inode] = true

@@ -96,6 +96,22 @@ func commOf(path string) string {
 	return string(bytes.TrimSuffix(name, []byte("\n")))
 }
 
+// born is when the process was, in ticks of the machine's clock since its start
+// (proc_pid_stat(5)): no other one in this run of the machine has the number and
+// this. The name before it may have spaces and brackets.
+func (p *Process) born() (uint64, error) {
+	text, err := os.ReadFile(p.path("stat"))
+	if err != nil {
+		return 0, p.refusal(err)
+	}
+	const field, afterName = 22, 3
+	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
+	if len(fields) <= field-afterName || p.ended() {
+		return 0, fmt.Errorf("process %d: %w", p.PID, ErrEnded)
+	}
+	return strconv.ParseUint(fields[field-afterName], 10, 64)
+}
+
 // mostDescriptors bounds what one process can cost.
 const mostDescriptors = 65536
 

@@ -80,8 +80,13 @@ func socketNamespace(fd int) uint64 {
 		return 0
 	}
 	defer unix.Close(namespace)
+	return inodeOf(namespace)
+}
+
+// inodeOf is zero where there is none.
+func inodeOf(fd int) uint64 {
 	var info unix.Stat_t
-	if unix.Fstat(namespace, &info) != nil {
+	if unix.Fstat(fd, &info) != nil {
 		return 0
 	}
 	return info.Ino

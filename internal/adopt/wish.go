@@ -1,6 +1,7 @@
 package adopt
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -63,7 +64,7 @@ func (a *adoption) follow(ctx context.Context, cookie uint64, now *seen) {
 	for _, key := range slices.Sorted(maps.Keys(wanted)) {
 		w := socket.wishes[key]
 		if w == nil {
-			w = &wish{iface: key, places: make(map[place]bool)}
+			w = &wish{iface: key, places: make(map[place]bool), lost: slices.Contains(a.recalled[cookie].Lost, key)}
 			socket.wishes[key] = w
 		}
 		channels := wanted[key].channels
@@ -215,7 +216,11 @@ func (a *adoption) leaveOut(now *seen, what string) {
 // keep has the channels of a wish kept. Nobody begins anew what somebody removed
 // by its name.
 func (a *adoption) keep(ctx context.Context, socket *adopted, w *wish, channels []membership.Channel, now *seen) {
-	if w.lost || w.lease != nil && slices.Equal(w.channels, channels) {
+	if w.lost {
+		w.problem = cmp.Or(w.problem, "the membership was removed")
+		return
+	}
+	if w.lease != nil && slices.Equal(w.channels, channels) {
 		return
 	}
 	var err error
@@ -282,6 +287,7 @@ func (a *Adopter) forget(one *adoption, w *wish, note string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	w.lease, w.lost, w.problem = nil, true, note
+	a.note()
 }
 
 // nameFor makes a name of the process, its number and the descriptor.
