@@ -48,12 +48,17 @@ func (s Selection) String() string {
 	return fmt.Sprintf("processes named %q", s.Name)
 }
 
+// unitSuffixes are of the units that have control groups with processes
+// (systemd.unit(5)). Any other dot is part of a service's name, as systemctl(1)
+// takes it.
+var unitSuffixes = []string{".service", ".scope", ".slice", ".socket", ".mount", ".swap"}
+
 // unit is the whole name.
 func (s Selection) unit() string {
-	if s.Unit != "" && filepath.Ext(s.Unit) == "" {
-		return s.Unit + ".service"
+	if s.Unit == "" || slices.Contains(unitSuffixes, filepath.Ext(s.Unit)) {
+		return s.Unit
 	}
-	return s.Unit
+	return s.Unit + ".service"
 }
 
 // pids returns the numbers of the processes that are meant now, none of our own.
@@ -92,9 +97,11 @@ func (s Selection) means(dir string) bool {
 	return err == nil && filepath.Base(strings.TrimSuffix(exe, " (deleted)")) == s.Name
 }
 
-// inUnit reports whether /proc/PID/cgroup is of a process in a unit of systemd:
-// the unit is a directory in its path, of the hierarchy that has no controllers
-// or is systemd's own (cgroups(7)).
+// inUnit reports whether /proc/PID/cgroup is of a process in a unit of systemd, be
+// it the system's or a user's: the unit is a directory in its path, of the
+// hierarchy that has no controllers or is systemd's own (cgroups(7)). A name that
+// could be taken for a file of the kernel's, as cpu.slice, has an underscore in
+// front there.
 func inUnit(cgroups, unit string) bool {
 	for line := range strings.Lines(cgroups) {
 		_, rest, _ := strings.Cut(strings.TrimSuffix(line, "\n"), ":")
@@ -102,8 +109,10 @@ func inUnit(cgroups, unit string) bool {
 		if controllers != "" && controllers != "name=systemd" {
 			continue
 		}
-		if slices.Contains(strings.Split(path, "/"), unit) {
-			return true
+		for dir := range strings.SplitSeq(path, "/") {
+			if strings.TrimPrefix(dir, "_") == unit {
+				return true
+			}
 		}
 	}
 	return false

@@ -7,18 +7,33 @@ import (
 
 func TestInUnit(t *testing.T) {
 	t.Parallel()
-	for cgroups, want := range map[string]bool{
-		"0::/system.slice/tv.service\n":                        true,
-		"0::/system.slice/tv.service/worker\n":                 true,
-		"0::/system.slice/system-tv.slice/tv@1.service\n":      false,
-		"0::/system.slice/a-tv.service\n":                      false,
-		"1:name=systemd:/system.slice/tv.service\n0::/\n":      true,
-		"5:memory:/system.slice/tv.service\n0::/user.slice\n":  false,
-		"0::/user.slice/user@1000.service/app.slice/b.scope\n": false,
-		"": false,
+	for _, test := range []struct {
+		cgroups, unit string
+		want          bool
+	}{
+		{"0::/system.slice/tv.service\n", "tv", true},
+		{"0::/system.slice/tv.service\n", "tv.service", true},
+		{"0::/system.slice/tv.service/worker\n", "tv", true}, // delegated
+		{"0::/system.slice/a-tv.service\n", "tv", false},
+		{"0::/system.slice/org.example.tv.service\n", "org.example.tv", true},
+		{"0::/system.slice/system-tv.slice/tv@1.service\n", "tv@1", true},
+		{"0::/system.slice/system-tv.slice/tv@1.service\n", "tv@2", false},
+		{"0::/system.slice/system-tv.slice/tv@1.service\n", "tv", false},
+		{"0::/system.slice/system-tv.slice/tv@1.service\n", "system-tv.slice", true}, // each of the template
+		{"0::/tv.slice/tv-a.slice/b.service\n", "tv.slice", true},
+		{"0::/system.slice/_cpu.service\n", "cpu", true},
+		{"0::/system.slice/___x.service\n", "__x", true},
+		{"0::/user.slice/user-1000.slice/user@1000.service/app.slice/tv.service\n", "tv", true},
+		{"0::/user.slice/user-1000.slice/user@1000.service/app.slice/b.scope\n", "b.scope", true},
+		{"0::/user.slice/user-1000.slice/session-2.scope\n", "user-1000.slice", true},
+		{"0::/../tv.service\n", "tv", true}, // seen from another control group's namespace
+		{"12:memory:/system.slice/tv.service\n1:name=systemd:/system.slice/tv.service\n0::/\n", "tv", true},
+		{"12:memory:/system.slice/tv.service\n1:name=systemd:/user.slice\n", "tv", false},
+		{"5:memory:/system.slice/tv.service\n0::/user.slice\n", "tv", false},
+		{"", "tv", false},
 	} {
-		if got := inUnit(cgroups, "tv.service"); got != want {
-			t.Errorf("%q: %v, want %v", cgroups, got, want)
+		if got := inUnit(test.cgroups, Selection{Unit: test.unit}.unit()); got != test.want {
+			t.Errorf("%s in %q: %v, want %v", test.unit, test.cgroups, got, test.want)
 		}
 	}
 }
