@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"runtime"
 	"syscall"
 	"testing"
 
@@ -23,7 +24,7 @@ const puppetVariable = "SSMD_ADOPT_PUPPET"
 
 // order is what a puppet is told to do with one of its descriptors.
 type order struct {
-	Do     string // open, join, leave, leaveGroup, joinAny, bind, connect, close, dup, name, hear, exec
+	Do     string // open, join, leave, leaveGroup, joinAny, bind, connect, close, dup, name, hear, exec, chroot, churn, openAside
 	FD, To int
 	Index  int
 	Group  netip.Addr
@@ -83,10 +84,59 @@ func (o order) carryOut() (int, error) {
 		return 0, os.WriteFile("/proc/self/comm", []byte(o.Name), 0)
 	case "hear":
 		return drain(o.FD), nil
+	case "chroot":
+		return 0, unix.Chroot(o.Name)
+	case "churn":
+		go o.churn()
+		return 0, nil
+	case "openAside":
+		return 0, o.openAside()
 	case "exec":
 		return 0, unix.Exec("/proc/self/exe", []string{"another-name"}, os.Environ())
 	}
 	return 0, fmt.Errorf("unknown order %q", o.Do)
+}
+
+// churn opens, joins, moves, leaves and closes sockets until the process ends, as
+// fast as it can, on the other descriptors than its own.
+func (o order) churn() {
+	const first, many = 200, 40
+	for n := 0; ; n++ {
+		fd, err := openSocket(netip.AddrPortFrom(o.Group, o.Port), unix.SO_REUSEADDR)
+		if err != nil {
+			continue
+		}
+		to := first + n%many
+		_ = sourceRequest(fd, unix.MCAST_JOIN_SOURCE_GROUP, place{o.Group, o.Index}, o.Source)
+		_ = unix.Dup3(fd, to, 0) // closes what was there
+		_ = unix.Close(fd)
+		_ = groupRequest(to, unix.MCAST_LEAVE_GROUP, place{o.Group, o.Index})
+		_ = sourceRequest(to, unix.MCAST_JOIN_SOURCE_GROUP, place{o.Group, o.Index}, o.Source)
+	}
+}
+
+// openAside opens a socket, and joins on it, in a thread that has a table of
+// descriptors of its own from now on.
+func (o order) openAside() error {
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread() // for good
+		if unix.Gettid() == unix.Getpid() { // whose table is the process's: another one
+			done <- o.openAside()
+			select {}
+		}
+		if err := unix.Unshare(unix.CLONE_FILES); err != nil {
+			done <- err
+			return
+		}
+		fd, err := openSocket(netip.AddrPortFrom(o.Group, o.Port), unix.SO_REUSEADDR)
+		if err == nil {
+			err = sourceRequest(fd, unix.MCAST_JOIN_SOURCE_GROUP, place{o.Group, o.Index}, o.Source)
+		}
+		done <- err
+		select {}
+	}()
+	return <-done
 }
 
 func sockaddr(a netip.AddrPort) unix.Sockaddr {
@@ -167,10 +217,15 @@ type puppet struct {
 // newPuppet starts one in a namespace.
 func newPuppet(t testing.TB, n *testnet.Namespace, as *syscall.Credential) *puppet {
 	t.Helper()
+	return startPuppet(t, n, &syscall.SysProcAttr{Credential: as})
+}
+
+func startPuppet(t testing.TB, n *testnet.Namespace, how *syscall.SysProcAttr) *puppet {
+	t.Helper()
 	cmd := exec.Command("/proc/self/exe")
 	cmd.Env = append(os.Environ(), puppetVariable+"=1")
 	cmd.Stderr = os.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: as}
+	cmd.SysProcAttr = how
 	stdin, err := cmd.StdinPipe()
 	ok(t, err)
 	stdout, err := cmd.StdoutPipe()

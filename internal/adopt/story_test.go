@@ -7,8 +7,6 @@ import (
 	"strings"
 	"testing"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/ssmd-project/ssmd/internal/testnet"
 	"github.com/ssmd-project/ssmd/membership"
 )
@@ -131,6 +129,16 @@ func TestAdoptedElsewhere(t *testing.T) {
 	})
 }
 
+// only returns the name of the only membership that there is.
+func (s *stage) only() string {
+	s.t.Helper()
+	all := s.adopter.Adoptions()
+	if len(all) != 1 || len(all[0].Memberships) != 1 {
+		s.t.Fatalf("adopted %+v, want one membership", all)
+	}
+	return all[0].Memberships[0]
+}
+
 // A process that puts other sockets in the place of one, as fast as it can, is
 // never mistaken: nothing is joined on the others, and theirs stays.
 func TestAdoptedShufflesDescriptors(t *testing.T) {
@@ -145,7 +153,7 @@ func TestAdoptedShufflesDescriptors(t *testing.T) {
 			s.do(order{Do: "dup", FD: other, To: fd})     // and another one is in its place
 			ok(t, s.Recreate("eth0", testnet.Veth{}))
 			fd = spare + n
-			s.await(s.adopter.Adoptions()[0].Memberships[0], func(status membership.Status) error {
+			s.await(s.only(), func(status membership.Status) error {
 				if status.State != membership.StateJoined || status.Counters.Reattaches != uint64(n+1) {
 					return fmt.Errorf("%d reattaches", status.Counters.Reattaches)
 				}
@@ -178,7 +186,7 @@ func TestAdoptedExecs(t *testing.T) {
 		return err
 	}))
 	ok(t, s.Recreate("eth0", testnet.Veth{}))
-	s.await(s.adopter.Adoptions()[0].Memberships[0], func(status membership.Status) error {
+	s.await(s.only(), func(status membership.Status) error {
 		if status.State != membership.StateJoined || status.Counters.Reattaches != 1 {
 			return fmt.Errorf("%d reattaches", status.Counters.Reattaches)
 		}
@@ -205,6 +213,28 @@ func TestAdoptedHasManySockets(t *testing.T) {
 	s.awaitUsers(2)
 }
 
+// Many sockets, each with a membership: more than one look's worth of work.
+func TestAdoptedJoinsOnManySockets(t *testing.T) {
+	bothFamilies(t, func(t *testing.T, f family) {
+		const many = 500
+		s := newStage(t, f)
+		var last int
+		for range many {
+			last = s.joined()
+		}
+		if one := s.adopt(); len(one.Memberships) != many {
+			t.Fatalf("%d memberships", len(one.Memberships))
+		}
+		s.awaitJoined(last, 0)
+		ok(t, s.Recreate("eth0", testnet.Veth{}))
+		s.awaitUsers(many)
+		s.awaitJoined(last, 1)
+		ok(t, s.Recreate("eth0", testnet.Veth{Index: s.index()}))
+		s.awaitUsers(many)
+		s.hears(last)
+	})
+}
+
 // Nothing of a process is held between two looks: what it closes is closed.
 func TestAdoptedClosesItsPort(t *testing.T) {
 	t.Parallel()
@@ -214,17 +244,6 @@ func TestAdoptedClosesItsPort(t *testing.T) {
 	s.awaitJoined(fd, 0)
 	s.do(order{Do: "close", FD: fd})
 	s.awaitUsers(0)
-	ok(t, testnet.Eventually(s.ctx, func() error { // a look may be under way
-		var fd int
-		err := s.Near.Do(func() (err error) {
-			fd, err = unix.Socket(unix.AF_INET, unix.SOCK_DGRAM, 0)
-			return err
-		})
-		if err != nil {
-			return err
-		}
-		defer unix.Close(fd)
-		return unix.Bind(fd, &unix.SockaddrInet4{Port: port}) // without SO_REUSEADDR
-	}))
+	ok(t, testnet.Eventually(s.ctx, s.bindAlone)) // a look may be under way
 	s.awaitGone(fd)
 }
