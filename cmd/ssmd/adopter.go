@@ -46,7 +46,8 @@ func (a *adopter) follow(ctx context.Context, events nexter) error {
 	return a.Run(ctx)
 }
 
-// Adopt implements control.Adopter.
+// Adopt implements control.Adopter. What it adopts is on the disk once it returns,
+// where anything is kept.
 func (a *adopter) Adopt(ctx context.Context, r control.AdoptionRequest) (control.Adoption, error) {
 	selection := adopt.Selection(r.Selection)
 	if err := selection.Validate(); err != nil {
@@ -56,7 +57,10 @@ func (a *adopter) Adopt(ctx context.Context, r control.AdoptionRequest) (control
 		return control.Adoption{}, err
 	}
 	one, err := a.Adopter.Adopt(ctx, selection, r.Rules)
-	if err != nil && !errors.Is(err, membership.ErrStopped) {
+	switch {
+	case err == nil:
+		a.editor.state.saveNow(ctx)
+	case !errors.Is(err, membership.ErrStopped):
 		err = &control.NotAdoptedError{Err: err}
 	}
 	return toldAdoption(one), err
@@ -76,6 +80,9 @@ func (a *adopter) StopAdoption(ctx context.Context, id string) (control.Adoption
 	one, err := a.Stop(ctx, id)
 	if errors.Is(err, adopt.ErrNotFound) {
 		err = fmt.Errorf("adoption %q: %w", id, control.ErrNoAdoption)
+	}
+	if err == nil {
+		a.editor.state.saveNow(ctx)
 	}
 	return toldAdoption(one), err
 }

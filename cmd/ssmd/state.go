@@ -194,6 +194,14 @@ func (s *state) save(ctx context.Context) bool {
 	return true
 }
 
+// saveNow saves, where anything is kept. Where that fails it is told, and tried
+// again with the next change.
+func (s *state) saveNow(ctx context.Context) {
+	if s.store != nil {
+		s.save(ctx)
+	}
+}
+
 // tellOnce tells of a failure, not of the same again: with another temporary
 // file in its words.
 func (s *state) tellOnce(err error) {

@@ -26,6 +26,7 @@ type Adopter struct {
 	wake   chan struct{} // receives when there may be something to see
 
 	mu        sync.Mutex // held over a whole look
+	waits     bool       // for Restore
 	ended     bool       // Run has
 	adoptions map[string]*adoption
 	last      int // ID
@@ -46,7 +47,7 @@ func (a *Adopter) Concerns(name string) bool {
 // New returns an Adopter. It starts nothing. What an earlier one kept is for
 // Restore.
 func New(k Keeper, log *slog.Logger, earlier []Kept) *Adopter {
-	a := &Adopter{keeper: k, log: log, wake: make(chan struct{}, 1), changed: make(chan struct{}, 1), adoptions: make(map[string]*adoption)}
+	a := &Adopter{keeper: k, log: log, wake: make(chan struct{}, 1), changed: make(chan struct{}, 1), adoptions: make(map[string]*adoption), waits: len(earlier) > 0}
 	a.kept.Store(&earlier)
 	return a
 }

@@ -50,7 +50,7 @@ func (a *Adopter) Changed() <-chan struct{} { return a.changed }
 // note is for the end of whatever changes adoptions: it makes known what others
 // ask for without waiting. The lock is held.
 func (a *Adopter) note() {
-	if a.ended {
+	if a.ended || a.waits {
 		return
 	}
 	names, kept := make(map[string]bool), []Kept{}
@@ -126,6 +126,7 @@ func (a *Adopter) Restore(ctx context.Context) {
 	if a.ended {
 		return
 	}
+	a.waits = false
 	for _, k := range a.Kept() {
 		one := a.recall(k)
 		if number, err := strconv.Atoi(k.ID); err == nil {

@@ -2,6 +2,7 @@ package adopt
 
 import (
 	"errors"
+	"log/slog"
 	"strings"
 	"testing"
 
@@ -39,6 +40,24 @@ func TestAdoptedIsRemembered(t *testing.T) {
 			})
 		}
 	})
+}
+
+// Until it is restored nothing is forgotten, and a look changes nothing.
+func TestKeptUntilRestored(t *testing.T) {
+	t.Parallel()
+	earlier := []Kept{{ID: "3", Selection: Selection{Unit: "no-such-unit"}}}
+	a := New(nil, slog.New(slog.DiscardHandler), earlier)
+	a.lookAtAll(t.Context())
+	if kept := a.Kept(); len(kept) != 1 {
+		t.Errorf("kept %+v", kept)
+	}
+	a.Restore(t.Context())
+	if kept := a.Kept(); len(kept) != 1 || kept[0].ID != "3" || kept[0].Unit != "no-such-unit" {
+		t.Errorf("kept %+v", kept)
+	}
+	if last, err := a.Stop(t.Context(), "3"); err != nil || last.Unit != "no-such-unit" || len(a.Kept()) != 0 {
+		t.Errorf("%+v, %v, kept %+v", last, err, a.Kept())
+	}
 }
 
 // Another process that has the number by now is not adopted, and none is after a
