@@ -33,7 +33,8 @@ func newAdoptCommand() *cobra.Command {
 their knowledge: what a process has joined on its own UDP sockets is joined again
 when its interface comes back. What the process leaves, or joins itself, is
 believed. It ends with the process; with --unit and --name it goes on with the
-next one, until --stop or the daemon's end. What is joined then stays joined.
+next one, until --stop. What is joined then stays joined. The next daemon goes on
+with it, where there is a state_dir.
 
 Without a process, print what is adopted. With --list, print what could be, and
 which of it is deaf now; no daemon is needed for that. Whoever looks into a
