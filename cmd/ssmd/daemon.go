@@ -219,7 +219,7 @@ func (d daemon) tellRunning(taken []string) {
 		running = running.With("handoff", d.config.Handoff.Socket)
 	}
 	running.Info("running", "memberships", len(d.config.Memberships), "control", d.config.Control.Socket)
-	if len(d.config.Memberships) == 0 && d.handoff == nil {
+	if len(d.config.Memberships) == 0 && d.handoff == nil && len(d.state.adopted()) == 0 {
 		d.log.Warn("nothing to do: there are no memberships")
 	}
 }

@@ -62,7 +62,7 @@ func (c *Conn) Control(f func(fd uintptr)) error {
 
 // mostSearches is how often a socket is searched that a process moves to another
 // number meanwhile. One that is moved while the numbers are read is at neither.
-const mostSearches = 3
+const mostSearches = 2
 
 // fetch returns a duplicate of the socket by a handle, which it corrects where the
 // process has the socket by another number now.

@@ -2,6 +2,7 @@ package adopt
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"runtime"
 	"strconv"
@@ -51,6 +52,34 @@ func TestAdoptedChurns(t *testing.T) {
 		}))
 		if got := steady.users(); got != 1 {
 			t.Errorf("%d users", got)
+		}
+	})
+}
+
+// A process that is killed while its sockets are fetched and joined leaves nothing
+// behind, whenever it is.
+func TestAdoptedIsKilledAnytime(t *testing.T) {
+	bothFamilies(t, func(t *testing.T, f family) {
+		s := newStage(t, f)
+		for n := range 20 {
+			fds := []int{s.joined(), s.joined(), s.joined()}
+			s.adopt()
+			for _, fd := range fds {
+				s.awaitJoined(fd, 0)
+			}
+			killed := make(chan error)
+			time.AfterFunc(time.Duration(rand.N(4000))*time.Microsecond, func() { killed <- s.cmd.Process.Kill() })
+			ok(t, s.Recreate("eth0", testnet.Veth{Index: s.index() * (n % 2)}))
+			ok(t, <-killed)
+			s.end()
+			for _, fd := range fds {
+				s.awaitGone(fd)
+			}
+			s.awaitUsers(0)
+			s.puppet = newPuppet(t, s.Near, nil)
+		}
+		if all := s.adopter.Adoptions(); len(all) > 0 {
+			t.Errorf("there is %+v", all)
 		}
 	})
 }

@@ -120,7 +120,7 @@ func (o order) churn() {
 func (o order) openAside() error {
 	done := make(chan error)
 	go func() {
-		runtime.LockOSThread() // for good
+		runtime.LockOSThread()              // for good
 		if unix.Gettid() == unix.Getpid() { // whose table is the process's: another one
 			done <- o.openAside()
 			select {}
