@@ -26,6 +26,7 @@ func TestDaemon(t *testing.T) {
 		"adopted by the next":    storyAdoptedByTheNextDaemon,
 		"adopted few rights":     storyAdoptedWithFewRights,
 		"adopted holds nothing":  storyAdoptedHoldsNothing,
+		"adopted killed anytime": storyAdoptedKilledAnytime,
 		"adopted rules remember": storyAdoptedRulesRemember,
 		"bad file":               storyBadFile,
 		"document":               storyDocument,

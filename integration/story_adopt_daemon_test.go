@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -49,6 +50,8 @@ func (a *adopting) start(more ...string) *daemon {
 
 func (a *adopting) selection() control.Selection { return control.Selection{PID: a.pid()} }
 
+func (a *adopting) which() adopt.Selection { return adopt.Selection{PID: a.pid()} }
+
 // kill ends a daemon as it is: what it adopted is stored.
 func (a *adopting) kill(d *daemon) {
 	a.t.Helper()
@@ -89,6 +92,36 @@ func storyAdoptedByTheNextDaemon(t *testing.T, program string) {
 		next.awaitMembership(name, inPlaceOf(1))
 		a.awaitState(adopt.StateJoined)
 		a.wantUsers(1)
+	})
+}
+
+// A daemon that is killed at any moment of a re-creation leaves the program with
+// what it had, or joined anew, or, between two calls, with neither: never with
+// something that the next daemon does not make good.
+func storyAdoptedKilledAnytime(t *testing.T, program string) {
+	bothFamilies(t, func(t *testing.T, f family) {
+		a := newAdopting(t, program, f)
+		d := a.start()
+		d.adopt(control.AdoptionRequest{Selection: a.selection()})
+		for n := range 10 {
+			killed := make(chan error)
+			time.AfterFunc(time.Duration(rand.N(6000))*time.Microsecond, func() { killed <- d.cmd.Process.Kill() })
+			ok(t, a.Recreate("eth0", testnet.Veth{Index: a.index() * (n % 2)}))
+			ok(t, <-killed)
+			<-d.done
+			d = a.start()
+			ok(t, testnet.Eventually(a.ctx, func() error {
+				rows, err := adopt.List(a.which())
+				if err == nil && len(rows) == 1 && rows[0].State == adopt.StateJoined && rows[0].Ifindex == a.index() || err == nil && len(rows) == 0 {
+					return nil
+				}
+				return fmt.Errorf("the program has %+v, %w", rows, errors.Join(err, unix.EAGAIN))
+			}))
+			if rows, err := adopt.List(a.which()); err == nil && len(rows) == 0 {
+				t.Logf("after %d re-creations it was killed between two calls", n+1)
+				return
+			}
+		}
 	})
 }
 

@@ -30,6 +30,7 @@ type callerSocket struct {
 
 	searches int                         // for an index in the place of lost
 	former   map[netip.Addr][]netip.Addr // the sources, by group, that were freed of a dead life
+	along    []Channel                   // joined with others of their group, and not asked for yet
 	listed   map[ifwatch.GroupKey]int    // users of groups, read since the last expect; nil: not read
 }
 

@@ -45,20 +45,37 @@ const (
 // later: where its sockets were members, and what the interfaces were called.
 type looker struct {
 	process   *Process
-	strangers map[uint64]bool             // inodes of its sockets that are no UDP sockets
-	seen      map[uint64]map[place]string // by the cookie of a socket
-	searched  map[uint64]bool             // cookies of sockets that were asked about interfaces that are gone
-	names     map[int]string              // of interfaces, by index
-	groups    map[netip.Addr]bool         // that any of its sockets was a member of
-	namespace uint64                      // of the process; zero where nobody may know
+	strangers map[uint64]bool                  // inodes of its sockets that are no UDP sockets
+	seen      map[uint64]map[place]string      // by the cookie of a socket
+	searched  map[uint64]bool                  // cookies of sockets that were asked about interfaces that are gone
+	names     map[int]string                   // of interfaces, by index
+	called    map[uint64]map[netip.Addr]string // by cookie and group: the interface that it was on for an earlier adopter; empty where it was on several
+	groups    map[netip.Addr]bool              // that any of its sockets was a member of
+	namespace uint64                           // of the process; zero where nobody may know
 }
 
 // newLooker returns a looker that has seen something already, which it changes.
 func newLooker(p *Process, seen map[uint64]map[place]string) *looker {
+	called := make(map[uint64]map[netip.Addr]string)
+	for cookie, places := range seen {
+		called[cookie] = make(map[netip.Addr]string)
+		for p, name := range places {
+			noteCalled(called[cookie], p.group, name)
+		}
+	}
 	return &looker{
-		process: p, strangers: make(map[uint64]bool), seen: seen, searched: make(map[uint64]bool),
+		process: p, strangers: make(map[uint64]bool), seen: seen, searched: make(map[uint64]bool), called: called,
 		names: make(map[int]string), groups: make(map[netip.Addr]bool),
 	}
+}
+
+// noteCalled notes what the interface of a group was called. An earlier daemon may
+// have joined it on a later one of that name, and been killed before it stored so.
+func noteCalled(called map[netip.Addr]string, group netip.Addr, name string) {
+	if was, known := called[group]; known && was != name {
+		name = ""
+	}
+	called[group] = name
 }
 
 // look returns the UDP sockets of the process, sorted by descriptor. Groups are such that a socket may have joined on an interface
@@ -149,6 +166,7 @@ func (l *looker) forgetOthers(all []Found) {
 		open[f.cookie] = true
 	}
 	maps.DeleteFunc(l.seen, func(cookie uint64, _ map[place]string) bool { return !open[cookie] })
+	maps.DeleteFunc(l.called, func(cookie uint64, _ map[netip.Addr]string) bool { return !open[cookie] })
 	maps.DeleteFunc(l.searched, func(cookie uint64, _ bool) bool { return !open[cookie] })
 }
 
@@ -217,7 +235,7 @@ func (l *looker) ask(fd int, found *Found, p place, kernel lists) {
 		m.State, m.Sources = StateAnySource, nil
 	case known && name == "", !l.isElsewhere(found.Socket) && !kernel.groups[p] && l.stillMissing(fd, p):
 		m.State = StateDeaf
-		m.Interface = cmp.Or(seen[p], l.names[p.index], name)
+		m.Interface = cmp.Or(seen[p], l.names[p.index], name, l.called[found.cookie][p.group])
 	}
 	seen[p] = m.Interface
 	found.Memberships = append(found.Memberships, m)
