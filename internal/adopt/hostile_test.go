@@ -61,7 +61,7 @@ func TestAdoptedChurns(t *testing.T) {
 func TestAdoptedIsKilledAnytime(t *testing.T) {
 	bothFamilies(t, func(t *testing.T, f family) {
 		s := newStage(t, f)
-		for n := range 20 {
+		for n := range 10 {
 			fds := []int{s.joined(), s.joined(), s.joined()}
 			s.adopt()
 			for _, fd := range fds {
@@ -230,7 +230,7 @@ func TestAdoptedNumberComesBack(t *testing.T) {
 func TestAdoptedEndsAndItsPortIsFree(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, v4)
-	const times = 30
+	const times = 20
 	late := 0
 	for range times {
 		fd := s.joined()
