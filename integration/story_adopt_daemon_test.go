@@ -14,8 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/ssmd-project/ssmd/control"
 	"github.com/ssmd-project/ssmd/internal/adopt"
 	"github.com/ssmd-project/ssmd/internal/testnet"
@@ -115,7 +113,7 @@ func storyAdoptedKilledAnytime(t *testing.T, program string) {
 				if err == nil && len(rows) == 1 && rows[0].State == adopt.StateJoined && rows[0].Ifindex == a.index() || err == nil && len(rows) == 0 {
 					return nil
 				}
-				return fmt.Errorf("the program has %+v, %w", rows, errors.Join(err, unix.EAGAIN))
+				return fmt.Errorf("the program has %+v, %v", rows, err)
 			}))
 			if rows, err := adopt.List(a.which()); err == nil && len(rows) == 0 {
 				t.Logf("after %d re-creations it was killed between two calls", n+1)
@@ -182,7 +180,7 @@ func (d *daemon) refuses(r control.AdoptionRequest, words string) {
 		if problem, refused = errors.AsType[*control.Problem](err); refused {
 			return nil
 		}
-		return fmt.Errorf("%w, want a refusal", errors.Join(err, unix.EAGAIN))
+		return fmt.Errorf("%v, want a refusal", err)
 	}))
 	if !strings.Contains(problem.Error(), words) {
 		d.t.Errorf("%v, want %q", problem, words)

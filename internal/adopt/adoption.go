@@ -3,6 +3,7 @@ package adopt
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -89,3 +90,18 @@ const (
 	hintShare  = 10  // of the time, where something hints at a change
 	lookShare  = 100 // of the time, one part
 )
+
+// nameFor makes a name of the process, its number and the descriptor.
+func nameFor(now *seen) string {
+	return fmt.Sprintf("%s-%d-%d", cleaned(now.process.name), now.process.process.PID, now.FD)
+}
+
+// cleaned replaces what cannot be in a name.
+func cleaned(words string) string {
+	return strings.Map(func(r rune) rune {
+		if membership.ValidateName("x"+string(r)) != nil {
+			return '-'
+		}
+		return r
+	}, words)
+}

@@ -78,9 +78,12 @@ func TestAdoptedIsKilledAnytime(t *testing.T) {
 			s.awaitUsers(0)
 			s.puppet = newPuppet(t, s.Near, nil)
 		}
-		if all := s.adopter.Adoptions(); len(all) > 0 {
-			t.Errorf("there is %+v", all)
-		}
+		ok(t, testnet.Eventually(s.ctx, func() error {
+			if all := s.adopter.Adoptions(); len(all) > 0 {
+				return fmt.Errorf("there is %+v", all)
+			}
+			return nil
+		}))
 	})
 }
 

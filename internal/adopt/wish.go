@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/ssmd-project/ssmd/membership"
 )
@@ -288,19 +287,4 @@ func (a *Adopter) forget(one *adoption, w *wish, note string) {
 	defer a.mu.Unlock()
 	w.lease, w.lost, w.problem = nil, true, note
 	a.note()
-}
-
-// nameFor makes a name of the process, its number and the descriptor.
-func nameFor(now *seen) string {
-	return fmt.Sprintf("%s-%d-%d", cleaned(now.process.name), now.process.process.PID, now.FD)
-}
-
-// cleaned replaces what cannot be in a name.
-func cleaned(words string) string {
-	return strings.Map(func(r rune) rune {
-		if membership.ValidateName("x"+string(r)) != nil {
-			return '-'
-		}
-		return r
-	}, words)
 }
