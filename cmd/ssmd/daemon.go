@@ -13,6 +13,7 @@ import (
 
 	"github.com/ssmd-project/ssmd/config"
 	"github.com/ssmd-project/ssmd/control"
+	"github.com/ssmd-project/ssmd/internal/hooks"
 	"github.com/ssmd-project/ssmd/internal/service"
 	"github.com/ssmd-project/ssmd/internal/web"
 	"github.com/ssmd-project/ssmd/membership"
@@ -50,6 +51,7 @@ func (d daemon) run(ctx context.Context) error {
 	if err == nil {
 		w.heir.end()
 	}
+	w.hooks.End() // a successor does not wait for it
 	return err
 }
 
@@ -61,6 +63,7 @@ type worker struct {
 	reloader  *reloader
 	attendant *attendant
 	heir      *succession
+	hooks     *hooks.Dispatcher
 	server    *control.Server
 
 	started chan struct{} // closed once the first joins are made, or cannot be
@@ -71,10 +74,12 @@ func (d daemon) wire() *worker {
 	manager := membership.New(membership.Options{Memory: d.state.load(), Audit: auditEvery(d.config), JoinsPerSecond: d.config.Pace.JoinsPerSecond, Handover: d.inherited})
 	d.state.memory = manager.Memory
 	w := &worker{daemon: d, manager: manager, editor: newEditor(manager, d.state, d.config.File), started: make(chan struct{})}
+	w.hooks = hooks.New(d.log)
+	w.hooks.Set(d.config.Hooks)
 	w.heir = &succession{manager: manager, notifier: d.notifier, listener: d.listener, http: d.http, log: d.log}
 	w.attendant = &attendant{notifier: d.notifier, watchdog: service.WatchdogInterval(), totals: manager.Totals, still: w.heir.isGiving, log: d.log}
 	w.reloader = newReloader(&reloader{
-		source: d.source, editor: w.editor, setAudit: manager.SetAudit, setPace: manager.SetPace, attendant: w.attendant,
+		source: d.source, editor: w.editor, setAudit: manager.SetAudit, setPace: manager.SetPace, setHooks: w.hooks.Set, attendant: w.attendant,
 		logs: d.logs, log: d.log, hangups: d.hangups, running: d.config, sources: d.sources,
 	})
 	w.attendant.reloads = w.reloader.LastReload
@@ -101,7 +106,8 @@ func (w *worker) work(ctx context.Context) error {
 	defer endServing()
 	ctx, end := context.WithCancel(ctx)
 	defer end()
-	logged, noticed := w.manager.Subscribe(), w.manager.Subscribe()
+	logged, noticed, hooked := w.manager.Subscribe(), w.manager.Subscribe(), w.manager.Subscribe()
+	defer hooked.Close()
 	defer logged.Close()
 	defer noticed.Close()
 
@@ -134,6 +140,11 @@ func (w *worker) work(ctx context.Context) error {
 		return w.server.Serve(serving, w.listener)
 	})
 	parts.Go(func() error { return logEvents(serving, logged, w.log) })
+	parts.Go(func() error {
+		// The manager ends the subscription: hooks hear of every leave.
+		w.hooks.Run(context.WithoutCancel(serving), hooked)
+		return nil
+	})
 	parts.Go(func() error {
 		w.attendant.attend(serving, noticed)
 		return nil

@@ -31,6 +31,7 @@ func (w *worker) newWebServer(ending context.Context) *web.Server {
 			last := w.reloader.LastReload()
 			return metrics.Reload{Successful: last.Successful, LastSuccess: last.LastSuccess}
 		},
+		Hooks: w.hooks.Counts,
 		Build: metrics.Build{Version: v.Version, Revision: v.Revision, Go: v.Go},
 	})
 	return web.NewServer(web.Options{

@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"github.com/ssmd-project/ssmd/internal/hooks"
 	"github.com/ssmd-project/ssmd/membership"
 )
 
@@ -30,7 +31,8 @@ type Build struct {
 // Options are all needed.
 type Options struct {
 	Source Source
-	Reload func() Reload // called at each scrape
+	Reload func() Reload       // called at each scrape
+	Hooks  func() hooks.Counts // likewise
 	Build  Build
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/ssmd-project/ssmd/ifwatch"
+	"github.com/ssmd-project/ssmd/internal/hooks"
 	"github.com/ssmd-project/ssmd/membership"
 )
 
@@ -40,6 +41,7 @@ func optionsFor(s Source) Options {
 	return Options{
 		Source: s,
 		Reload: func() Reload { return Reload{Successful: true, LastSuccess: start} },
+		Hooks:  func() hooks.Counts { return hooks.Counts{Good: 201, Failed: 202, TimedOut: 203, Dropped: 204} },
 		Build:  Build{Version: "v1.2.3", Revision: "abc", Go: "go1.26"},
 	}
 }
@@ -80,6 +82,14 @@ ssmd_config_last_reload_successful 1
 # TYPE ssmd_detaches_total counter
 ssmd_detaches_total{cause="drain"} 0
 ssmd_detaches_total{cause="removal"} 20001
+# HELP ssmd_hook_events_dropped_total Events for which a hook was not run, as too many waited for it.
+# TYPE ssmd_hook_events_dropped_total counter
+ssmd_hook_events_dropped_total 204
+# HELP ssmd_hook_runs_total Runs of hooks, by how they ended.
+# TYPE ssmd_hook_runs_total counter
+ssmd_hook_runs_total{result="failed"} 202
+ssmd_hook_runs_total{result="good"} 201
+ssmd_hook_runs_total{result="killed"} 203
 # HELP ssmd_join_errors_total Joins that the kernel refused, each try, by the name of the errno.
 # TYPE ssmd_join_errors_total counter
 ssmd_join_errors_total{errno="ENOBUFS"} 7

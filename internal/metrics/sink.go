@@ -78,5 +78,10 @@ func (s sink) ofProgram(o Options) {
 	}
 	s.gauge(reloaded, good)
 	s.gauge(reloadedAt, float64(last.LastSuccess.UnixMicro())/1e6)
+	h := o.Hooks()
+	for result, n := range map[string]uint64{"good": h.Good, "failed": h.Failed, "killed": h.TimedOut} {
+		s.counter(hookRuns, n, result)
+	}
+	s.counter(hookDrops, h.Dropped)
 	s.gauge(build, 1, o.Build.Version, o.Build.Revision, o.Build.Go)
 }
