@@ -25,6 +25,7 @@ func TestDaemon(t *testing.T) {
 		"activated":              storyActivated,
 		"bad file":               storyBadFile,
 		"document":               storyDocument,
+		"hooks":                  storyHooks,
 		"killed":                 storyKilled,
 		"killed at a restart":    storyRestartKilled,
 		"metrics":                storyMetrics,
