@@ -26,6 +26,7 @@ func TestDaemon(t *testing.T) {
 		"bad file":               storyBadFile,
 		"document":               storyDocument,
 		"hooks":                  storyHooks,
+		"hooks that hang":        storyHooksThatHang,
 		"killed":                 storyKilled,
 		"killed at a restart":    storyRestartKilled,
 		"metrics":                storyMetrics,

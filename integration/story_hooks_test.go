@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -82,6 +83,47 @@ func storyHooks(t *testing.T, program string) {
 	}
 	noted(t, dir, append(want, fmt.Sprintf("detached feed eth0 %d shutdown", third))...)
 	nothingLeft(t, filepath.Join(dir, "hanging"))
+}
+
+// Thousands of events for a hook that hangs: the manager is as quick as ever, and
+// the daemon ends in time.
+func storyHooksThatHang(t *testing.T, program string) {
+	t.Parallel()
+	l := newLab(t, v4)
+	dir := l.listeningDir()
+	file := filepath.Join(dir, "ssmd.yaml")
+	text, err := os.ReadFile(file)
+	ok(t, err)
+	var more strings.Builder
+	const memberships = 1500
+	for n := range memberships - 1 {
+		fmt.Fprintf(&more, "  - {name: m%d, channels: 10.1.0.1@232.7.%d.%d, interface: eth0}\n", n, n/250, n%250+1)
+	}
+	head, settings, _ := strings.Cut(string(text), "http:")
+	write(t, file, head+more.String()+"http:"+settings+hooksText(t, dir))
+	d := startDaemon(l, program, dir, nil)
+	receiver := l.fed()
+	d.await(inState(membership.StateJoined))
+	ok(t, l.Recreate("eth0", testnet.Veth{}))
+	d.await(inPlaceOf(1))
+	l.hears(receiver)
+	eventually(t, func() error {
+		now := d.scrape()
+		if n := now["ssmd_reattaches_total"]; n != memberships {
+			return fmt.Errorf("%v reattached", n)
+		}
+		if now["ssmd_hook_events_dropped_total"] == 0 {
+			return errors.New("nothing is dropped")
+		}
+		return nil
+	})
+	d.signal(unix.SIGTERM)
+	if code := d.ended(); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	if !strings.Contains(d.stderr.String(), "the hook is too slow: the oldest events that wait for it are dropped") {
+		t.Error("the log does not tell of what was dropped")
+	}
 }
 
 // nothingLeft holds that the processes are gone whose numbers are in a file.

@@ -92,8 +92,8 @@ func (r *runner) run() {
 		r.serve(j)
 	}
 	if lost > 0 {
-		r.d.dropped.Add(lost)
 		r.log.Warn("the hook ends: events that waited for it are dropped", "dropped", lost)
+		r.d.dropped.Add(lost)
 	}
 }
 
@@ -103,14 +103,14 @@ func (r *runner) serve(j job) {
 	ctx, cancel := context.WithTimeoutCause(r.ctx, r.hook.Timeout, errTimeout)
 	defer cancel()
 	err := execute(ctx, r.hook.Command, environment(j), log)
-	switch {
+	switch { // what is counted is in the log
 	case err == nil:
 		r.d.good.Add(1)
 	case errors.Is(err, errTimeout), errors.Is(err, errEnding):
-		r.d.timedOut.Add(1)
 		log.Error("a hook was killed", "timeout", r.hook.Timeout.String(), "error", err)
+		r.d.timedOut.Add(1)
 	default:
-		r.d.failed.Add(1)
 		log.Error("a hook failed", "error", err)
+		r.d.failed.Add(1)
 	}
 }

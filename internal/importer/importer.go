@@ -153,11 +153,11 @@ func shorten(text string) string {
 	if len(text) <= maxText {
 		return text
 	}
-	text = text[:maxText]
-	for len(text) > 0 && !utf8.RuneStart(text[len(text)-1]) {
-		text = text[:len(text)-1]
+	end := maxText
+	for end > maxText-utf8.UTFMax && !utf8.RuneStart(text[end]) {
+		end-- // what is no text is cut anywhere
 	}
-	return text[:len(text)-1] + "..."
+	return text[:end] + "..."
 }
 
 // join returns each source with a run of groups, and reports whether all of it

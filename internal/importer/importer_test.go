@@ -169,7 +169,7 @@ func TestPlaylist(t *testing.T) {
 
 func TestFlawNamesItsPlace(t *testing.T) {
 	_, flaws := Parse("list.m3u", []byte("\n"+strings.Repeat("ä", 300)), Options{})
-	want := "list.m3u:2: " + strings.Repeat("ä", 99) + "...: no multicast address, want for example rtp://10.1.0.1@232.1.1.1:5004"
+	want := "list.m3u:2: " + strings.Repeat("ä", 100) + "...: no multicast address, want for example rtp://10.1.0.1@232.1.1.1:5004"
 	if len(flaws) != 1 || flaws[0].Error() != want {
 		t.Errorf("got  %v\nwant %s", flaws, want)
 	}
