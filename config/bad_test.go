@@ -23,7 +23,7 @@ memberships:
 `
 
 const manyMessages = `ssmd.yaml:1:14: log.level: unknown level "loud", want debug, info, warn or error
-ssmd.yaml:2:1: foo: unknown key, want one of log, control, handoff, http, state_dir, pace, audit, include, defaults, memberships
+ssmd.yaml:2:1: foo: unknown key, want one of log, control, handoff, http, state_dir, pace, audit, include, hooks, defaults, memberships
 ssmd.yaml:3:26: pace.joins_per_second: "-1", want a number from 1 to 1000000, or 0 for no limit
 ssmd.yaml:6:25: memberships[0](feed-a).groups[1]: group 239.1.1.1 is not source-specific, want one in 232.0.0.0/8 or ff3x::/32, or allow_any_range: true
 ssmd.yaml:6:36: memberships[0](feed-a).groups[2]: range 232.1.3.9-232.1.3.1 runs backwards, want 232.1.3.1-232.1.3.9
@@ -138,8 +138,8 @@ var badFiles = []struct{ name, text, want string }{
 	{"binary", "log:\n \x00", `f:2:2: character U+0000, want only text`},
 	{"two documents", "log: {}\n---\nlog: {}\n", `f:2:1: a second document begins here, want one in a file`},
 	{"list", "- a\n", `f:1:1: a list, want a mapping, as "memberships:"`},
-	{"key is a list", "? [a]\n: b\n", `f:1:3: a key is a list, want one of log, control, handoff, http, state_dir, pace, audit, include, defaults, memberships`},
-	{"long key", strings.Repeat("x", 500) + ": 1\n", `f:1:1: "` + strings.Repeat("x", 60) + `"...: unknown key, want one of log, control, handoff, http, state_dir, pace, audit, include, defaults, memberships`},
+	{"key is a list", "? [a]\n: b\n", `f:1:3: a key is a list, want one of log, control, handoff, http, state_dir, pace, audit, include, hooks, defaults, memberships`},
+	{"long key", strings.Repeat("x", 500) + ": 1\n", `f:1:1: "` + strings.Repeat("x", 60) + `"...: unknown key, want one of log, control, handoff, http, state_dir, pace, audit, include, hooks, defaults, memberships`},
 	{"memberships is a mapping", "memberships: {}\n", `f:1:14: memberships: a mapping, want a list of memberships`},
 	{"membership is a string", "memberships: [a]\n", `f:1:15: memberships[0]: "a" is a string, want a mapping, as "name:"`},
 	{"pace in quotes", "pace: {joins_per_second: '5'}\n", `f:1:26: pace.joins_per_second: "5" is a string, want a number from 1 to 1000000, or 0 for no limit`},

@@ -50,6 +50,9 @@ func Compare(old, new Config) Difference {
 	if old.Audit != new.Audit {
 		d.Settings = append(d.Settings, "audit")
 	}
+	if !slices.EqualFunc(old.Hooks, new.Hooks, Hook.Equal) {
+		d.Settings = append(d.Settings, "hooks")
+	}
 	return d
 }
 

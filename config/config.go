@@ -48,6 +48,9 @@ type Config struct {
 	// nothing does.
 	StateDir string
 
+	// Hooks are in the order of the file.
+	Hooks []Hook
+
 	// Memberships are in the order of the file. The channels of each are
 	// sorted and without repetition, its rules are normalized.
 	Memberships []membership.Membership

@@ -19,6 +19,7 @@ type (
 		StateDir    string                `yaml:"state_dir"`
 		Pace        effectivePace         `yaml:"pace"`
 		Audit       string                `yaml:"audit"`
+		Hooks       []Hook                `yaml:"hooks,omitempty"`
 		Memberships []effectiveMembership `yaml:"memberships"`
 	}
 	effectiveLog struct {
@@ -111,6 +112,7 @@ func (c Config) YAML() ([]byte, error) {
 		StateDir:    texts["state_dir"],
 		Pace:        effectivePace{c.Pace.JoinsPerSecond},
 		Audit:       c.Audit.String(),
+		Hooks:       c.Hooks,
 		Memberships: make([]effectiveMembership, len(c.Memberships)),
 	}
 	for i, m := range c.Memberships {

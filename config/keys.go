@@ -52,6 +52,7 @@ var fileKeys = sync.OnceValue(func() []Key {
 		newKey("audit", "30s", orNothing(durationForm()), "How often to compare what is joined with what the kernel lists, and to join again what is missing; 0: only where something hints at it. At least 1s."),
 		newKey("include", "", orNothing(listForm(form{"", object{"type": "string", "minLength": 1}}, "a file, a directory or a pattern, or a list of them", 0)),
 			"More files with memberships, and defaults of their own. A directory stands for what ends in .yaml in it. Relative to the directory of this file."),
+		hooksKey(),
 		mappingKey(Key{Name: "defaults", Doc: "What every membership of this file inherits, unless it says otherwise.", Below: sharedKeyList()}),
 		membershipsKey(),
 	)

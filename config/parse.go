@@ -73,6 +73,9 @@ func (r *reader) top(root *yaml.Node, c *Config) {
 	if i, ok := f["include"]; ok && !isNull(i.value) {
 		r.include(i.value, at.at("include"))
 	}
+	if h, ok := f["hooks"]; ok && !isNull(h.value) {
+		r.hooks(h.value, at.at("hooks"), c)
+	}
 	r.base = r.wishes(f, at, c)
 	if m, ok := f["memberships"]; ok && m.value.Kind == yaml.SequenceNode {
 		r.lines = linesOf(m.value)

@@ -116,6 +116,7 @@ var beyondSchema = map[string]string{
 	`is not a plain decimal number|is a decimal number|is no mode`:         "a schema sees numbers, not their digits",
 	`has a character that cannot be printed`:                               "characters are not looked at",
 	`nothing tells of the end of what is in /proc|is no network namespace`: "paths are only known by their form",
+	`no absolute path, want for example /usr|no time that a hook may`:      "paths and times are only known by their form",
 	`names no host|has no port|is no address to listen on`:                 "addresses are only known by their form",
 	`bytes long`: "a schema counts characters, not bytes",
 }

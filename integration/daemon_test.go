@@ -45,6 +45,8 @@ func TestDaemon(t *testing.T) {
 		"handoff ended":          storyHandoffEnded,
 		"handoff shared socket":  storyHandoffSharedSocket,
 		"handoff taken over":     storyHandoffTakenOver,
+		"hooks":                  storyHooks,
+		"hooks that hang":        storyHooksThatHang,
 		"killed":                 storyKilled,
 		"killed at a restart":    storyRestartKilled,
 		"metrics":                storyMetrics,

@@ -23,6 +23,12 @@ const (
 	EventMissed      EventType = "missed"      // Missed events are not to be had any more: this reader was too slow, or came too late
 )
 
+// EventTypes returns all types but EventMissed, which is about a reader and not
+// about what happened.
+func EventTypes() []EventType {
+	return []EventType{EventAttached, EventDetached, EventReattached, EventState, EventError, EventResynced, EventReloaded, EventReannounced, EventRepaired}
+}
+
 // Cause says what led to an event.
 type Cause string
 

@@ -18,6 +18,7 @@ import (
 
 type joinOptions struct {
 	file    string
+	sdp     string
 	persist bool
 	asJSON  bool
 	flags   func() map[string]any // the keys that were given by flags
@@ -31,22 +32,23 @@ func newJoinCommand() *cobra.Command {
 		Long: `Add a membership to the daemon that runs, or replace the one that was added
 under the same name. It is kept until the daemon ends, or with --persist until
 "ssmd leave". There is a flag for each key of a membership; -f reads what stands
-in the configuration file for one, in YAML or JSON.`,
+in the configuration file for one, in YAML or JSON. --sdp reads an SDP file, and
+adds a membership for each medium in it; the flags hold for each.`,
 		Example: `  ssmd join 10.1.0.1@232.1.1.1%eth0
   ssmd join 10.1.0.1@232.1.1.1%eth0 --policy same --same mac --limit 5/1m
   ssmd join --name feed-a --groups 232.1.2.0/28 --sources 10.1.0.1 --interface kind=veth
-  ssmd join -f feed-a.yaml --persist`,
+  ssmd join -f feed-a.yaml --persist
+  ssmd join --sdp camera.sdp --interface eth0`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
+			if o.sdp != "" {
+				return o.joinDescribed(c, args)
+			}
 			name, entry, err := o.entry(c, args)
 			if err != nil {
 				return err
 			}
-			keep := control.KeepUntilExit
-			if o.persist {
-				keep = control.KeepOver
-			}
-			status, err := newClient(c).Put(c.Context(), name, entry, keep)
+			status, err := newClient(c).Put(c.Context(), name, entry, o.keep())
 			if err != nil {
 				return byKeys(err, o.source())
 			}
@@ -55,34 +57,42 @@ in the configuration file for one, in YAML or JSON.`,
 	})
 	o.flags = addEntryFlags(c.Flags(), entryFlags())
 	c.Flags().StringVarP(&o.file, "file", "f", "", "read the membership from a `file`, - for standard input")
+	c.Flags().StringVar(&o.sdp, "sdp", "", "read the channels from an SDP `file`, - for standard input")
 	c.Flags().BoolVar(&o.persist, "persist", false, "keep it over restarts of the daemon, in its state_dir")
 	c.Flags().SortFlags = false // as in the file
 	jsonFlag(c, &o.asJSON)
 	return c
 }
 
+func (o joinOptions) keep() control.Keep {
+	if o.persist {
+		return control.KeepOver
+	}
+	return control.KeepUntilExit
+}
+
 // entry returns the membership that the words ask for, as it stands in a file.
 func (o joinOptions) entry(c *cobra.Command, args []string) (name string, entry []byte, err error) {
-	given := o.flags()
+	keys := o.flags()
 	switch {
-	case o.file != "" && len(args) > 0, o.file == "" && len(args) == 0 && len(given) == 0:
-		return "", nil, wrongWords(c, "want either SOURCE@GROUP%%INTERFACE, the flags for it, or -f FILE")
+	case o.file != "" && len(args) > 0, o.file == "" && len(args) == 0 && len(keys) == 0:
+		return "", nil, wrongWords(c, "want either SOURCE@GROUP%%INTERFACE, the flags for it, -f FILE, or --sdp FILE")
 	case o.file != "":
-		if err := only(c.Flags(), "name"); err != nil {
-			return "", nil, wrongWords(c, "%w", err)
+		if flag := given(c.Flags(), "name"); flag != "" {
+			return "", nil, wrongWords(c, "--%s: with -f every key but the name is in the file", flag)
 		}
-		name, _ := given["name"].(string)
+		name, _ := keys["name"].(string)
 		return o.entryFromFile(c, name)
 	case len(args) > 0:
-		if err := addWord(given, args[0]); err != nil {
+		if err := addWord(keys, args[0]); err != nil {
 			return "", nil, wrongWords(c, "%s: %w", args[0], err)
 		}
 	}
-	name, named := given["name"].(string)
+	name, named := keys["name"].(string)
 	if !named {
 		return "", nil, wrongWords(c, "--name is missing: only SOURCE@GROUP%%INTERFACE makes one")
 	}
-	entry, err = json.Marshal(given)
+	entry, err = json.Marshal(keys)
 	return name, entry, err
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/ssmd-project/ssmd/config"
 	"github.com/ssmd-project/ssmd/control"
 	"github.com/ssmd-project/ssmd/internal/handoffd"
+	"github.com/ssmd-project/ssmd/internal/hooks"
 	"github.com/ssmd-project/ssmd/internal/service"
 	"github.com/ssmd-project/ssmd/internal/web"
 	"github.com/ssmd-project/ssmd/membership"
@@ -55,6 +56,7 @@ func (d daemon) run(ctx context.Context) error {
 	if err == nil {
 		w.heir.end()
 	}
+	w.hooks.End() // a successor does not wait for it
 	return err
 }
 
@@ -67,6 +69,7 @@ type worker struct {
 	attendant *attendant
 	adopter   *adopter
 	heir      *succession
+	hooks     *hooks.Dispatcher
 	server    *control.Server
 	handoffs  *handoffd.Server
 
@@ -82,9 +85,11 @@ func (d daemon) wire() *worker {
 	w.adopter = newAdopter(w.editor, d.log, last.Adopted)
 	d.state.adopted = w.adopter.Kept
 	w.heir = &succession{manager: manager, notifier: d.notifier, listener: d.listener, handoff: d.handoff, http: d.http, log: d.log}
+	w.hooks = hooks.New(d.log)
+	w.hooks.Set(d.config.Hooks)
 	w.attendant = &attendant{notifier: d.notifier, watchdog: service.WatchdogInterval(), totals: manager.Totals, still: w.heir.isGiving, log: d.log}
 	w.reloader = newReloader(&reloader{
-		source: d.source, editor: w.editor, setAudit: manager.SetAudit, setPace: manager.SetPace, attendant: w.attendant,
+		source: d.source, editor: w.editor, setAudit: manager.SetAudit, setPace: manager.SetPace, setHooks: w.hooks.Set, attendant: w.attendant,
 		logs: d.logs, log: d.log, hangups: d.hangups, running: d.config, sources: d.sources,
 	})
 	w.attendant.reloads = w.reloader.LastReload
@@ -113,7 +118,9 @@ func (w *worker) work(ctx context.Context) error {
 	defer endServing()
 	ctx, end := context.WithCancel(ctx)
 	defer end()
-	logged, noticed, adopted := w.manager.Subscribe(), w.manager.Subscribe(), w.manager.Subscribe()
+	logged, noticed := w.manager.Subscribe(), w.manager.Subscribe()
+	adopted, hooked := w.manager.Subscribe(), w.manager.Subscribe()
+	defer hooked.Close()
 	defer logged.Close()
 	defer noticed.Close()
 	defer adopted.Close()
@@ -149,6 +156,11 @@ func (w *worker) work(ctx context.Context) error {
 	})
 	parts.Go(func() error { return w.adopter.follow(ctx, adopted) })
 	parts.Go(func() error { return logEvents(serving, logged, w.log) })
+	parts.Go(func() error {
+		// The manager ends the subscription: hooks hear of every leave.
+		w.hooks.Run(context.WithoutCancel(serving), hooked)
+		return nil
+	})
 	parts.Go(func() error {
 		w.attendant.attend(serving, noticed)
 		return nil

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -100,17 +99,19 @@ func truth(flags *pflag.FlagSet, f entryFlag) func() any {
 // plain names.
 func selectors(flags *pflag.FlagSet, f entryFlag) func() any {
 	list := flags.StringArray(f.name, nil, f.usage)
-	return func() any {
-		attributes := make(map[string][]string)
-		for _, text := range *list {
-			attribute, pattern, ok := strings.Cut(text, "=")
-			if !ok {
-				attribute, pattern = "name", text
-			}
-			attributes[attribute] = append(attributes[attribute], pattern)
+	return func() any { return selectorOf(*list) }
+}
+
+func selectorOf(texts []string) map[string][]string {
+	attributes := make(map[string][]string)
+	for _, text := range texts {
+		attribute, pattern, ok := strings.Cut(text, "=")
+		if !ok {
+			attribute, pattern = "name", text
 		}
-		return attributes
+		attributes[attribute] = append(attributes[attribute], pattern)
 	}
+	return attributes
 }
 
 // switches takes keys with their values, which are true, false or words.
@@ -145,12 +146,13 @@ func limit(flags *pflag.FlagSet, f entryFlag) func() any {
 	}
 }
 
-// only returns an error where another of these flags was given than one.
-func only(flags *pflag.FlagSet, name string) error {
+// given returns the first of these flags that was given and is none of the
+// names, empty where there is none.
+func given(flags *pflag.FlagSet, except ...string) string {
 	for _, f := range entryFlags() {
-		if f.name != name && flags.Changed(f.name) {
-			return fmt.Errorf("--%s: with -f every key but the name is in the file", f.name)
+		if flags.Changed(f.name) && !slices.Contains(except, f.name) {
+			return f.name
 		}
 	}
-	return nil
+	return ""
 }

@@ -32,6 +32,7 @@ func (w *worker) newWebServer(ending context.Context) *web.Server {
 			return metrics.Reload{Successful: last.Successful, LastSuccess: last.LastSuccess}
 		},
 		Handoffs: func() metrics.Handoffs { return metrics.Handoffs(w.handoffs.Totals()) },
+		Hooks:    w.hooks.Counts,
 		Build:    metrics.Build{Version: v.Version, Revision: v.Revision, Go: v.Go},
 	})
 	return web.NewServer(web.Options{

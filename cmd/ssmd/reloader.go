@@ -21,6 +21,7 @@ type reloader struct {
 	editor    *editor
 	setAudit  func(context.Context, time.Duration) error
 	setPace   func(ctx context.Context, joinsPerSecond int) error
+	setHooks  func([]config.Hook)
 	attendant *attendant
 	logs      *logSettings
 	log       *slog.Logger
@@ -136,7 +137,9 @@ func (r *reloader) note(s control.ReloadStatus) {
 }
 
 // atOnce are the settings that take effect without a restart.
-func atOnce() []string { return []string{"log.level", "log.format", "pace.joins_per_second", "audit"} }
+func atOnce() []string {
+	return []string{"log.level", "log.format", "pace.joins_per_second", "audit", "hooks"}
+}
 
 // apply has the memberships, and the settings that can be changed, follow the
 // configuration.
@@ -154,7 +157,8 @@ func (r *reloader) apply(ctx context.Context, loaded config.Config) (control.Rel
 		return control.Reloaded{}, err // the daemon is ending
 	}
 	r.logs.set(loaded.Log)
-	r.running.Memberships, r.running.Audit, r.running.Log = loaded.Memberships, loaded.Audit, loaded.Log
+	r.setHooks(loaded.Hooks)
+	r.running.Memberships, r.running.Audit, r.running.Log, r.running.Hooks = loaded.Memberships, loaded.Audit, loaded.Log, loaded.Hooks
 	reloaded := control.Reloaded{
 		File: loaded.File, Memberships: len(loaded.Memberships),
 		Added: d.Added, Changed: d.Changed, Removed: d.Removed, TakenOver: taken,

@@ -76,8 +76,9 @@ func sourceForRun(c *cobra.Command, o runOptions) (*source, error) {
 // leave. Logging never makes it wait: neither a full pipe nor a closed one at
 // standard error.
 func run(ctx context.Context, d daemon, stderr *os.File) error {
-	// Whoever reads standard error may go: that ends no membership.
-	signal.Ignore(syscall.SIGPIPE)
+	// Whoever reads standard error may go: that ends no membership. It is not
+	// ignored, since hooks would inherit that.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	d.logs = newLogSettings(d.config.Log)
 	queue := newLogQueue()
 	go queue.writeTo(stderr, d.logs)

@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
 
+	"github.com/ssmd-project/ssmd/internal/hooks"
 	"github.com/ssmd-project/ssmd/internal/metrics"
 	"github.com/ssmd-project/ssmd/internal/testnet"
 	"github.com/ssmd-project/ssmd/membership"
@@ -41,6 +42,7 @@ func exported(t *testing.T) map[string]map[string][]string {
 	registry := metrics.NewRegistry(metrics.Options{
 		Source: manager,
 		Reload: func() metrics.Reload { return metrics.Reload{Successful: true, LastSuccess: time.Now()} },
+		Hooks:  func() hooks.Counts { return hooks.Counts{} },
 	})
 	families, err := registry.Gather()
 	cancel()
@@ -211,7 +213,7 @@ func (numbers) Totals(context.Context) (membership.Totals, error) {
 
 // gatherOwn returns ssmd's own metrics.
 func gatherOwn() ([]*dto.MetricFamily, error) {
-	registry := metrics.NewRegistry(metrics.Options{Source: numbers{}, Reload: func() metrics.Reload { return metrics.Reload{} }})
+	registry := metrics.NewRegistry(metrics.Options{Source: numbers{}, Reload: func() metrics.Reload { return metrics.Reload{} }, Hooks: func() hooks.Counts { return hooks.Counts{} }})
 	all, err := prometheus.Gatherers{registry}.Gather()
 	return slices.DeleteFunc(all, func(f *dto.MetricFamily) bool { return !strings.HasPrefix(f.GetName(), "ssmd_") }), err
 }

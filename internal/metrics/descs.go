@@ -25,6 +25,8 @@ var (
 
 	reloaded   = describe("config_last_reload_successful", "1 where the last reading of the configuration went well, else 0.")
 	reloadedAt = describe("config_last_reload_success_timestamp_seconds", "When the configuration was last read well, as Unix time.")
+	hookRuns   = describe("hook_runs_total", "Runs of hooks, by how they ended.", "result")
+	hookDrops  = describe("hook_events_dropped_total", "Events for which a hook was not run, as too many waited for it.")
 	build      = describe("build_info", "Always 1; the labels say which program it is.", "version", "revision", "goversion")
 )
 

@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"github.com/ssmd-project/ssmd/internal/hooks"
 	"github.com/ssmd-project/ssmd/membership"
 )
 
@@ -36,8 +37,9 @@ type Handoffs struct {
 // Options are all needed but Handoffs.
 type Options struct {
 	Source   Source
-	Reload   func() Reload   // called at each scrape
-	Handoffs func() Handoffs // likewise; nil: none
+	Reload   func() Reload       // called at each scrape
+	Handoffs func() Handoffs     // likewise; nil: none
+	Hooks    func() hooks.Counts // likewise
 	Build    Build
 }
 

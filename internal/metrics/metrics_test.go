@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/ssmd-project/ssmd/ifwatch"
+	"github.com/ssmd-project/ssmd/internal/hooks"
 	"github.com/ssmd-project/ssmd/membership"
 )
 
@@ -41,6 +42,7 @@ func optionsFor(s Source) Options {
 		Source:   s,
 		Reload:   func() Reload { return Reload{Successful: true, LastSuccess: start} },
 		Handoffs: func() Handoffs { return Handoffs{Now: 3, Total: 8, Refused: 2} },
+		Hooks:    func() hooks.Counts { return hooks.Counts{Good: 201, Failed: 202, TimedOut: 203, Dropped: 204} },
 		Build:    Build{Version: "v1.2.3", Revision: "abc", Go: "go1.26"},
 	}
 }
@@ -90,6 +92,14 @@ ssmd_handoffs_refused_total 2
 # HELP ssmd_handoffs_total Sockets that applications handed over.
 # TYPE ssmd_handoffs_total counter
 ssmd_handoffs_total 8
+# HELP ssmd_hook_events_dropped_total Events for which a hook was not run, as too many waited for it.
+# TYPE ssmd_hook_events_dropped_total counter
+ssmd_hook_events_dropped_total 204
+# HELP ssmd_hook_runs_total Runs of hooks, by how they ended.
+# TYPE ssmd_hook_runs_total counter
+ssmd_hook_runs_total{result="failed"} 202
+ssmd_hook_runs_total{result="good"} 201
+ssmd_hook_runs_total{result="killed"} 203
 # HELP ssmd_join_errors_total Joins that the kernel refused, each try, by the name of the errno.
 # TYPE ssmd_join_errors_total counter
 ssmd_join_errors_total{errno="ENOBUFS"} 7

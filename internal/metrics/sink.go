@@ -85,5 +85,10 @@ func (s sink) ofProgram(o Options) {
 	}
 	s.gauge(reloaded, good)
 	s.gauge(reloadedAt, float64(last.LastSuccess.UnixMicro())/1e6)
+	hooked := o.Hooks()
+	for result, n := range map[string]uint64{"good": hooked.Good, "failed": hooked.Failed, "killed": hooked.TimedOut} {
+		s.counter(hookRuns, n, result)
+	}
+	s.counter(hookDrops, hooked.Dropped)
 	s.gauge(build, 1, o.Build.Version, o.Build.Revision, o.Build.Go)
 }
