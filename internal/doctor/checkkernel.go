@@ -1,0 +1,139 @@
+package doctor
+
+import (
+	"net/netip"
+
+	"github.com/ssmd-project/ssmd/ifwatch"
+	"github.com/ssmd-project/ssmd/membership"
+)
+
+const (
+	aboutKernel = "kernel_membership"
+	aboutWider  = "any_source"
+)
+
+var (
+	lostByKernel = define(aboutKernel, Fault, "the kernel has not joined %s on %s, though the daemon has",
+		"Another process closed or left a socket of a former life of the interface, and took the membership with it (K6).")
+	nobodyJoined = define(aboutKernel, Fault, "nobody on this host has joined %s on %s",
+		"The network is not asked for it, so it does not come.")
+	otherSources = define(aboutKernel, Fault, "%s has users on %s, and none of them wants this source",
+		"The kernel drops what comes from other sources than those that are asked for.")
+	listsUnread = define(aboutKernel, Unknown, "the kernel's lists of groups could not be read: %v",
+		"They say what is joined.")
+	filtersHidden = define(aboutKernel, Unknown, "%s has users on %s, and the kernel does not list for which sources",
+		"Its list of filters leaves out interfaces (K20). Where the loopback interface is up it is whole.")
+	anySource = define(aboutWider, Warning, "%s has %d users on %s that want any source",
+		"With one of those the host asks the network for every source of the group, and gets what it does not need.")
+)
+
+// channels in which some state was found, by the problem.
+type joins struct {
+	absent, hidden, others []membership.Channel
+	joined                 int
+}
+
+// checkKernel is about what the kernel has joined, whoever asked for it.
+func checkKernel(s Subject, f *Facts) []Finding {
+	if s.Membership != "" && !s.Attached {
+		return nil // the membership's state says it
+	}
+	var findings []Finding
+	for _, family := range s.families() {
+		lists := f.Lists[family]
+		if lists.Err != nil {
+			findings = append(findings, listsUnread.with(lists.Err))
+			continue
+		}
+		findings = append(findings, s.judge(s.sort(family, lists, f.Link), f.Link)...)
+	}
+	return findings
+}
+
+// sort sorts channels by what the lists have of them. While an interface is down
+// no sources of it are listed.
+func (s Subject) sort(family ifwatch.Family, lists Lists, l *Link) joins {
+	var j joins
+	bySource := lists.bySource()
+	for _, c := range s.of(family) {
+		users := lists.Groups.Users[ifwatch.GroupKey{Index: l.Index, Group: c.Group}]
+		switch {
+		case users == 0:
+			j.absent = append(j.absent, c)
+		case lists.Included[c] > 0, users > bySource[c.Group] && lists.Whole:
+			j.joined++
+		case !lists.Whole || !l.Up:
+			j.hidden = append(j.hidden, c)
+		default:
+			j.others = append(j.others, c)
+		}
+	}
+	return j
+}
+
+// bySource returns how many sockets want some source of a group. One that wants
+// several counts as often, so it may be less.
+func (l Lists) bySource() map[netip.Addr]int {
+	n := make(map[netip.Addr]int)
+	for c, included := range l.Included {
+		n[c.Group] += included
+	}
+	return n
+}
+
+func (s Subject) judge(j joins, l *Link) []Finding {
+	var findings []Finding
+	if len(j.absent) > 0 && s.Membership != "" {
+		findings = append(findings, lostByKernel.with(some(j.absent), l.Name).mend("ssmd reannounce "+s.Membership).
+			advise("The daemon finds it out by itself within the time of audit."))
+	} else if len(j.absent) > 0 {
+		findings = append(findings, nobodyJoined.with(some(j.absent), l.Name).mend(s.join(j.absent[0], l.Name)))
+	}
+	if len(j.others) > 0 {
+		findings = append(findings, otherSources.with(some(j.others), l.Name).mend(s.join(j.others[0], l.Name)))
+	}
+	if len(j.hidden) > 0 {
+		findings = append(findings, filtersHidden.with(some(j.hidden), l.Name))
+	}
+	if len(findings) == 0 {
+		return good(aboutKernel, "the kernel has joined %d of %d channels on %s", j.joined, j.joined, l.Name)
+	}
+	return findings
+}
+
+// join is the command that joins a channel.
+func (s Subject) join(c membership.Channel, name string) string {
+	what := quote(c.String() + "%" + name)
+	switch {
+	case s.Membership != "":
+		return "ssmd reannounce " + s.Membership
+	case s.Daemon:
+		return "ssmd join " + what
+	}
+	return "ssmd run --join " + what
+}
+
+// checkWider is about other memberships of the groups that want every source.
+func checkWider(s Subject, f *Facts) []Finding {
+	var findings []Finding
+	looked := false
+	for _, family := range s.families() {
+		lists := f.Lists[family]
+		if lists.Err != nil || !lists.Whole || !f.Link.Up {
+			continue // checkKernel says so
+		}
+		looked = true
+		bySource := lists.bySource()
+		for _, group := range s.groups(family) {
+			users := lists.Groups.Users[ifwatch.GroupKey{Index: f.Link.Index, Group: group}]
+			if more := users - bySource[group]; more > 0 {
+				findings = append(findings, anySource.with(group, more, f.Link.Name).
+					advise("Have that program join with its source. It is one of those that are bound to the group's port, or one that only joins."))
+			}
+		}
+	}
+	if len(findings) == 0 && looked {
+		return good(aboutWider, "no user of the groups wants any source")
+	}
+	return findings
+}
