@@ -32,37 +32,49 @@ func filterFor(channels []membership.Channel) []bpf.Instruction {
 			v6 = append(v6, word)
 		}
 	}
-	const take, pass = snapshot, 0
-	end := func(words []uint32, at uint32, first bpf.JumpIf, protocol uint32, signals uint32) []bpf.Instruction {
-		program := []bpf.Instruction{
-			bpf.LoadAbsolute{Off: protocol, Size: 1},
-			bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: signals, SkipTrue: 1},
-			bpf.RetConstant{Val: take},
-			bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.IPPROTO_UDP, SkipTrue: 1},
-			bpf.RetConstant{Val: pass},
-			bpf.LoadAbsolute{Off: at - (at-16)%8, Size: 1}, // the group's first byte
-			first,
-			bpf.RetConstant{Val: pass},
-			bpf.LoadAbsolute{Off: at, Size: 4},
-		}
-		if len(words) > mostTests {
-			return append(program, bpf.RetConstant{Val: take})
-		}
-		for _, w := range words {
-			program = append(program, bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: w, SkipTrue: 1}, bpf.RetConstant{Val: take})
-		}
-		return append(program, bpf.RetConstant{Val: pass})
-	}
-	ipv4 := end(v4, 16, bpf.JumpIf{Cond: bpf.JumpGreaterOrEqual, Val: 224, SkipTrue: 1}, 9, unix.IPPROTO_IGMP)
-	ipv6 := end(v6, 36, bpf.JumpIf{Cond: bpf.JumpEqual, Val: 0xff, SkipTrue: 1}, 6, unix.IPPROTO_HOPOPTS)
-	head := []bpf.Instruction{
+	ipv4 := header{protocol: 9, signals: unix.IPPROTO_IGMP, group: 16, word: 16}.filter(v4)
+	ipv6 := header{protocol: 6, signals: unix.IPPROTO_HOPOPTS, group: 24, word: 36}.filter(v6)
+	program := []bpf.Instruction{
 		bpf.LoadAbsolute{Off: 0, Size: 1},
 		bpf.ALUOpConstant{Op: bpf.ALUOpShiftRight, Val: 4},
 		bpf.JumpIf{Cond: bpf.JumpEqual, Val: 4, SkipTrue: 1},
 		bpf.Jump{Skip: uint32(len(ipv4))},
 	}
-	return append(append(head, ipv4...), ipv6...)
+	return append(append(program, ipv4...), ipv6...)
 }
+
+// header is where a filter finds things in an IP header.
+type header struct {
+	protocol uint32
+	signals  uint32 // the protocol of reports and queries, which pass
+	group    uint32
+	word     uint32 // of the group, the part to compare
+}
+
+func (h header) filter(words []uint32) []bpf.Instruction {
+	take, pass := bpf.RetConstant{Val: snapshot}, bpf.RetConstant{Val: 0}
+	program := []bpf.Instruction{
+		bpf.LoadAbsolute{Off: h.protocol, Size: 1},
+		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: h.signals, SkipTrue: 1},
+		take,
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.IPPROTO_UDP, SkipTrue: 1},
+		pass,
+		bpf.LoadAbsolute{Off: h.group, Size: 1},
+		bpf.JumpIf{Cond: bpf.JumpGreaterOrEqual, Val: firstMulticast, SkipTrue: 1},
+		pass,
+	}
+	if len(words) > mostTests {
+		return append(program, take)
+	}
+	program = append(program, bpf.LoadAbsolute{Off: h.word, Size: 4})
+	for _, w := range words {
+		program = append(program, bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: w, SkipTrue: 1}, take)
+	}
+	return append(program, pass)
+}
+
+// firstMulticast is the least first byte of a group: those of IPv6 have 255.
+const firstMulticast = 224
 
 // packet is what matters of one.
 type packet struct {

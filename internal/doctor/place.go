@@ -1,7 +1,6 @@
 package doctor
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"runtime"
@@ -13,8 +12,8 @@ import (
 // another one in there, on a thread of its own.
 type Place func(func() error) error
 
-// Here is the caller's own network namespace.
-func Here(f func() error) error {
+// ownPlace is the network namespace that the process is in.
+func ownPlace(f func() error) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	return f()
@@ -25,9 +24,9 @@ func Here(f func() error) error {
 // zero, or that process cannot be looked at, as from another PID namespace or
 // by another user, its own counts as the caller's: Examine says so where the
 // interface is another one here.
-func FindPlace(netns string, pid int) (Place, error) {
+func FindPlace(netns string, pid int, here Place) (Place, error) {
 	if netns == "" {
-		return ofProcess(pid)
+		return ofProcess(pid, here)
 	}
 	n, err := ifwatch.FindNamespace(ifwatch.NamespacePath(netns))
 	if err != nil {
@@ -46,18 +45,22 @@ func enter(n ifwatch.Namespace) Place {
 	}
 }
 
-func ofProcess(pid int) (Place, error) {
+func ofProcess(pid int, here Place) (Place, error) {
 	if pid == 0 {
-		return Here, nil
+		return here, nil
 	}
 	path := fmt.Sprintf("/proc/%d/ns/net", pid)
 	theirs, err := os.Readlink(path)
 	if err != nil {
-		return Here, nil
+		return here, nil
 	}
-	ours, err := os.Readlink("/proc/thread-self/ns/net")
+	var ours string
+	err = here(func() (err error) {
+		ours, err = os.Readlink("/proc/thread-self/ns/net")
+		return err
+	})
 	if err == nil && ours == theirs {
-		return Here, nil
+		return here, nil
 	}
 	n, err := ifwatch.FindNamespace(path)
 	if err != nil {
@@ -65,7 +68,7 @@ func ofProcess(pid int) (Place, error) {
 	}
 	place := enter(n)
 	if err := place(func() error { return nil }); err != nil {
-		return nil, errors.Join(fmt.Errorf("enter the daemon's network namespace: %w", err))
+		return nil, fmt.Errorf("enter the daemon's network namespace: %w", err)
 	}
 	return place, nil
 }

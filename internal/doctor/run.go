@@ -13,6 +13,7 @@ import (
 type Options struct {
 	Wait      time.Duration // listen to each interface so long; zero: not at all
 	DaemonPID int           // zero: no daemon
+	Here      Place         // the caller's network namespace; nil: the process's
 
 	// Announce has the daemon tell the network of a membership anew, while its
 	// interface is listened to. Nil: nobody does.
@@ -52,8 +53,12 @@ const mostAtOnce = 64
 type site struct{ netns, name string }
 
 // Run examines subjects, those on one interface by the same facts. It blocks for
-// little more than the time to listen. The subjects are in their order.
+// little more than the time to listen. The subjects are in their order. Its error
+// is that of ctx.
 func Run(ctx context.Context, subjects []Subject, o Options) (Report, error) {
+	if o.Here == nil {
+		o.Here = ownPlace
+	}
 	bySite := make(map[site][]int)
 	for n, s := range subjects {
 		bySite[site{s.Netns, s.Interface}] = append(bySite[site{s.Netns, s.Interface}], n)
@@ -73,14 +78,14 @@ func Run(ctx context.Context, subjects []Subject, o Options) (Report, error) {
 			return nil
 		})
 	}
-	err := group.Wait()
+	_ = group.Wait() // none fails
 	for _, e := range report.Subjects {
 		report.Outcome = Worse(report.Outcome, e.Outcome)
 	}
 	if ctx.Err() != nil {
 		return report, context.Cause(ctx)
 	}
-	return report, err
+	return report, nil
 }
 
 func examineAt(ctx context.Context, at site, subjects []Subject, o Options) []Examination {
@@ -103,7 +108,7 @@ func examineAt(ctx context.Context, at site, subjects []Subject, o Options) []Ex
 			}
 		}
 	}
-	place, err := FindPlace(at.netns, o.DaemonPID)
+	place, err := FindPlace(at.netns, o.DaemonPID, o.Here)
 	var facts Facts
 	if err == nil {
 		facts, err = Gather(ctx, place, w)
