@@ -44,10 +44,11 @@ func onPatient(l *lab) *patient {
 	return p
 }
 
-// examine lets the doctor look.
+// examine lets the doctor look. He is not to be in a hurry where the time of the
+// test is over: what was not found is then told.
 func (p *patient) examine() []doctor.Finding {
 	p.t.Helper()
-	report, err := doctor.Run(p.ctx, []doctor.Subject{p.subject}, doctor.Options{Wait: p.wait, Here: p.Near.Do})
+	report, err := doctor.Run(p.t.Context(), []doctor.Subject{p.subject}, doctor.Options{Wait: p.wait, Here: p.Near.Do})
 	ok(p.t, err)
 	return report.Subjects[0].Findings
 }

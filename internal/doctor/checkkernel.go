@@ -22,7 +22,7 @@ var (
 	listsUnread = define(aboutKernel, Unknown, "the kernel's lists of groups could not be read: %v",
 		"They say what is joined.")
 	filtersHidden = define(aboutKernel, Unknown, "%s has users on %s, and the kernel does not list for which sources",
-		"Its list of filters leaves out interfaces (K20). Where the loopback interface is up it is whole.")
+		"Its list of filters leaves out interfaces (K20).")
 	anySource = define(aboutWider, Warning, "%s has %d users on %s that want any source",
 		"With one of those the host asks the network for every source of the group, and gets what it does not need.")
 )
@@ -93,7 +93,8 @@ func (s Subject) judge(j joins, l *Link) []Finding {
 		findings = append(findings, otherSources.with(some(j.others), l.Name).mend(s.join(j.others[0], l.Name)))
 	}
 	if len(j.hidden) > 0 {
-		findings = append(findings, filtersHidden.with(some(j.hidden), l.Name))
+		findings = append(findings, filtersHidden.with(some(j.hidden), l.Name).
+			advise("The list is whole where a channel can be joined on the loopback interface, and the interface is up: the checks limits and up say what is in the way."))
 	}
 	if len(findings) == 0 {
 		return good(aboutKernel, "the kernel has joined %d of %d channels on %s", j.joined, j.joined, l.Name)

@@ -12,8 +12,10 @@ const aboutLimits = "limits"
 var (
 	noRoom = define(aboutLimits, Fault, "no socket can join anything: %s is %d",
 		"The kernel refuses every join with ENOBUFS (K16).")
-	oneSocket = define(aboutLimits, Warning, "one socket takes %d by %s, and %d are asked for",
+	oneSocket = define(aboutLimits, Warning, "one socket takes %d %s, and %d are asked for",
 		"A receiver that joins them all on one socket is refused the others with ENOBUFS (K16). ssmd opens as many sockets as it takes.")
+	hiddenLimit = define(aboutLimits, Unknown, "%s cannot be read in this network namespace, and %d are asked for",
+		"It says how many sources of a group one socket takes (K16), by default 64. A receiver that joins more on one socket is refused the others.")
 	files = define(aboutLimits, Warning, "the daemon may have %d descriptors, and needs %d sockets for these channels",
 		"It needs a socket for that many groups as one takes. What is refused is not joined.")
 )
@@ -36,6 +38,7 @@ type limit struct {
 	wanted int // the value that would do
 	asked  int // for one socket, in units
 	most   int // for one socket, in units
+	usual  int // likewise, by the kernel's default
 }
 
 // checkLimits is about the limits of one socket (K16), which only concern
@@ -44,6 +47,8 @@ func checkLimits(s Subject, f *Facts) []Finding {
 	var findings []Finding
 	for _, l := range s.limits(f.Limits) {
 		switch {
+		case l.value == nil && l.asked > l.usual && s.Membership == "":
+			findings = append(findings, hiddenLimit.with(l.name, l.asked).advise("See sysctl %s in the first network namespace.", l.name))
 		case l.value == nil:
 		case l.most < 1:
 			findings = append(findings, noRoom.with(l.name, *l.value).mend(fmt.Sprintf("sysctl -w %s=%d", l.name, l.wanted)))
@@ -71,13 +76,13 @@ func (s Subject) limits(l Limits) []limit {
 		groups, sources := len(s.groups(family)), s.mostSources(family)
 		if family == ifwatch.IPv4 {
 			all = append(all,
-				limit{groupsIPv4, l.GroupsIPv4, "groups by " + groupsIPv4, max(20, groups), groups, of(l.GroupsIPv4)},
-				limit{sourcesIPv4, l.SourcesIPv4, "sources of a group by " + sourcesIPv4, max(10, sources), sources, of(l.SourcesIPv4)})
+				limit{groupsIPv4, l.GroupsIPv4, "groups by " + groupsIPv4, max(20, groups), groups, of(l.GroupsIPv4), 20},
+				limit{sourcesIPv4, l.SourcesIPv4, "sources of a group by " + sourcesIPv4, max(10, sources), sources, of(l.SourcesIPv4), 10})
 		} else {
-			all = append(all, limit{sourcesIPv6, l.SourcesIPv6, "sources of a group by " + sourcesIPv6, max(64, sources), sources, of(l.SourcesIPv6)})
+			all = append(all, limit{sourcesIPv6, l.SourcesIPv6, "sources of a group by " + sourcesIPv6, max(64, sources), sources, of(l.SourcesIPv6), 64})
 		}
 		each := groupBytes[family]
-		all = append(all, limit{memory, l.Memory, "groups, more or less, by " + memory, max(131072, 2*groups*each), groups, of(l.Memory) / each})
+		all = append(all, limit{memory, l.Memory, "groups, more or less, by " + memory, max(131072, 2*groups*each), groups, of(l.Memory) / each, groups})
 	}
 	return all
 }
