@@ -100,13 +100,31 @@ func (s Subject) passages(f *Facts) []passage {
 		}
 	}
 	for _, family := range s.families() {
+		own, querier := f.speakers(family)
 		if family == ifwatch.IPv4 {
-			add("IGMP queries", whyQuery, firewall.Packet{Direction: firewall.In, Destination: allSystems, Protocol: unix.IPPROTO_IGMP, Type: igmpQuery})
-			add("IGMP reports", whyReport, firewall.Packet{Direction: firewall.Out, Destination: igmpRouters, Protocol: unix.IPPROTO_IGMP, Type: igmpV3Report})
+			add("IGMP queries", whyQuery, firewall.Packet{Direction: firewall.In, Likely: querier, Destination: allSystems, Protocol: unix.IPPROTO_IGMP, Type: igmpQuery})
+			add("IGMP reports", whyReport, firewall.Packet{Direction: firewall.Out, Likely: own, Destination: igmpRouters, Protocol: unix.IPPROTO_IGMP, Type: igmpV3Report})
 		} else {
-			add("MLD queries", whyQuery, firewall.Packet{Direction: firewall.In, Destination: allNodes, Protocol: unix.IPPROTO_ICMPV6, Type: mldQuery})
-			add("MLD reports", whyReport, firewall.Packet{Direction: firewall.Out, Destination: mldRouters, Protocol: unix.IPPROTO_ICMPV6, Type: mldV2Report})
+			add("MLD queries", whyQuery, firewall.Packet{Direction: firewall.In, Likely: querier, Destination: allNodes, Protocol: unix.IPPROTO_ICMPV6, Type: mldQuery})
+			add("MLD reports", whyReport, firewall.Packet{Direction: firewall.Out, Likely: own, Destination: mldRouters, Protocol: unix.IPPROTO_ICMPV6, Type: mldV2Report})
 		}
 	}
 	return all
+}
+
+// speakers returns the addresses that reports come from, and queries: the one
+// that was heard, or else one of the same network.
+func (f *Facts) speakers(family ifwatch.Family) (own, querier netip.Addr) {
+	for _, a := range f.Link.Addresses {
+		ip := a.Prefix.Addr()
+		if ifwatch.FamilyOf(ip) == family && (ip.Is4() || ip.IsLinkLocalUnicast()) && !own.IsValid() {
+			own, querier = ip, a.Prefix.Masked().Addr().Next()
+		}
+	}
+	for _, q := range f.Heard.Queries {
+		if q.Family == family {
+			querier = q.From
+		}
+	}
+	return own, querier
 }

@@ -20,7 +20,7 @@ func (t test) holds(p Packet) answer {
 	case "-o":
 		return answerOf(p.Direction == Out && nameMatches(t.value, p.Interface))
 	case "-s":
-		return inPrefix(t.value, p.Source)
+		return inPrefix(t.value, p.source())
 	case "-d":
 		return inPrefix(t.value, p.Destination)
 	case "-p":

@@ -253,14 +253,15 @@ func (m *machine) lookup(e *expr.Lookup) (answer, *expr.Verdict) {
 		return found, nil
 	}
 	switch {
-	case found == yes && element.VerdictData != nil:
-		return yes, element.VerdictData
-	case found == yes:
+	case e.DestRegister != unix.NFT_REG_VERDICT && found == yes:
 		m.store(e.DestRegister, known(element.Val...))
-	case e.DestRegister == 0: // which verdict, if any, is not known
-		return perhaps, &expr.Verdict{Kind: expr.VerdictDrop}
+		return yes, nil
+	case e.DestRegister != unix.NFT_REG_VERDICT:
+		return perhaps, nil
+	case found == yes:
+		return yes, verdictOf(element)
 	}
-	return found, nil
+	return perhaps, &expr.Verdict{Kind: expr.VerdictDrop} // or none, or another
 }
 
 // equal reports whether a value is these bytes.

@@ -20,11 +20,11 @@ type table struct {
 }
 
 type chain struct {
-	name   string
-	hook   *nftables.ChainHook // nil: no base chain
-	device string              // of the families netdev and inet
-	policy nftables.ChainPolicy
-	rules  []rule
+	name    string
+	hook    *nftables.ChainHook // nil: no base chain
+	devices map[string]bool     // of hooks that belong to interfaces
+	policy  nftables.ChainPolicy
+	rules   []rule
 }
 
 type rule struct {
@@ -55,9 +55,9 @@ func (t table) sees(c *chain, p Packet) bool {
 	case nftables.TableFamilyIPv6:
 		return p.family() == ifwatch.IPv6 && hooks[p.Direction][*c.hook]
 	case nftables.TableFamilyINet:
-		return hooks[p.Direction][*c.hook] && (*c.hook != inetIngress || c.device == p.Interface)
+		return hooks[p.Direction][*c.hook] && (*c.hook != inetIngress || c.devices[p.Interface])
 	case nftables.TableFamilyNetdev:
-		return (p.Direction == Out) == (*c.hook == netdevEgress) && c.device == p.Interface
+		return (p.Direction == Out) == (*c.hook == netdevEgress) && c.devices[p.Interface]
 	}
 	return false
 }

@@ -24,6 +24,7 @@ type Packet struct {
 	Interface   string
 	Index       int
 	Source      netip.Addr
+	Likely      netip.Addr // where the source is not known: what it may well be
 	Destination netip.Addr // of a multicast group
 	Protocol    uint8      // IPPROTO_UDP, IPPROTO_IGMP or IPPROTO_ICMPV6
 	Port        uint16     // that it is sent to
@@ -31,6 +32,13 @@ type Packet struct {
 }
 
 func (p Packet) family() ifwatch.Family { return ifwatch.FamilyOf(p.Destination) }
+
+func (p Packet) source() netip.Addr {
+	if p.Source.IsValid() {
+		return p.Source
+	}
+	return p.Likely
+}
 
 // value is bytes of which some are known.
 type value struct {
@@ -93,7 +101,7 @@ func (p Packet) network() value {
 		} else {
 			v.put(6, p.Protocol)
 		}
-		v.putAddr(8, p.Source)
+		v.putAddr(8, p.source())
 		v.putAddr(24, p.Destination)
 		return v
 	}
@@ -104,7 +112,7 @@ func (p Packet) network() value {
 	}
 	v.put(0, 4<<4|length)
 	v.put(9, p.Protocol)
-	v.putAddr(12, p.Source)
+	v.putAddr(12, p.source())
 	v.putAddr(16, p.Destination)
 	return v
 }

@@ -87,8 +87,12 @@ func readChains(c *nftables.Conn, tables []table) error {
 	if err != nil {
 		return fmt.Errorf("list chains of nftables: %w", err)
 	}
+	devices, err := readDevices()
+	if err != nil {
+		return fmt.Errorf("list hooks of nftables: %w", err)
+	}
 	for _, from := range chains {
-		to := &chain{name: from.Name, hook: from.Hooknum, device: from.Device, policy: nftables.ChainPolicyAccept}
+		to := &chain{name: from.Name, hook: from.Hooknum, devices: devices[chainKey{from.Table.Family, from.Table.Name, from.Name}], policy: nftables.ChainPolicyAccept}
 		if from.Policy != nil {
 			to.policy = *from.Policy
 		}

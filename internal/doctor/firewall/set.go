@@ -2,9 +2,13 @@ package firewall
 
 import (
 	"bytes"
+	"encoding/binary"
 	"slices"
 
 	"github.com/google/nftables"
+	"github.com/google/nftables/expr"
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
 )
 
 // set is one of nftables, or a map.
@@ -73,4 +77,23 @@ func (s set) findRange(v value) (answer, nftables.SetElement) {
 		return no, nftables.SetElement{}
 	}
 	return yes, s.elements[at]
+}
+
+// verdictOf returns the verdict of a map's element, which the library leaves as
+// it came: attributes with a code and a chain. Nil is none that is known.
+func verdictOf(e nftables.SetElement) *expr.Verdict {
+	attributes, err := nl.ParseRouteAttr(e.Val)
+	if err != nil {
+		return nil
+	}
+	v := &expr.Verdict{Kind: expr.VerdictContinue}
+	for _, a := range attributes {
+		switch {
+		case a.Attr.Type == unix.NFTA_VERDICT_CODE && len(a.Value) >= 4:
+			v.Kind = expr.VerdictKind(int32(binary.BigEndian.Uint32(a.Value)))
+		case a.Attr.Type == unix.NFTA_VERDICT_CHAIN:
+			v.Chain = nl.BytesToString(a.Value)
+		}
+	}
+	return v
 }
