@@ -20,7 +20,9 @@ type patient struct {
 	subject  doctor.Subject
 	receiver *testnet.Receiver
 	wait     time.Duration // for what comes and goes on the wire
-	path     string        // of programs, before the usual ones
+
+	path        string   // of programs, before the usual ones
+	environment []string // of commands
 }
 
 // glance is long enough for datagrams that come every 5 ms, and for the kernel to
@@ -29,14 +31,14 @@ const glance = 300 * time.Millisecond
 
 func newPatient(t *testing.T, f family) *patient {
 	t.Helper()
-	return onPatient(newLab(t, f))
+	return onPatient(newLab(t, f), "eth0")
 }
 
-// onPatient has a receiver join in a lab.
-func onPatient(l *lab) *patient {
+// onPatient has a receiver join on an interface of a lab.
+func onPatient(l *lab, name string) *patient {
 	l.t.Helper()
-	p := &patient{lab: l, wait: glance, subject: doctor.Subject{Interface: "eth0", Channels: []membership.Channel{channelOf(l.channel)}}}
-	p.receiver = newReceiver(l.t, l.Near, testnet.ReceiverConfig{Listen: netip.AddrPortFrom(l.channel.group, port), Join: "eth0", Source: l.channel.source})
+	p := &patient{lab: l, wait: glance, subject: doctor.Subject{Interface: name, Channels: []membership.Channel{channelOf(l.channel)}}}
+	p.receiver = newReceiver(l.t, l.Near, testnet.ReceiverConfig{Listen: netip.AddrPortFrom(l.channel.group, port), Join: name, Source: l.channel.source})
 	p.hears(p.receiver)
 	if l.name == v6.name {
 		p.silent("address") // the link-local one is looked for on the wire first
@@ -122,13 +124,15 @@ func (p *patient) obey(f doctor.Finding) {
 	}
 }
 
-func (p *patient) shell(command string) {
+func (p *patient) shell(command string) { p.t.Helper(); p.shellIn(p.Near, command) }
+
+func (p *patient) shellIn(n *testnet.Namespace, command string) {
 	p.t.Helper()
 	c := exec.Command("sh", "-c", command)
-	c.Env = append(c.Environ(), "PATH="+p.path+":/usr/sbin:/usr/bin:/sbin:/bin")
+	c.Env = append(append(c.Environ(), p.environment...), "PATH="+p.path+":/usr/sbin:/usr/bin:/sbin:/bin")
 	var out strings.Builder
 	c.Stdout, c.Stderr = &out, &out
-	ok(p.t, p.Near.Start(c))
+	ok(p.t, n.Start(c))
 	if err := c.Wait(); err != nil {
 		p.t.Fatalf("%s: %v\n%s", command, err, out.String())
 	}
