@@ -24,7 +24,7 @@ var (
 // anything.
 func checkDatagrams(s Subject, f *Facts) []Finding {
 	if f.Heard.Err != nil {
-		return []Finding{datagramsUnheard.with(f.Heard.Err)}
+		return []Finding{datagramsUnheard.with(f.Heard.Err).advise(toHear)}
 	}
 	total, heard := 0, make(map[membership.Channel]int)
 	senders := make(map[netip.Addr]netip.Addr) // of a group, somebody

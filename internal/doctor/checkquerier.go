@@ -26,7 +26,7 @@ func checkQuerier(s Subject, f *Facts) []Finding {
 		return nil
 	}
 	if f.Heard.Err != nil {
-		return []Finding{unheardQuerier.with(f.Heard.Err)}
+		return []Finding{unheardQuerier.with(f.Heard.Err).advise(toHear)}
 	}
 	var findings []Finding
 	for _, family := range s.families() {

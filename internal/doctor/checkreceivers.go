@@ -11,6 +11,7 @@ const (
 	aboutReceivers    = "receivers"
 	aboutDevice       = "receiver_device"
 	aboutMulticastAll = "receiver_multicast_all"
+	aboutStale        = "stale_membership"
 )
 
 var (
@@ -28,9 +29,13 @@ var (
 		"SO_BINDTODEVICE binds to one life of an interface. Such a socket hears nothing until it is bound again (K18).")
 	otherDevice = define(aboutDevice, Warning, "%s is bound to the interface %s",
 		"It hears nothing that comes in on another interface.")
-	onlyOwn = define(aboutMulticastAll, Warning, "%s has IP_MULTICAST_ALL off",
+	onlyOwn = define(aboutMulticastAll, Warning, "%s has %s_MULTICAST_ALL off, and has not joined by itself",
 		"It hears only what it joined itself (K25), so what the daemon joins for it does not reach it, and after the interface is made anew it hears nothing.")
-	allUnknown = define(aboutMulticastAll, Unknown, "whether %s has IPV6_MULTICAST_ALL off the kernel does not tell",
+	staleReceiver = define(aboutStale, Warning, "%s believes to be a member of %s on the interface with index %d, which is gone",
+		"It joined on a former life of an interface, and the kernel never joins again for it: it hears only what others join, as ssmd does. When that index is used again, its stale entry can take a membership from others (K6).")
+	staleUnknown = define(aboutStale, Unknown, "whether %s has stale memberships could not be asked",
+		"A receiver that joined on a former life of an interface hears nothing by that (K1).")
+	allUnknown = define(aboutMulticastAll, Unknown, "whether %s has IPV6_MULTICAST_ALL off could not be asked",
 		"With it off a receiver hears only what it joined itself (K25).")
 )
 
@@ -132,6 +137,9 @@ func checkDevice(s Subject, f *Facts) []Finding {
 	return good(aboutDevice, "no receiver is bound to another interface, or to one that is gone")
 }
 
+// option begins the names of a family's options.
+var option = map[ifwatch.Family]string{ifwatch.IPv4: "IP", ifwatch.IPv6: "IPV6"}
+
 // checkMulticastAll is about receivers that do not hear what others join.
 func checkMulticastAll(s Subject, f *Facts) []Finding {
 	receivers := s.receivers(f)
@@ -144,16 +152,42 @@ func checkMulticastAll(s Subject, f *Facts) []Finding {
 		switch {
 		case k.MulticastAll == nil:
 			hidden = append(hidden, k)
+		case !*k.MulticastAll && len(k.Member) > 0: // it joined for itself
 		case !*k.MulticastAll:
-			findings = append(findings, onlyOwn.with(k).
+			findings = append(findings, onlyOwn.with(k, option[k.Family]).
 				advise("Have %s set it to 1, the default, or hand its socket to the library.", k.Process))
 		}
 	}
 	if len(hidden) > 0 {
-		findings = append(findings, allUnknown.with(some(hidden)))
+		findings = append(findings, allUnknown.with(some(hidden)).advise("Run it as root, who may ask the socket."))
 	}
 	if len(findings) > 0 {
 		return findings
 	}
 	return good(aboutMulticastAll, "every receiver hears what others join")
+}
+
+// checkStale is about receivers that joined on interfaces that are gone.
+func checkStale(s Subject, f *Facts) []Finding {
+	receivers := s.receivers(f)
+	if len(receivers) == 0 {
+		return nil
+	}
+	var findings []Finding
+	var hidden []Socket
+	for _, k := range receivers {
+		switch {
+		case !k.Asked:
+			hidden = append(hidden, k)
+		case len(k.Stale) > 0:
+			findings = append(findings, k.restart(staleReceiver.with(k, k.Stale[0].Group, k.Stale[0].Index)))
+		}
+	}
+	if len(hidden) > 0 {
+		findings = append(findings, staleUnknown.with(some(hidden)).advise("Run it as root, who may ask the socket."))
+	}
+	if len(findings) > 0 {
+		return findings
+	}
+	return good(aboutStale, "no receiver has a membership on an interface that is gone")
 }

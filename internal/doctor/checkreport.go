@@ -27,7 +27,7 @@ func checkReport(s Subject, f *Facts) []Finding {
 		return nil
 	}
 	if f.Heard.Err != nil {
-		return []Finding{reportUnheard.with(f.Heard.Err)}
+		return []Finding{reportUnheard.with(f.Heard.Err).advise(toHear)}
 	}
 	var whole, bare, none []membership.Channel
 	for _, c := range s.Channels {

@@ -106,10 +106,20 @@ type Socket struct {
 	Peer         netip.AddrPort // port zero: not connected
 	Device       int            // index that it is bound to; zero: none
 	MulticastAll *bool          // IP_MULTICAST_ALL or IPV6_MULTICAST_ALL; nil: the kernel does not say
+	Asked        bool           // what follows was asked of it
+	Member       []netip.Addr   // wanted groups of which it is a member on the interface
+	Stale        []StaleEntry   // and of which it is on interfaces that are gone
 	Process      *Process       // nil: not found, for lack of a privilege
 	OnlyIPv6     bool           // an IPv6 socket that hears no IPv4
 	Drops        uint32         // datagrams that found its buffer full
 	Inode        uint32
+}
+
+// StaleEntry is a membership that a socket believes in, on an interface that is
+// gone.
+type StaleEntry struct {
+	Group netip.Addr
+	Index int
 }
 
 // Process is who has a socket.

@@ -65,7 +65,7 @@ func Gather(ctx context.Context, place Place, w Wanted) (Facts, error) {
 		f.Heard = ear.listen(ctx, w.Wait)
 	}
 	if err == nil {
-		f.nameProcesses()
+		f.nameProcesses(w.Channels)
 	}
 	return f, err
 }

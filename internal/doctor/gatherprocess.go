@@ -7,15 +7,39 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"github.com/ssmd-project/ssmd/membership"
 )
 
-// nameProcesses finds who has the sockets. Of other users' processes that takes
-// root.
-func (f *Facts) nameProcesses() {
+// owner is a process and its descriptor of a socket.
+type owner struct {
+	process    *Process
+	descriptor int
+}
+
+// nameProcesses finds who has the sockets, and asks those that may be receivers.
+// Of other users' processes that takes root.
+func (f *Facts) nameProcesses(channels []membership.Channel) {
 	if len(f.Sockets) == 0 {
 		return
 	}
-	byInode := make(map[string]*Process)
+	owners := findOwners()
+	for n := range f.Sockets {
+		s := &f.Sockets[n]
+		o, known := owners[fmt.Sprintf("socket:[%d]", s.Inode)]
+		if !known {
+			continue
+		}
+		s.Process = o.process
+		if a := s.Local.Addr(); a.IsUnspecified() || a.IsMulticast() {
+			f.askSocket(s, o.descriptor, channels)
+		}
+	}
+}
+
+// findOwners returns who has which socket, by what a descriptor's link says.
+func findOwners() map[string]owner {
+	owners := make(map[string]owner)
 	processes, _ := filepath.Glob("/proc/[0-9]*")
 	for _, dir := range processes {
 		files, err := os.ReadDir(dir + "/fd")
@@ -31,14 +55,13 @@ func (f *Facts) nameProcesses() {
 			if p == nil {
 				p = readProcess(dir)
 			}
-			if byInode[target] == nil {
-				byInode[target] = p
+			if _, known := owners[target]; !known {
+				descriptor, _ := strconv.Atoi(file.Name())
+				owners[target] = owner{p, descriptor}
 			}
 		}
 	}
-	for n, s := range f.Sockets {
-		f.Sockets[n].Process = byInode[fmt.Sprintf("socket:[%d]", s.Inode)]
-	}
+	return owners
 }
 
 // unit is what a systemd service's control group ends in.

@@ -16,6 +16,9 @@ func some[T fmt.Stringer](all []T) string {
 	return fmt.Sprintf("%s and %d more", all[0], len(all)-1)
 }
 
+// toHear is what lets an interface be listened to.
+const toHear = "It takes CAP_NET_RAW, as root has, and a --wait that is not 0."
+
 // sprintf is fmt.Sprintf, of formats that are no constants.
 func sprintf(format string, values ...any) string { return fmt.Sprintf(format, values...) }
 
