@@ -24,6 +24,9 @@ func TestDaemon(t *testing.T) {
 	stories := map[string]func(*testing.T, string){
 		"activated":              storyActivated,
 		"bad file":               storyBadFile,
+		"doctor":                 storyDoctor,
+		"doctor elsewhere":       storyDoctorNetns,
+		"doctor unprivileged":    storyDoctorUnprivileged,
 		"document":               storyDocument,
 		"killed":                 storyKilled,
 		"killed at a restart":    storyRestartKilled,
