@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -39,7 +40,8 @@ func newPatient(t *testing.T, f family) *patient {
 // onPatient has a receiver join on an interface of a lab.
 func onPatient(l *lab, name string) *patient {
 	l.t.Helper()
-	p := &patient{lab: l, wait: glance, subject: doctor.Subject{Interface: name, Channels: []membership.Channel{channelOf(l.channel)}}}
+	lock := "XTABLES_LOCKFILE=" + filepath.Join(l.t.TempDir(), "lock") // the usual one is for one iptables at a time, and root's
+	p := &patient{lab: l, wait: glance, environment: []string{lock}, subject: doctor.Subject{Interface: name, Channels: []membership.Channel{channelOf(l.channel)}}}
 	p.receiver = newReceiver(l.t, l.Near, testnet.ReceiverConfig{Listen: netip.AddrPortFrom(l.channel.group, port), Join: name, Source: l.channel.source})
 	p.hears(p.receiver)
 	if l.name == v6.name {

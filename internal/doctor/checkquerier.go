@@ -9,7 +9,7 @@ import (
 const aboutQuerier = "querier"
 
 var (
-	silentQuerier = define(aboutQuerier, Warning, "no general query of %s came in on %s within %s",
+	silentQuerier = define(aboutQuerier, Warning, "nobody asks by %s on %s: no general query came in within %s",
 		"A switch that snoops, or a router, forgets a receiver that nobody asks within 260 s: the stream stops two to five minutes after it was joined.")
 	notAwaited = define(aboutQuerier, Unknown, "no general query of %s came in on %s within %s",
 		"A querier asks every 125 s. Where none does, a switch that snoops forgets the receiver: the stream stops two to five minutes after it was joined.")
