@@ -20,7 +20,7 @@ func checkBridge(s Subject, f *Facts) []Finding {
 	var findings []Finding
 	for _, b := range f.Bridges {
 		if b.Tie == TiePort {
-			findings = append(findings, isPort.with(f.Link.Name, b.Name).mend(s.onBridge(b.Name)).
+			findings = append(findings, isPort.with(f.Link.Name, b.Name).mend(s.onBridge(b.Name)...).
 				advise("Join on the bridge: interface: %s", b.Name))
 		}
 		for _, family := range s.families() {
@@ -47,10 +47,11 @@ func checkBridge(s Subject, f *Facts) []Finding {
 	return findings
 }
 
-// onBridge is the command that asks for the same on the bridge.
-func (s Subject) onBridge(name string) string {
-	if s.Membership != "" || len(s.Channels) == 0 {
-		return "ssmd explain " + s.Membership
+// onBridge returns the commands that ask for the same on the bridge; what the
+// daemon has is changed in its file.
+func (s Subject) onBridge(name string) []string {
+	if s.Membership != "" {
+		return []string{"ssmd explain " + s.Membership}
 	}
-	return s.join(s.Channels[0], name)
+	return s.join(name, s.Channels...)
 }

@@ -87,10 +87,10 @@ func (s Subject) judge(j joins, l *Link) []Finding {
 		findings = append(findings, lostByKernel.with(some(j.absent), l.Name).mend("ssmd reannounce "+s.Membership).
 			advise("The daemon finds it out by itself within the time of audit."))
 	} else if len(j.absent) > 0 {
-		findings = append(findings, nobodyJoined.with(some(j.absent), l.Name).mend(s.join(j.absent[0], l.Name)))
+		findings = append(findings, nobodyJoined.with(some(j.absent), l.Name).mend(s.join(l.Name, j.absent...)...))
 	}
 	if len(j.others) > 0 {
-		findings = append(findings, otherSources.with(some(j.others), l.Name).mend(s.join(j.others[0], l.Name)))
+		findings = append(findings, otherSources.with(some(j.others), l.Name).mend(s.join(l.Name, j.others...)...))
 	}
 	if len(j.hidden) > 0 {
 		findings = append(findings, filtersHidden.with(some(j.hidden), l.Name).
@@ -102,16 +102,25 @@ func (s Subject) judge(j joins, l *Link) []Finding {
 	return findings
 }
 
-// join is the command that joins a channel.
-func (s Subject) join(c membership.Channel, name string) string {
-	what := quote(c.String() + "%" + name)
-	switch {
-	case s.Membership != "":
-		return "ssmd reannounce " + s.Membership
-	case s.Daemon:
-		return "ssmd join " + what
+// mostJoins is how many channels commands name; there may be thousands.
+const mostJoins = 16
+
+// join returns the commands that join channels on an interface.
+func (s Subject) join(name string, channels ...membership.Channel) []string {
+	if s.Membership != "" {
+		return []string{"ssmd reannounce " + s.Membership}
 	}
-	return "ssmd run --join " + what
+	var each []string
+	together := "ssmd run"
+	for _, c := range channels[:min(len(channels), mostJoins)] {
+		what := quote(c.String() + "%" + name)
+		each = append(each, "ssmd join "+what)
+		together += " --join " + what
+	}
+	if s.Daemon {
+		return each
+	}
+	return []string{together}
 }
 
 // checkWider is about other memberships of the groups that want every source.

@@ -88,6 +88,7 @@ func (a answer) and(b answer) answer {
 // walk is one way of a packet through a base chain and those below it.
 type walk struct {
 	doubtful bool // something may have let the packet through before
+	rules    int  // that were tried
 	drops    []Drop
 }
 
@@ -112,5 +113,16 @@ const (
 	dropped  fate = "dropped"
 )
 
-// deepest is how far chains may lead to others; the kernel allows 16.
-const deepest = 32
+// deepest is how far chains may lead to others; the kernel allows 16. Chains that
+// lead to each other many times over could take for ever.
+const (
+	deepest   = 32
+	mostRules = 1 << 20
+)
+
+// tired counts a rule, and reports whether it is one too many.
+func (w *walk) tired() bool {
+	w.rules++
+	w.doubtful = w.doubtful || w.rules > mostRules
+	return w.rules > mostRules
+}

@@ -71,6 +71,9 @@ func (t legacyTable) run(name string, p Packet, w *walk, depth int) fate {
 		return goesOn
 	}
 	for n, r := range c.rules {
+		if w.tired() {
+			return goesOn
+		}
 		matched := r.matches(p)
 		if matched == no {
 			continue

@@ -99,6 +99,9 @@ func (t table) run(c *chain, p Packet, w *walk, depth int) fate {
 		return goesOn
 	}
 	for _, r := range c.rules {
+		if w.tired() {
+			return goesOn
+		}
 		matched, v := newMachine(t, p).run(r)
 		if matched == no || v == nil {
 			continue
