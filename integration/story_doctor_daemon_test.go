@@ -14,6 +14,7 @@ import (
 	"github.com/ssmd-project/ssmd/internal/doctor"
 	"github.com/ssmd-project/ssmd/internal/testnet"
 	"github.com/ssmd-project/ssmd/membership"
+	"github.com/ssmd-project/ssmd/reattach"
 )
 
 // visit runs ssmd doctor --json in a namespace, and returns what it says and its
@@ -148,4 +149,53 @@ func storyDoctorNetns(t *testing.T, program string) {
 	if s := r.Subjects[0]; s.Netns != path || s.Interface != "eth5" {
 		t.Errorf("it is of %q, %q", s.Netns, s.Interface)
 	}
+}
+
+// The memberships of a file, before any daemon has it.
+func TestStoryDoctorPlanned(t *testing.T) {
+	t.Parallel()
+	p := newPatient(t, v4)
+	lost := p.feed()
+	lost.Name, lost.Rules = "lost", reattach.Rules{Selector: reattach.ByName("eth9")}
+	abroad := p.feed()
+	abroad.Name, abroad.Namespace = "abroad", filepath.Join(t.TempDir(), "gone")
+	subjects, err := doctor.Planned(p.ctx, "ssmd.yaml", []membership.Membership{p.feed(), lost, abroad}, p.Near.Do)
+	ok(t, err)
+	r, err := doctor.Run(p.ctx, subjects, doctor.Options{Here: p.Near.Do})
+	ok(t, err)
+	if len(r.Subjects) != 3 || r.Subjects[0].Interface != "eth0" || r.Subjects[0].Membership != "feed" {
+		t.Fatalf("it looks at %+v", r.Subjects)
+	}
+	for _, story := range []struct {
+		subject int
+		check   string
+		outcome doctor.Outcome
+		words   string
+	}{
+		{0, "kernel_membership", doctor.OK, "joined 1 of 1 channels on eth0"}, // by the receiver
+		{0, "limits", doctor.OK, "ssmd holds 1 channels with 1 sockets"},
+		{1, "membership", doctor.Fault, "no interface comes near the rules of lost"},
+		{2, "namespace", doctor.Unknown, "no such network namespace"},
+	} {
+		found := of(r.Subjects[story.subject].Findings, story.check)
+		if len(found) != 1 || found[0].Outcome != story.outcome || !hasAll(found[0].Found, []string{story.words}) {
+			t.Errorf("%s found %+v, want %s with %q", story.check, found, story.outcome, story.words)
+		}
+	}
+	ok(t, p.receiver.Close())
+	p.subject = subjects[0]
+	if found := p.finds("kernel_membership", doctor.Fault, "nobody on this host has joined"); found.Mend[0] != "ssmd run -c ssmd.yaml" {
+		t.Errorf("it says %q", found.Mend)
+	}
+}
+
+// The daemon believes to have joined what the kernel has not.
+func TestStoryDoctorLostByTheKernel(t *testing.T) {
+	bothFamilies(t, func(t *testing.T, f family) {
+		p := newPatient(t, f)
+		p.subject.Membership, p.subject.State, p.subject.Attached = "feed", membership.StateJoined, true
+		p.silent("kernel_membership")
+		ok(t, p.receiver.Close())
+		p.finds("kernel_membership", doctor.Fault, "the kernel has not joined "+channelOf(f.channel).String()+" on eth0, though the daemon has")
+	})
 }

@@ -4,11 +4,13 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/ssmd-project/ssmd/config"
 	"github.com/ssmd-project/ssmd/control"
 	"github.com/ssmd-project/ssmd/internal/doctor"
 	"github.com/ssmd-project/ssmd/membership"
@@ -16,6 +18,7 @@ import (
 
 type doctorOptions struct {
 	client     *control.Client
+	file       string // whose memberships are looked at, without a daemon
 	json       bool
 	wait       time.Duration
 	port       uint16
@@ -25,8 +28,8 @@ type doctorOptions struct {
 }
 
 const doctorLong = `Look at the whole way of channels, from the wire to the receivers' sockets: of
-the daemon's memberships, of all or by name, or of SOURCE@GROUP%INTERFACE, for
-which no daemon has to run. Each check says what it found, why that matters,
+the daemon's memberships, of all or by name; of those of a configuration file; or
+of SOURCE@GROUP%INTERFACE. For these two no daemon has to run. Each check says what it found, why that matters,
 and the command that mends it.
 
 It changes nothing, and puts nothing on the wire but with --reannounce. What it
@@ -56,6 +59,7 @@ func newDoctorCommand() *cobra.Command {
 	})
 	jsonFlag(c, &o.json)
 	c.Flags().Lookup("json").Usage = "print JSON"
+	c.Flags().StringVarP(&o.file, configFlag, "c", "", "look at the memberships of a `file`, and ask no daemon for them")
 	c.Flags().DurationVar(&o.wait, "wait", 2*time.Second, "listen to each interface for a `time`; 0: not at all. 130s hears whether there is a querier")
 	c.Flags().Uint16Var(&o.port, "port", 0, "the UDP `port` that the sources send to, where no datagram tells it")
 	c.Flags().BoolVar(&o.reannounce, "reannounce", false, "have the daemon tell the network of the memberships anew, and look whether reports go out")
@@ -90,16 +94,20 @@ func parsePatients(c *cobra.Command, args []string) (names []string, given []doc
 }
 
 func runDoctor(ctx context.Context, o doctorOptions, names []string, given []doctor.Given) error {
-	subjects := doctor.SubjectsOf(given)
 	options := doctor.Options{Wait: o.wait}
-	daemon, err := o.client.Daemon(ctx)
-	hasDaemon := err == nil
+	daemon, daemonErr := o.client.Daemon(ctx)
+	subjects := doctor.SubjectsOf(given)
 	for n := range subjects {
-		subjects[n].Daemon = hasDaemon
+		subjects[n].Daemon = daemonErr == nil
 	}
-	if len(names) > 0 || len(given) == 0 {
-		if err != nil {
-			return err
+	var named []doctor.Subject
+	var err error
+	switch {
+	case o.file != "":
+		named, err = plannedSubjects(ctx, o.file, names)
+	case len(names) > 0 || len(given) == 0:
+		if daemonErr != nil {
+			return daemonErr
 		}
 		options.DaemonPID = daemon.PID
 		if o.reannounce {
@@ -108,12 +116,12 @@ func runDoctor(ctx context.Context, o doctorOptions, names []string, given []doc
 				return err
 			}
 		}
-		held, err := doctor.Subjects(ctx, o.client, names)
-		if err != nil {
-			return err
-		}
-		subjects = append(held, subjects...)
+		named, err = doctor.Subjects(ctx, o.client, names)
 	}
+	if err != nil {
+		return err
+	}
+	subjects = append(named, subjects...)
 	for n := range subjects {
 		subjects[n].Port = o.port
 	}
@@ -131,6 +139,24 @@ func runDoctor(ctx context.Context, o doctorOptions, names []string, given []doc
 		return &exitError{Code: exitNotJoined}
 	}
 	return err
+}
+
+// plannedSubjects reads a configuration file. Without names all of its
+// memberships are meant.
+func plannedSubjects(ctx context.Context, file string, names []string) ([]doctor.Subject, error) {
+	c, err := config.Load(config.Options{Path: file})
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range names {
+		if !slices.ContainsFunc(c.Memberships, func(m membership.Membership) bool { return m.Name == name }) {
+			return nil, fmt.Errorf("membership %q: not in %s", name, fileName(c.File))
+		}
+	}
+	chosen := slices.DeleteFunc(slices.Clone(c.Memberships), func(m membership.Membership) bool {
+		return len(names) > 0 && !slices.Contains(names, m.Name)
+	})
+	return doctor.Planned(ctx, c.File, chosen, nil)
 }
 
 // printDoctor writes a paragraph a subject, and a line a check.

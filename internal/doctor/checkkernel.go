@@ -110,6 +110,9 @@ func (s Subject) join(name string, channels ...membership.Channel) []string {
 	if s.Membership != "" {
 		return []string{"ssmd reannounce " + s.Membership}
 	}
+	if s.Entry != "" {
+		return []string{"ssmd run -c " + quote(s.File)}
+	}
 	var each []string
 	together := "ssmd run"
 	for _, c := range channels[:min(len(channels), mostJoins)] {

@@ -47,27 +47,30 @@ func checkLimits(s Subject, f *Facts) []Finding {
 	var findings []Finding
 	for _, l := range s.limits(f.Limits) {
 		switch {
-		case l.value == nil && l.asked > l.usual && s.Membership == "":
+		case l.value == nil && l.asked > l.usual && !s.held():
 			findings = append(findings, hiddenLimit.with(l.name, l.asked).advise("See sysctl %s in the first network namespace.", l.name))
 		case l.value == nil:
 		case l.most < 1:
 			findings = append(findings, noRoom.with(l.name, *l.value).mend(fmt.Sprintf("sysctl -w %s=%d", l.name, l.wanted)))
-		case l.asked > l.most && s.Membership == "":
+		case l.asked > l.most && !s.held():
 			findings = append(findings, oneSocket.with(l.most, l.unit, l.asked).mend(fmt.Sprintf("sysctl -w %s=%d", l.name, l.wanted)))
 		}
 	}
-	if sockets, spare := s.sockets(f.Limits), 64; s.Membership != "" && f.Limits.Files != nil && sockets+spare > *f.Limits.Files {
+	if sockets, spare := s.sockets(f.Limits), 64; s.held() && f.Limits.Files != nil && sockets+spare > *f.Limits.Files {
 		findings = append(findings, files.with(*f.Limits.Files, sockets).
 			advise("Raise it: LimitNOFILE=%d in the daemon's unit, or ulimit -n before it is started.", 2*(sockets+spare)))
 	}
 	if len(findings) > 0 {
 		return findings
 	}
-	if s.Membership != "" {
+	if s.held() {
 		return good(aboutLimits, "ssmd holds %d channels with %d sockets", len(s.Channels), s.sockets(f.Limits))
 	}
 	return good(aboutLimits, "one socket can join %d of %d channels", len(s.Channels), len(s.Channels))
 }
+
+// held reports whether the daemon joins, or is to.
+func (s Subject) held() bool { return s.Membership != "" || s.Entry != "" }
 
 // limits returns those that concern the channels.
 func (s Subject) limits(l Limits) []limit {

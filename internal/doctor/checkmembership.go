@@ -13,6 +13,8 @@ var (
 		"Nobody asks the network for these channels, so none of them comes.")
 	refused = define(aboutMembership, Fault, "the kernel refused the daemon %d of %d channels: %s",
 		"What is not joined does not come. The daemon tries again every 30 s at least.")
+	noneFits = define(aboutMembership, Fault, "no interface comes near the rules of %s",
+		"ssmd joins nothing until there is one.")
 	joining = define(aboutMembership, Warning, "the daemon is about to join it: %s",
 		"Until then not all of it comes.")
 )
@@ -20,6 +22,8 @@ var (
 // checkMembership is about what the daemon says.
 func checkMembership(s Subject, _ *Facts) []Finding {
 	switch {
+	case s.Entry != "" && s.Interface == "":
+		return []Finding{noneFits.with(s.Entry).mend("ip -d address show").advise("Make an interface that its rules accept, or change these.")}
 	case s.Membership == "":
 		return nil
 	case len(s.Refused) > 0:

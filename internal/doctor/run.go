@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -28,7 +29,7 @@ type Report struct {
 
 // Examination is what was found of one subject.
 type Examination struct {
-	Membership string               `json:"membership"` // empty: the channels were given
+	Membership string               `json:"membership"` // of the daemon, or of a file; empty: the channels were given
 	Channels   []membership.Channel `json:"channels"`
 	Interface  string               `json:"interface"` // empty: none comes near
 	Index      int                  `json:"ifindex"`   // zero: there is none
@@ -127,7 +128,7 @@ func examineAt(ctx context.Context, at site, subjects []Subject, o Options) []Ex
 }
 
 func newExamination(s Subject, f *Facts, findings []Finding) Examination {
-	e := Examination{Membership: s.Membership, Channels: s.Channels, Interface: s.Interface, Netns: s.Netns, Outcome: Worst(findings), Findings: findings}
+	e := Examination{Membership: cmp.Or(s.Membership, s.Entry), Channels: s.Channels, Interface: s.Interface, Netns: s.Netns, Outcome: Worst(findings), Findings: findings}
 	if e.Index = s.Index; e.Index == 0 && f.Link != nil {
 		e.Index = f.Link.Index
 	}

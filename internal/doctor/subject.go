@@ -12,6 +12,8 @@ import (
 // interface.
 type Subject struct {
 	Membership string               // of the daemon; empty: they were given as S@G%IF
+	Entry      string               // of a configuration file, which no daemon was asked of; empty: of none
+	File       string               // of the entry
 	State      membership.State     // of the membership
 	Reason     string               // of the state
 	Channels   []membership.Channel // at least one
