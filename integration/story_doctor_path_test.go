@@ -185,7 +185,7 @@ func TestStoryDoctorNobodyJoined(t *testing.T) {
 
 		other := p.socket()
 		ok(t, other.join(p.index(), f.other))
-		p.finds("kernel_membership", doctor.Fault, f.channel.group.String()+" has users on eth0, and none of them wants this source")
+		p.finds("kernel_membership", doctor.Fault, f.channel.group.String()+" has users on eth0, and none of them wants "+f.channel.source.String())
 		p.joined()
 		p.silent("kernel_membership")
 	})
@@ -210,7 +210,7 @@ func TestStoryDoctorAnySource(t *testing.T) {
 		p := newPatient(t, f)
 		p.silent("any_source")
 		wide := newReceiver(t, p.Near, testnet.ReceiverConfig{Listen: f.listen(), Join: "eth0"})
-		p.finds("any_source", doctor.Warning, f.channel.group.String()+" has 1 users on eth0 that want any source")
+		p.finds("any_source", doctor.Warning, f.channel.group.String()+" has users on eth0 that want any source: 1")
 		ok(t, wide.Close())
 		p.silent("any_source")
 	})

@@ -17,13 +17,13 @@ var (
 		"Another process closed or left a socket of a former life of the interface, and took the membership with it (K6).")
 	nobodyJoined = define(aboutKernel, Fault, "nobody on this host has joined %s on %s",
 		"The network is not asked for it, so it does not come.")
-	otherSources = define(aboutKernel, Fault, "%s has users on %s, and none of them wants this source",
+	otherSources = define(aboutKernel, Fault, "%s has users on %s, and none of them wants %s",
 		"The kernel drops what comes from other sources than those that are asked for.")
 	listsUnread = define(aboutKernel, Unknown, "the kernel's lists of groups could not be read: %v",
 		"They say what is joined.")
 	filtersHidden = define(aboutKernel, Unknown, "%s has users on %s, and the kernel does not list for which sources",
 		"Its list of filters leaves out interfaces (K20).")
-	anySource = define(aboutWider, Warning, "%s has %d users on %s that want any source",
+	anySource = define(aboutWider, Warning, "%s has users on %s that want any source: %d",
 		"With one of those the host asks the network for every source of the group, and gets what it does not need.")
 )
 
@@ -90,10 +90,10 @@ func (s Subject) judge(j joins, l *Link) []Finding {
 		findings = append(findings, nobodyJoined.with(some(j.absent), l.Name).mend(s.join(l.Name, j.absent...)...))
 	}
 	if len(j.others) > 0 {
-		findings = append(findings, otherSources.with(some(j.others), l.Name).mend(s.join(l.Name, j.others...)...))
+		findings = append(findings, otherSources.with(j.others[0].Group, l.Name, j.others[0].Source).mend(s.join(l.Name, j.others...)...))
 	}
 	if len(j.hidden) > 0 {
-		findings = append(findings, filtersHidden.with(some(j.hidden), l.Name).
+		findings = append(findings, filtersHidden.with(j.hidden[0].Group, l.Name).
 			advise("The list is whole where a channel can be joined on the loopback interface, and the interface is up: the checks limits and up say what is in the way."))
 	}
 	if len(findings) == 0 {
@@ -140,7 +140,7 @@ func checkWider(s Subject, f *Facts) []Finding {
 		for _, group := range s.groups(family) {
 			users := lists.Groups.Users[ifwatch.GroupKey{Index: f.Link.Index, Group: group}]
 			if more := users - bySource[group]; more > 0 {
-				findings = append(findings, anySource.with(group, more, f.Link.Name).
+				findings = append(findings, anySource.with(group, f.Link.Name, more).
 					advise("Have that program join with its source. It is one of those that are bound to the group's port, or one that only joins."))
 			}
 		}

@@ -3,6 +3,7 @@ package doctor
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/ssmd-project/ssmd/ifwatch"
 )
@@ -111,7 +112,7 @@ func checkReceivers(s Subject, f *Facts) []Finding {
 	if len(findings) > 0 {
 		return findings
 	}
-	return good(aboutReceivers, "%s", some(receivers))
+	return good(aboutReceivers, "%s", strings.TrimSuffix(some(receivers), ","))
 }
 
 // checkDevice is about receivers that are bound to an interface.
