@@ -9,12 +9,17 @@ var (
 		"A port has nothing delivered to itself: the bridge takes all that comes in.")
 	noQuerier = define(aboutBridge, Warning, "the bridge %s snoops, asks nothing itself, and hears no other querier of %s",
 		"Without general queries a bridge or a switch that snoops forgets who wants what within 260 s. This one floods every group to every port then; others send it nowhere, and the stream stops.")
+	bridgeUnseen = define(aboutBridge, Unknown, "whether %s leads to a bridge could not be seen: %v",
+		"A bridge that snoops wants a querier.")
 )
 
 // checkBridge is about the bridge that the interface is, is a port of, or leads
 // to.
 func checkBridge(s Subject, f *Facts) []Finding {
-	if len(f.Bridges) == 0 {
+	switch {
+	case f.BridgeErr != nil:
+		return []Finding{bridgeUnseen.with(f.Link.Name, f.BridgeErr).advise("Run it as root.")}
+	case len(f.Bridges) == 0:
 		return nil
 	}
 	var findings []Finding

@@ -104,6 +104,7 @@ var spoiled = map[string]func(*Subject, *Facts){
 	"version fault: eth0 speaks MLDv1: it was heard to":                            func(_ *Subject, f *Facts) { f.Heard.Queries[1].Version = 1 },
 	"bridge fault: eth0 is a port of the bridge br0":                               func(_ *Subject, f *Facts) { f.Bridges[0].Tie = TiePort },
 	"bridge warning: the bridge br0 snoops, asks nothing itself, and":              func(_ *Subject, f *Facts) { f.Bridges[0].Querier = false },
+	"bridge unknown: whether eth0 leads to a bridge could not be":                  func(_ *Subject, f *Facts) { f.BridgeErr = errors.New("x") },
 	"querier warning: nobody asks by IGMP on eth0":                                 func(_ *Subject, f *Facts) { f.Heard.Queries, f.Heard.For = nil, 130*time.Second },
 	"querier unknown: no general query of MLD came in on eth0":                     func(_ *Subject, f *Facts) { f.Heard.Queries = f.Heard.Queries[:1] },
 	"querier unknown: whether there is a querier was not looked at":                func(_ *Subject, f *Facts) { f.Heard = Heard{Err: errors.New("x")} },

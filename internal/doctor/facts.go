@@ -13,18 +13,19 @@ import (
 // network namespace. Where something could not be looked at, its error says
 // why.
 type Facts struct {
-	Link     *Link          // nil: there is no such interface
-	Names    map[int]string // of all interfaces, by index
-	LinkErr  error          // there may be one
-	Sysctls  map[string]string
-	Limits   Limits
-	Lists    map[ifwatch.Family]Lists
-	Routes   map[netip.Addr]Route // by source
-	Bridges  []Bridge             // that the interface is, is a port of, or hangs on
-	Sockets  []Socket             // UDP sockets of the namespace
-	SockErr  error
-	Firewall firewall.Rules
-	Heard    Heard
+	Link      *Link          // nil: there is no such interface
+	Names     map[int]string // of all interfaces, by index
+	LinkErr   error          // there may be one
+	Sysctls   map[string]string
+	Limits    Limits
+	Lists     map[ifwatch.Family]Lists
+	Routes    map[netip.Addr]Route // by source
+	Bridges   []Bridge             // that the interface is, is a port of, or hangs on
+	BridgeErr error                // there may be more
+	Sockets   []Socket             // UDP sockets of the namespace
+	SockErr   error
+	Firewall  firewall.Rules
+	Heard     Heard
 }
 
 // Link is an interface as it is now.
@@ -81,12 +82,10 @@ type Route struct {
 type Bridge struct {
 	Name      string
 	Tie       BridgeTie
-	Port      string // the port through which
-	Elsewhere bool   // it is in another network namespace
+	Elsewhere bool // it is in another network namespace
 	Snooping  bool
 	Querier   bool                    // it asks by itself
 	Others    map[ifwatch.Family]bool // another querier is heard
-	Err       error
 }
 
 // BridgeTie is what an interface has to do with a bridge.

@@ -29,7 +29,8 @@ type Wanted struct {
 // Gather looks at one interface, and what concerns it in its network namespace.
 // It blocks for the time to listen, or until ctx ends. It changes nothing, but
 // for a channel on the loopback interface while it reads the kernel's list of
-// filters. Its error says that the namespace could not be entered; all else is in the facts.
+// filters. Its error says that the namespace could not be entered; all else is
+// in the facts.
 func Gather(ctx context.Context, place Place, w Wanted) (Facts, error) {
 	f := Facts{Sysctls: make(map[string]string), Lists: make(map[ifwatch.Family]Lists), Routes: make(map[netip.Addr]Route)}
 	var ear *ear
@@ -49,7 +50,7 @@ func Gather(ctx context.Context, place Place, w Wanted) (Facts, error) {
 		f.readSysctls(f.Link.Name)
 		f.readLists()
 		f.readRoutes(handle, w.Channels)
-		f.Bridges = readBridges(f.Link.Index)
+		f.Bridges, f.BridgeErr = readBridges(f.Link.Index)
 		f.Firewall = firewall.Read()
 		if w.Wait > 0 {
 			ear, f.Heard.Err = listen(f.Link.Index, w.Channels)

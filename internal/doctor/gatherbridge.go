@@ -31,35 +31,36 @@ const ownNamespace = -1
 // farthest is how many interfaces may lie between one and its bridge.
 const farthest = 4
 
-// readBridges follows an interface down to bridges: itself, its master, the other
-// end of a veth pair, and the interface that a VLAN or a macvlan is on.
-func readBridges(index int) []Bridge {
+// readBridges follows an interface down to a bridge: itself, its master, the other
+// end of a veth pair, and the interface that a VLAN or a macvlan is on. The error
+// says that it could not follow; nil and nil is no bridge.
+func readBridges(index int) ([]Bridge, error) {
 	l, err := readLinkAt(index, ownNamespace)
 	if err != nil {
-		return nil
+		return nil, err
 	}
 	if l.kind == "bridge" {
-		return []Bridge{bridgeOf(l, TieSelf, "")}
+		return []Bridge{bridgeOf(l, TieSelf)}, nil
 	}
 	tie := TiePort
 	for range farthest {
 		if l.master != 0 {
 			if master, err := readLinkAt(l.master, l.netns); err == nil && master.kind == "bridge" {
-				return []Bridge{bridgeOf(master, tie, l.name)}
+				return []Bridge{bridgeOf(master, tie)}, nil
 			}
 		}
-		if l.parent == 0 {
-			return nil
+		if l.parent == 0 || l.below() == nowhere {
+			return nil, nil
 		}
 		if l, err = readLinkAt(l.parent, l.below()); err != nil {
-			return nil
+			return nil, err
 		}
 		tie = TieBelow
 		if l.kind == "bridge" {
-			return []Bridge{bridgeOf(l, TieBelow, "")}
+			return []Bridge{bridgeOf(l, TieBelow)}, nil
 		}
 	}
-	return nil
+	return nil, nil
 }
 
 // below is the namespace of the parent. Numbers are each namespace's own: from
@@ -79,9 +80,6 @@ const nowhere = -2
 // readLinkAt asks for an interface in a namespace that the calling thread's
 // knows by a number. That needs CAP_NET_ADMIN over there.
 func readLinkAt(index, netns int) (linkAt, error) {
-	if netns == nowhere {
-		return linkAt{}, errors.New("in a network namespace that is not known here")
-	}
 	request := nl.NewNetlinkRequest(unix.RTM_GETLINK, unix.NLM_F_REQUEST)
 	header := nl.NewIfInfomsg(unix.AF_UNSPEC)
 	header.Index = int32(index)
@@ -90,6 +88,9 @@ func readLinkAt(index, netns int) (linkAt, error) {
 		request.AddData(nl.NewRtAttr(unix.IFLA_TARGET_NETNSID, nl.Uint32Attr(uint32(netns))))
 	}
 	answers, err := request.Execute(unix.NETLINK_ROUTE, unix.RTM_NEWLINK)
+	if errors.Is(err, unix.EPERM) {
+		return linkAt{}, fmt.Errorf("look into another network namespace: %w (needs CAP_NET_ADMIN there)", err)
+	}
 	if err != nil {
 		return linkAt{}, err
 	}
@@ -148,8 +149,8 @@ const (
 	otherQuerierIPv6   = 7 // BRIDGE_QUERIER_IPV6_OTHER_TIMER
 )
 
-func bridgeOf(l linkAt, tie BridgeTie, port string) Bridge {
-	b := Bridge{Name: l.name, Tie: tie, Port: port, Elsewhere: l.netns != ownNamespace, Others: make(map[ifwatch.Family]bool),
+func bridgeOf(l linkAt, tie BridgeTie) Bridge {
+	b := Bridge{Name: l.name, Tie: tie, Elsewhere: l.netns != ownNamespace, Others: make(map[ifwatch.Family]bool),
 		Snooping: isSet(l.info[nl.IFLA_BR_MCAST_SNOOPING]), Querier: isSet(l.info[nl.IFLA_BR_MCAST_QUERIER])}
 	state, err := nl.ParseRouteAttr(l.info[bridgeQuerierState])
 	if err != nil {

@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -70,7 +71,8 @@ func prepare(fd, index int, channels []membership.Channel) error {
 	return unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: hton(unix.ETH_P_ALL), Ifindex: index})
 }
 
-func hton(n uint16) uint16 { return n<<8 | n>>8 }
+// hton returns a number whose bytes are in network order.
+func hton(n uint16) uint16 { return binary.NativeEndian.Uint16(binary.BigEndian.AppendUint16(nil, n)) }
 
 // listen reads until the time is over, or ctx ends, and closes the socket.
 func (e *ear) listen(ctx context.Context, wait time.Duration) Heard {

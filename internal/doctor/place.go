@@ -22,8 +22,8 @@ func ownPlace(f func() error) error {
 // FindPlace returns the network namespace that the daemon calls by a name or a
 // path; empty is the daemon's own, which is found by its process. Where pid is
 // zero, or that process cannot be looked at, as from another PID namespace or
-// by another user, its own counts as the caller's: Examine says so where the
-// interface is another one here.
+// by another user, it is the caller's, here: Examine says so where the
+// interface is another one there.
 func FindPlace(netns string, pid int, here Place) (Place, error) {
 	if netns == "" {
 		return ofProcess(pid, here)

@@ -3,6 +3,7 @@ package doctor
 import (
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -27,6 +28,11 @@ func TestTroubleshooting(t *testing.T) {
 		}
 	}
 	used := make(map[string]bool)
+	for n, h := range headings {
+		if slices.Contains(headings[:n], h) {
+			t.Errorf("%s says %s twice", page, h)
+		}
+	}
 	for _, p := range Problems() {
 		var pattern strings.Builder
 		rest := p.Found

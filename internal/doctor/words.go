@@ -17,7 +17,7 @@ func some[T fmt.Stringer](all []T) string {
 }
 
 // toHear is what lets an interface be listened to.
-const toHear = "It takes CAP_NET_RAW, as root has, and a --wait that is not 0."
+const toHear = "It takes an interface that is up, CAP_NET_RAW, as root has, and a --wait that is not 0."
 
 // sprintf is fmt.Sprintf, of formats that are no constants.
 func sprintf(format string, values ...any) string { return fmt.Sprintf(format, values...) }
