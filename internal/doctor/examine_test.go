@@ -3,7 +3,10 @@ package doctor
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
+	"os"
+	"os/exec"
 	"regexp"
 	"strings"
 	"testing"
@@ -248,5 +251,39 @@ func TestSubjectsOf(t *testing.T) {
 	want = []Subject{{Interface: "eth0", Channels: []membership.Channel{channel4, channel6}}, {Interface: "eth1", Channels: []membership.Channel{channel6}}}
 	if diff := cmp.Diff(want, given, compareAddr); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+// A socket of this process is its own, and another's where this one is the
+// daemon that was handed it.
+func TestFindOwners(t *testing.T) {
+	c, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	file, err := c.(*net.UDPConn).File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	child := exec.Command("sleep", "60")
+	child.ExtraFiles = []*os.File{file}
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		_ = child.Process.Kill()
+		_ = child.Wait() // it was killed
+	}()
+	name, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", file.Fd()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if o := findOwners(os.Getpid())[name]; o.process == nil || o.process.PID != child.Process.Pid || o.descriptor != 3 {
+		t.Errorf("it is of %v, want %d", o.process, child.Process.Pid)
+	}
+	if o := findOwners(child.Process.Pid)[name]; o.process == nil || o.process.PID != os.Getpid() {
+		t.Errorf("it is of %v, want %d", o.process, os.Getpid())
 	}
 }

@@ -66,7 +66,7 @@ func Gather(ctx context.Context, place Place, w Wanted) (Facts, error) {
 		f.Heard = ear.listen(ctx, w.Wait)
 	}
 	if err == nil {
-		f.nameProcesses(w.Channels)
+		f.nameProcesses(w.Channels, w.DaemonPID)
 	}
 	return f, err
 }

@@ -19,11 +19,11 @@ type owner struct {
 
 // nameProcesses finds who has the sockets, and asks those that may be receivers.
 // Of other users' processes that takes root.
-func (f *Facts) nameProcesses(channels []membership.Channel) {
+func (f *Facts) nameProcesses(channels []membership.Channel, daemon int) {
 	if len(f.Sockets) == 0 {
 		return
 	}
-	owners := findOwners()
+	owners := findOwners(daemon)
 	for n := range f.Sockets {
 		s := &f.Sockets[n]
 		o, known := owners[fmt.Sprintf("socket:[%d]", s.Inode)]
@@ -37,8 +37,9 @@ func (f *Facts) nameProcesses(channels []membership.Channel) {
 	}
 }
 
-// findOwners returns who has which socket, by what a descriptor's link says.
-func findOwners() map[string]owner {
+// findOwners returns who has which socket, by what a descriptor's link says. What
+// the daemon was handed, or adopted, is the other process's.
+func findOwners(daemon int) map[string]owner {
 	owners := make(map[string]owner)
 	processes, _ := filepath.Glob("/proc/[0-9]*")
 	for _, dir := range processes {
@@ -55,7 +56,7 @@ func findOwners() map[string]owner {
 			if p == nil {
 				p = readProcess(dir)
 			}
-			if _, known := owners[target]; !known {
+			if o, known := owners[target]; !known || o.process.PID == daemon {
 				descriptor, _ := strconv.Atoi(file.Name())
 				owners[target] = owner{p, descriptor}
 			}
