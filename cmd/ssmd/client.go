@@ -42,6 +42,11 @@ func completeName(c *cobra.Command, args []string, _ string) ([]string, cobra.Sh
 	if len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
+	return completeNames(c, args, "")
+}
+
+// completeNames offers them all, whatever is there already.
+func completeNames(c *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
 	parent := c.Context()
 	if parent == nil {
 		parent = context.Background()

@@ -14,7 +14,7 @@ const (
 	exitGood      = 0
 	exitFailed    = 1
 	exitWords     = 2 // the command line was wrong
-	exitNotJoined = 3 // status NAME and wait: the membership is not as wished
+	exitNotJoined = 3 // status NAME and wait: the membership is not as wished; doctor: something is wrong
 )
 
 // exitError is an error with an exit code of its own. Without Err nothing is

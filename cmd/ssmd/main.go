@@ -30,7 +30,7 @@ func newRoot() *cobra.Command {
 		Long: `ssmd keeps source-specific multicast memberships (RFC 4607) alive while network
 interfaces come and go.
 
-Exit codes: 0 good, 1 it failed, 2 the words were wrong, 3 not joined.`,
+Exit codes: 0 good, 1 it failed, 2 the words were wrong, 3 not as wished.`,
 		Version:       buildVersion().Version,
 		SilenceErrors: true,
 		SilenceUsage:  true,
@@ -46,6 +46,7 @@ Exit codes: 0 good, 1 it failed, 2 the words were wrong, 3 not joined.`,
 		newSchemaCommand(),
 		newStatusCommand(),
 		newExplainCommand(),
+		newDoctorCommand(),
 		newJoinCommand(),
 		newLeaveCommand(),
 		newAdoptCommand(),

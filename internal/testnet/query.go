@@ -18,11 +18,16 @@ type Query struct {
 	to   net.IP
 }
 
-// The queries. An IGMPv2 one makes hosts speak IGMPv2 from then on.
+// lengthMLDv1 is that of a query of MLDv1, in bytes (RFC 3810, section 8.1).
+const lengthMLDv1 = 24
+
+// The queries. An IGMPv2 one makes hosts speak IGMPv2 from then on, one of MLDv1
+// MLDv1.
 var (
-	QueryV2  = Query{false, checksummed(0x11, 1, 0, 0, 0, 0, 0, 0), net.IPv4allsys}
-	QueryV3  = Query{false, checksummed(0x11, 1, 0, 0, 0, 0, 0, 0, 2, 125, 0, 0), net.IPv4allsys}
-	QueryMLD = Query{true, mldQuery(), net.IPv6linklocalallnodes}
+	QueryV2    = Query{false, checksummed(0x11, 1, 0, 0, 0, 0, 0, 0), net.IPv4allsys}
+	QueryV3    = Query{false, checksummed(0x11, 1, 0, 0, 0, 0, 0, 0, 2, 125, 0, 0), net.IPv4allsys}
+	QueryMLD   = Query{true, mldQuery(), net.IPv6linklocalallnodes}
+	QueryMLDv1 = Query{true, mldQuery()[:lengthMLDv1], net.IPv6linklocalallnodes}
 )
 
 // checksummed fills in the checksum of an IGMP message (RFC 1071), at its

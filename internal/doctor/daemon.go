@@ -1,0 +1,87 @@
+package doctor
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/ssmd-project/ssmd/ifwatch"
+	"github.com/ssmd-project/ssmd/membership"
+	"github.com/ssmd-project/ssmd/reattach"
+)
+
+// Daemon is what Subjects asks; control.Client answers.
+type Daemon interface {
+	Memberships(ctx context.Context) ([]membership.Status, error)
+	Explain(ctx context.Context, name string) (membership.Explanation, error)
+	Interfaces(ctx context.Context) ([]membership.InterfaceStatus, error)
+}
+
+// Subjects returns what the daemon's memberships are about, of those names, or
+// of all where there are none: a subject for each interface that one is on, or,
+// where it is on none, for each that could still become one.
+func Subjects(ctx context.Context, d Daemon, names []string) ([]Subject, error) {
+	if len(names) == 0 {
+		statuses, err := d.Memberships(ctx)
+		if err != nil {
+			return nil, err
+		}
+		for _, s := range statuses {
+			names = append(names, s.Name)
+		}
+	}
+	interfaces, err := d.Interfaces(ctx)
+	if err != nil {
+		return nil, err
+	}
+	netns := make(map[ifwatch.ID]string, len(interfaces))
+	for _, i := range interfaces {
+		netns[i.ID] = i.Netns
+	}
+	var subjects []Subject
+	for _, name := range names {
+		e, err := d.Explain(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		subjects = append(subjects, subjectsOf(e, netns)...)
+	}
+	return subjects, nil
+}
+
+// subjectsOf turns an explanation into subjects.
+func subjectsOf(e membership.Explanation, netns map[ifwatch.ID]string) []Subject {
+	base := Subject{Membership: e.Status.Name, State: e.Status.State, Reason: e.Status.Reason, Daemon: true}
+	var subjects []Subject
+	for _, a := range e.Status.Attachments {
+		s := base
+		s.Interface, s.Index, s.Netns, s.Attached = a.Interface, a.Index, a.Netns, true
+		for _, c := range e.Channels {
+			if c.Instance != a.Instance {
+				continue
+			}
+			s.Channels = append(s.Channels, c.Channel)
+			if c.Error != "" {
+				s.Refused = append(s.Refused, fmt.Sprintf("%s: %s", c.Channel, c.Error))
+			}
+		}
+		subjects = append(subjects, s)
+	}
+	if len(subjects) > 0 {
+		return subjects
+	}
+	for _, c := range e.Channels {
+		base.Channels = append(base.Channels, c.Channel)
+	}
+	for _, i := range e.Interfaces {
+		if i.Verdict.Result() == reattach.Reject {
+			continue
+		}
+		s := base
+		s.Interface, s.Index, s.Netns = i.Interface, i.Index, netns[i.Instance]
+		subjects = append(subjects, s)
+	}
+	if len(subjects) == 0 {
+		return []Subject{base}
+	}
+	return subjects
+}

@@ -1,0 +1,33 @@
+package doctor
+
+import (
+	"fmt"
+	"strings"
+)
+
+// some names the first of several things, and counts the others.
+func some[T fmt.Stringer](all []T) string {
+	switch len(all) {
+	case 0:
+		return "none"
+	case 1:
+		return all[0].String()
+	}
+	return fmt.Sprintf("%s and %d more", all[0], len(all)-1)
+}
+
+// toHear is what lets an interface be listened to.
+const toHear = "It takes an interface that is up, CAP_NET_RAW, as root has, and a --wait that is not 0."
+
+// sprintf is fmt.Sprintf, of formats that are no constants.
+func sprintf(format string, values ...any) string { return fmt.Sprintf(format, values...) }
+
+// quote puts a word that a shell would not take as one into quotes: names of
+// interfaces are somebody else's words.
+func quote(word string) string {
+	const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-/:%@"
+	if word != "" && strings.Trim(word, plain) == "" {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+}
