@@ -33,6 +33,8 @@ type keeper struct {
 	index         reattach.Index[*rule]
 	never         map[*rule]struct{} // of that policy: any loss may end their members
 	instances     map[ifwatch.ID]*instance
+	past          []InterfaceLife // lives that have ended, the latest last
+	looked        bool            // at the interfaces, since there is a namespace
 	parking       *parkingLot
 	line          *line // nil for no pace
 
@@ -90,6 +92,9 @@ type instance struct {
 	spares      map[ifwatch.Family]holdingSocket // opened ahead while it is down
 	querier     string                           // the version of IGMP that is spoken there, if older than 3
 
+	began   time.Time // when it was read of first
+	before  bool      // it had begun before anybody looked
+	wasNear bool      // to some rule, at some time
 	known   bool      // some member remembers that it was lost, or approved
 	drained bool      // to be left alone until it is gone or undrained
 	leaving bool      // a drain left channels in this step
@@ -248,6 +253,7 @@ func (k *keeper) observe(changes ifwatch.Changes, now time.Time) {
 			k.instanceChanged(*c.Now, c.Read, now)
 		}
 	}
+	k.looked = true
 	k.parking.vacateAll() // at each index: of a short life nothing is told
 	k.kernel.leftBehind().vacate()
 	for r := range k.affected {
@@ -265,6 +271,7 @@ func (k *keeper) instanceGone(healthy ifwatch.Interface, now time.Time) {
 		return
 	}
 	delete(k.instances, healthy.ID)
+	k.lifeEnded(i, healthy, now)
 	if i.isRemembered() || len(k.remembered) > 0 {
 		k.noteMemory()
 	}
@@ -295,6 +302,8 @@ func (k *keeper) instanceChanged(iface ifwatch.Interface, read, now time.Time) {
 			near:        make(map[*rule]struct{}),
 			probes:      make(map[ifwatch.Family]lifeProbe),
 			spares:      make(map[ifwatch.Family]holdingSocket),
+			began:       read,
+			before:      !k.looked,
 		}
 		k.instances[iface.ID] = i
 		k.recallDrained(i)
@@ -325,7 +334,7 @@ func (k *keeper) approach(r *rule, i *instance) bool {
 	if r.rules.Selector.Match(i.now).Result() == reattach.Reject {
 		return false
 	}
-	r.near[i.now.ID], i.near[r] = true, struct{}{}
+	r.near[i.now.ID], i.near[r], i.wasNear = true, struct{}{}, true
 	for _, f := range r.families {
 		k.probe(i, f)
 		if !i.now.Up && i.now.Protocol(f).Alive && i.pools[poolKey{family: f}] == nil {
@@ -402,8 +411,9 @@ func (k *keeper) protocolDied(i *instance, f ifwatch.Family, now time.Time) {
 // vanish ends everything on all instances: their namespace lost its name. What
 // would keep it alive is closed, whoever lives there yet.
 func (k *keeper) vanish(reason string, now time.Time) {
-	k.cause, k.began = CauseNamespace, now
+	k.cause, k.began, k.looked = CauseNamespace, now, false
 	for _, i := range k.instances {
+		k.lifeEnded(i, i.now, now)
 		for key, p := range i.pools {
 			k.bury(i, key.family, p)
 		}
