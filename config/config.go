@@ -65,9 +65,10 @@ type Control struct {
 	Readers string      // the group whose members may read, by name or number; empty: none
 }
 
-// HTTP says where metrics and health are told.
+// HTTP says where metrics and health are told, and whether more is.
 type HTTP struct {
 	Listen string // HOST:PORT; without a host every address, empty: nowhere
+	Status bool   // the status page is there too, with names
 }
 
 // Pace says how fast channels are joined.

@@ -32,6 +32,7 @@ type (
 	}
 	effectiveHTTP struct {
 		Listen string `yaml:"listen"`
+		Status bool   `yaml:"status"`
 	}
 	effectivePace struct {
 		JoinsPerSecond int `yaml:"joins_per_second"`
@@ -99,7 +100,7 @@ func (c Config) YAML() ([]byte, error) {
 			Socket: texts["control.socket"], Mode: texts["control.mode"], Group: texts["control.group"],
 			Readers: texts["control.readers"],
 		},
-		HTTP:        effectiveHTTP{Listen: texts["http.listen"]},
+		HTTP:        effectiveHTTP{Listen: texts["http.listen"], Status: c.HTTP.Status},
 		StateDir:    texts["state_dir"],
 		Pace:        effectivePace{c.Pace.JoinsPerSecond},
 		Audit:       c.Audit.String(),

@@ -34,6 +34,7 @@ control:
     readers: ""
 http:
     listen: ""
+    status: false
 state_dir: /var/lib/ssmd
 pace:
     joins_per_second: 0

@@ -14,6 +14,7 @@ import (
 	"github.com/ssmd-project/ssmd/config"
 	"github.com/ssmd-project/ssmd/control"
 	"github.com/ssmd-project/ssmd/internal/service"
+	"github.com/ssmd-project/ssmd/internal/statuspage"
 	"github.com/ssmd-project/ssmd/internal/web"
 	"github.com/ssmd-project/ssmd/membership"
 )
@@ -62,6 +63,7 @@ type worker struct {
 	attendant *attendant
 	heir      *succession
 	server    *control.Server
+	board     *statuspage.Board // nil: there is no status page
 
 	started chan struct{} // closed once the first joins are made, or cannot be
 	joined  atomic.Bool   // they are made
@@ -71,6 +73,7 @@ func (d daemon) wire() *worker {
 	manager := membership.New(membership.Options{Memory: d.state.load(), Audit: auditEvery(d.config), JoinsPerSecond: d.config.Pace.JoinsPerSecond, Handover: d.inherited})
 	d.state.memory = manager.Memory
 	w := &worker{daemon: d, manager: manager, editor: newEditor(manager, d.state, d.config.File), started: make(chan struct{})}
+	w.board = d.newBoard(manager)
 	w.heir = &succession{manager: manager, notifier: d.notifier, listener: d.listener, http: d.http, log: d.log}
 	w.attendant = &attendant{notifier: d.notifier, watchdog: service.WatchdogInterval(), totals: manager.Totals, still: w.heir.isGiving, log: d.log}
 	w.reloader = newReloader(&reloader{
@@ -108,6 +111,9 @@ func (w *worker) work(ctx context.Context) error {
 	parts, ctx := errgroup.WithContext(ctx)
 	if w.http != nil { // from before the first joins: it says that they are not made yet
 		parts.Go(func() error { return w.newWebServer(ctx).Serve(serving, w.http) })
+	}
+	if w.board != nil {
+		parts.Go(func() error { return w.board.Run(serving) })
 	}
 	parts.Go(func() error {
 		defer end()
