@@ -12,6 +12,8 @@ const timeline = new Timeline(store);
 const detail = new Detail(store);
 const overview = document.getElementById('overview');
 
+let searchNext = false; // once the list is there again
+
 // route shows what the address names: a membership, or all of them.
 function route() {
   const name = location.hash.startsWith('#m=') ? decodeURIComponent(location.hash.slice(3)) : '';
@@ -19,7 +21,9 @@ function route() {
   overview.hidden = name !== '';
   document.title = name ? `${name} - ssmd` : 'ssmd';
   detail.show(name);
-  if (!name && !was) list.focus();
+  if (searchNext) list.search();
+  else if (!name && !was) list.focus();
+  searchNext = false;
   timeline.draw();
 }
 addEventListener('hashchange', route);
@@ -39,8 +43,9 @@ addEventListener('keydown', (e) => {
     else if (overview.hidden) location.hash = '#';
     else return;
   } else if (e.key === '/' && !choosing) {
-    if (overview.hidden) location.hash = '#';
-    setTimeout(() => list.search());
+    searchNext = overview.hidden;
+    if (searchNext) location.hash = '#';
+    else list.search();
   } else if (overview.hidden) return;
   else if (list.searching && (e.key === 'ArrowDown' || e.key === 'Enter')) list.move(0);
   else if (inList && e.key === 'Enter' && list.active) location.hash = `#m=${encodeURIComponent(list.active)}`;

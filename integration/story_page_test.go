@@ -1,0 +1,139 @@
+package integration
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/ssmd-project/ssmd/internal/testnet"
+	"github.com/ssmd-project/ssmd/membership"
+)
+
+const pageAddress = "http://127.0.0.1:9781/"
+
+// startPage starts a daemon with the status page on a file.
+func startPage(t *testing.T, program, file string) (d *daemon, dir string) {
+	t.Helper()
+	l := newLab(t, v4)
+	dir = openDir(t)
+	ok(t, os.WriteFile(filepath.Join(dir, "ssmd.yaml"), []byte("http: {listen: 127.0.0.1:9781, status: true}\n"+file), 0o644))
+	return startDaemon(l, program, dir, nil), dir
+}
+
+func rowState(name, state string) string {
+	return fmt.Sprintf(`document.getElementById('m-%s')?.querySelector('.state').textContent === %q`, name, state)
+}
+
+// The page shows how an interface ends and comes back, as it happens, and what
+// it shows while the daemon is not there it calls stale.
+func storyPage(t *testing.T, program string) {
+	t.Parallel()
+	d, dir := startPage(t, program, "memberships:\n  - {name: feed, channels: 10.1.0.1@232.1.1.1, interface: eth0}\n  - {name: other, channels: 10.1.0.1@232.1.1.2, interface: eth7}\n")
+	d.await(inState(membership.StateJoined))
+	p := openBrowser(t, d.Near).open(pageAddress)
+	p.until(`document.getElementById('connection').dataset.state === 'live'`)
+	p.until(rowState("feed", "joined"))
+	p.until(rowState("other", "waiting"))
+	p.shows("eth0: 1 life, instance")
+	p.until(`document.querySelectorAll('#timeline rect.attached').length === 1`)
+
+	ok(t, d.Cut("eth0"))
+	p.until(rowState("feed", "detached"))
+	p.shows("eth0: 1 life, gone since")
+	p.until(`document.querySelectorAll('#timeline rect.detached').length === 1`)
+	p.until(`document.getElementById('news').textContent === 'feed is detached'`)
+	ok(t, d.Connect(testnet.Veth{}))
+	p.until(rowState("feed", "joined"))
+	p.shows("eth0: 2 lives, instance")
+	p.until(`document.querySelectorAll('#timeline rect.life').length === 2 && document.querySelectorAll('#timeline rect.attached').length === 2 && document.querySelectorAll('#timeline rect.reattached').length === 1`)
+	p.picture("page")
+
+	d.signal(os.Kill)
+	d.ended()
+	p.until(`document.getElementById('connection').dataset.state === 'stale' && !document.getElementById('stale').hidden`)
+	p.shows("What is shown is from before")
+	startDaemon(d.lab, program, dir, nil).await(inState(membership.StateJoined))
+	p.until(`document.getElementById('connection').dataset.state === 'live' && document.getElementById('stale').hidden`)
+	p.shows("eth0: 1 life, instance") // the new daemon knows of no other
+}
+
+// All can be done with the keyboard, and on a phone in the dark.
+func storyPageKeys(t *testing.T, program string) {
+	t.Parallel()
+	d, _ := startPage(t, program, "memberships:\n  - {name: feed, channels: 10.1.0.1@232.1.1.1, interface: eth0}\n  - {name: gone-a, channels: 10.1.0.1@232.1.1.2, interface: eth8}\n  - {name: gone-b, channels: 10.1.0.1@232.1.1.3, interface: eth8}\n")
+	p := openBrowser(t, d.Near).open(pageAddress)
+	p.until(rowState("feed", "joined"))
+	selected := `document.querySelector('[aria-selected=true]')?.id`
+	for _, step := range []struct{ key, want string }{{"j", "m-feed"}, {"j", "m-gone-a"}, {"ArrowDown", "m-gone-b"}, {"ArrowDown", "m-gone-b"}, {"k", "m-gone-a"}, {"End", "m-gone-b"}, {"Home", "m-feed"}} {
+		p.press(step.key)
+		if got := p.value(selected); got != step.want {
+			t.Errorf("after %s %v is selected, want %s", step.key, got, step.want)
+		}
+		if got := p.value(`document.getElementById('list').getAttribute('aria-activedescendant')`); got != step.want {
+			t.Errorf("after %s the reader is told %v", step.key, got)
+		}
+	}
+	if v := p.value(`document.activeElement.id === 'list' && getComputedStyle(document.querySelector('[aria-selected=true]')).outlineStyle`); v != "solid" {
+		t.Errorf("the focus is not to be seen: %v", v)
+	}
+	p.press("/")
+	p.until(`document.activeElement.id === 'search'`)
+	p.enter("GONE-b")
+	p.until(`document.querySelectorAll('.row').length === 1 && document.getElementById('shown').textContent === '1 of 3 memberships'`)
+	p.press("Enter")
+	p.press("Enter")
+	p.until(`location.hash === '#m=gone-b' && document.activeElement.id === 'detail'`)
+	p.shows("Every interface against every rule")
+	p.shows("eth8")
+	p.press("Escape")
+	p.until(`!document.getElementById('overview').hidden && document.activeElement.id === 'list'`)
+	p.press("/")
+	p.press("Escape")
+	p.until(`document.querySelectorAll('.row').length === 3`)
+	p.value(`document.querySelector('#states .waiting').click()`)
+	p.until(`document.querySelectorAll('.row').length === 2 && document.querySelector('#states .waiting').getAttribute('aria-pressed') === 'true'`)
+
+	p.do("Emulation.setDeviceMetricsOverride", params{"width": 360, "height": 740, "deviceScaleFactor": 2, "mobile": true})
+	p.do("Emulation.setEmulatedMedia", params{"features": []params{{"name": "prefers-color-scheme", "value": "dark"}}})
+	p.until(`getComputedStyle(document.body).backgroundColor === 'rgb(20, 23, 26)'`)
+	for _, hash := range []string{"#", "#m=feed"} {
+		p.value(fmt.Sprintf(`location.hash = %q`, hash))
+		p.until(`document.documentElement.scrollWidth <= 360`)
+		p.picture("phone" + strings.Trim(hash, "#="))
+	}
+	// Fingers need room, and eyes contrast.
+	p.value(`location.hash = '#'`)
+	p.until(`[...document.querySelectorAll('button, select, input')].filter(e => e.offsetParent).every(e => e.offsetHeight >= 44)`)
+}
+
+// Whatever an interface is called, it is text.
+func storyPageHostile(t *testing.T, program string) {
+	t.Parallel()
+	const name, alias = "<b>&'\"", "<img src=x onerror=alert(1)><script>alert(2)</script>\u202e"
+	d, _ := startPage(t, program, "memberships:\n  - {name: feed, channels: 10.1.0.1@232.1.1.1, interface: {kind: ifb}}\n  - {name: by-alias, channels: 10.1.0.1@232.1.1.2, interface: {alias: '<svg onload=alert(3)>'}}\n")
+	ok(t, d.Near.Add(testnet.IFB(name), testnet.Alias(alias), testnet.MulticastOn, testnet.Up))
+	d.await(inState(membership.StateJoined))
+	p := openBrowser(t, d.Near).open(pageAddress)
+	p.until(rowState("feed", "joined"))
+	p.shows(name + ": 1 life")
+	p.value(`location.hash = '#m=by-alias'`)
+	p.shows("<svg onload=alert(3)>")
+	p.value(`document.querySelectorAll('details').forEach(d => { d.open = true; })`)
+	p.shows(`<script>alert(2)</script>\u{202e}`)
+	p.value(`location.hash = '#m=' + encodeURIComponent('<img src=x onerror=alert(4)>')`)
+	p.shows(`<img src=x onerror=alert(4)>`)
+	if n := p.value(`document.querySelectorAll('b:not(.result), img, script:not([src]), svg[onload]').length`); n != 0.0 {
+		t.Errorf("%v elements are of somebody else's making", n)
+	}
+	p.do("Page.navigate", params{"url": pageAddress + "plain"})
+	p.shows(name)
+	// What the page's policy is for: markup that a mistake would make does nothing.
+	if v, err := p.evaluate(`try { document.body.innerHTML = '<b>x</b>'; 'made' } catch (e) { e.name }`); err != nil || v != "TypeError" {
+		t.Errorf("markup can be made of text: %v, %v", v, err)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.wrong = nil // the last was refused, and said so
+}
