@@ -30,6 +30,7 @@ func TestDaemon(t *testing.T) {
 		"metrics":                storyMetrics,
 		"paced":                  storyPaced,
 		"page":                   storyPage,
+		"page of many":           storyPageMany,
 		"page with keys":         storyPageKeys,
 		"page of hostile names":  storyPageHostile,
 		"port in use":            storyPortInUse,

@@ -98,8 +98,9 @@ func storyPageKeys(t *testing.T, program string) {
 	p.do("Emulation.setDeviceMetricsOverride", params{"width": 360, "height": 740, "deviceScaleFactor": 2, "mobile": true})
 	p.do("Emulation.setEmulatedMedia", params{"features": []params{{"name": "prefers-color-scheme", "value": "dark"}}})
 	p.until(`getComputedStyle(document.body).backgroundColor === 'rgb(20, 23, 26)'`)
-	for _, hash := range []string{"#", "#m=feed"} {
+	for hash, text := range map[string]string{"#": "Interfaces over time", "#m=feed": "wanted"} {
 		p.value(fmt.Sprintf(`location.hash = %q`, hash))
+		p.until(fmt.Sprintf(`document.body.textContent.includes(%q)`, text))
 		p.until(`document.documentElement.scrollWidth <= 360`)
 		p.picture("phone" + strings.Trim(hash, "#="))
 	}
@@ -136,4 +137,59 @@ func storyPageHostile(t *testing.T, program string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.wrong = nil // the last was refused, and said so
+}
+
+// Ten thousand memberships are shown at once, and searched, and each change is
+// seen; the document holds only what is in view.
+func storyPageMany(t *testing.T, program string) {
+	t.Parallel()
+	const many = 10_000
+	var file strings.Builder
+	file.WriteString("memberships:\n")
+	for i := range many {
+		name := "eth9"
+		if i%10 == 0 {
+			name = "eth0"
+		}
+		fmt.Fprintf(&file, "  - {name: feed%s, channels: 10.1.0.1@232.1.%d.%d, interface: %s}\n", map[bool]string{true: "", false: fmt.Sprintf("-%05d", i)}[i == 0], i/250, i%250, name)
+	}
+	d, _ := startPage(t, program, file.String())
+	d.await(inState(membership.StateJoined))
+	before := d.memory()
+	p := openBrowser(t, d.Near).open(pageAddress)
+	p.until(`document.getElementById('shown')?.textContent === '10,000 memberships'`)
+	t.Logf("shown %.0f ms after the page was asked for", p.value(`performance.now()`))
+	p.until(`document.querySelector('#states .joined').textContent === '1,000 joined'`)
+	if n := p.value(`document.querySelectorAll('.row').length`).(float64); n < 10 || n > 60 {
+		t.Errorf("%.0f rows are in the document, want those in view", n)
+	}
+	t.Logf("the browser's heap has %.1f MB; the daemon grew from %d to %d kB", p.value(`performance.memory.usedJSHeapSize / 1e6`), before, d.memory())
+	p.value(`document.getElementById('search').focus()`)
+	p.enter("09990")
+	p.until(`document.querySelectorAll('.row').length === 1`)
+	took := p.value(`(() => { const t = performance.now(); const s = document.getElementById('search'); s.value = 'feed-0'; s.dispatchEvent(new Event('input')); return performance.now() - t; })()`)
+	t.Logf("a search takes %.1f ms", took)
+	p.value(`(() => { const s = document.getElementById('search'); s.value = ''; s.dispatchEvent(new Event('input')); })()`)
+	p.value(`window.frames = []; (function next(t) { window.frames.push(t); requestAnimationFrame(next); })(performance.now())`)
+	ok(t, d.Cut("eth0"))
+	p.until(`document.querySelector('#states .detached').textContent === '1,000 detached'`)
+	p.until(rowState("feed", "detached"))
+	ok(t, d.Connect(testnet.Veth{}))
+	p.until(`document.querySelector('#states .joined').textContent === '1,000 joined'`)
+	t.Logf("the longest frame took %.0f ms", p.value(`Math.max(...window.frames.slice(1).map((t, i) => t - window.frames[i]))`))
+	p.value(`document.getElementById('happened').open = true`)
+	p.until(`/reattached 1,000 memberships on eth0/.test(document.getElementById('marks').textContent)`)
+	p.until(`document.querySelectorAll('#marks li').length < 40`)
+	p.picture("many")
+}
+
+// memory returns the daemon's resident memory in kB.
+func (d *daemon) memory() (kB int) {
+	d.t.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", d.cmd.Process.Pid))
+	ok(d.t, err)
+	_, rest, _ := strings.Cut(string(status), "VmRSS:")
+	_, err = fmt.Sscan(rest, &kB)
+	ok(d.t, err)
+	return kB
 }

@@ -25,7 +25,7 @@ type limits struct {
 }
 
 var defaultLimits = limits{
-	streams: 16, asking: 2, entries: 250,
+	streams: 16, asking: 2, entries: 500,
 	write: 10 * time.Second, heartbeat: 15 * time.Second,
 	channels: 500, events: 200,
 }

@@ -7,6 +7,7 @@ const mostLanes = 12;
 const mostListed = 200;
 const high = 28; // pixels of a lane
 const narrowest = 2;
+const shortest = 10000; // ms that are shown, at least
 
 const laneOf = (one) => `${one.interface ?? ''}\n${one.netns ?? ''}`;
 
@@ -48,16 +49,11 @@ export class Timeline {
     setInterval(() => this.draw(), 1000); // time passes
   }
 
-  // #span is the time that is shown.
+  // #span is the time that is shown: of before the daemon began nothing is known.
   #span() {
     const now = this.#store.now();
-    const asked = Number(this.#window.value);
-    let first = this.#store.started || now - 60000;
-    if (asked === 0) {
-      for (const m of this.#store.marks.values()) first = Math.min(first, m.from);
-      return [first, Math.max(now, first + 1000)];
-    }
-    return [now - asked, now];
+    const asked = Number(this.#window.value) || Infinity;
+    return [Math.min(Math.max(now - asked, this.#store.started), now - shortest), now];
   }
 
   draw() {
@@ -80,7 +76,7 @@ export class Timeline {
     } else this.#more.remove();
     const covers = document.getElementById('covers');
     const begun = this.#store.started;
-    setText(covers, `${clock(from, false)} to ${clock(to, false)}` + (begun > from ? `; the daemon runs since ${clock(begun, false)}, nothing is known from before` : ''));
+    setText(covers, `${clock(from, false)} to ${clock(to, false)}` + (begun >= from ? ', since the daemon began' : ''));
   }
 
   #collect(from, to) {
@@ -97,7 +93,7 @@ export class Timeline {
       lane.latest = Math.max(lane.latest, life.now > 0 ? Infinity : life.ended ?? life.began);
     }
     for (const mark of this.#store.marks.values()) {
-      if (mark.to < from) continue;
+      if (mark.to < from || !mark.interface && kindOf(mark) === 'other') continue;
       const lane = at(mark);
       lane.marks.push(mark);
       lane.latest = Math.max(lane.latest, mark.to);
