@@ -16,6 +16,9 @@ const pageAddress = "http://127.0.0.1:9781/"
 // startPage starts a daemon with the status page on a file.
 func startPage(t *testing.T, program, file string) (d *daemon, dir string) {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("a browser takes seconds, and nothing of it is ours")
+	}
 	l := newLab(t, v4)
 	dir = openDir(t)
 	ok(t, os.WriteFile(filepath.Join(dir, "ssmd.yaml"), []byte("http: {listen: 127.0.0.1:9781, status: true}\n"+file), 0o644))

@@ -62,7 +62,9 @@ func (d daemon) newBoard(manager *membership.Manager) *statuspage.Board {
 		return nil
 	}
 	return statuspage.New(statuspage.Options{
-		Manager: manager, Version: buildVersion().Version, Started: d.started, Host: d.http.Host(), Logger: d.log,
+		Manager: manager,
+		Past:    func() (statuspage.Subscription, error) { return manager.SubscribeSince(membership.Since{}) },
+		Version: buildVersion().Version, Started: d.started, Host: d.http.Host(), Logger: d.log,
 	})
 }
 

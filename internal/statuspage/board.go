@@ -18,12 +18,20 @@ type Manager interface {
 	StatusOf(ctx context.Context, name string) (membership.Status, error)
 	Explain(ctx context.Context, name string) (membership.Explanation, error)
 	Lives(ctx context.Context) ([]membership.InterfaceLife, error)
-	SubscribeSince(since membership.Since) (*membership.Subscription, error)
+}
+
+// Subscription is what is needed of a membership.Subscription.
+type Subscription interface {
+	Next(ctx context.Context) (membership.Event, error)
+	Finish()
+	Close()
 }
 
 // Options configure a Board. All but Version are needed.
 type Options struct {
 	Manager Manager
+	// Past returns the manager's events that are kept, and those that follow.
+	Past    func() (Subscription, error)
 	Version string    // of the program
 	Started time.Time // the daemon, which tells one run from another
 	// Host is what http.listen names, empty for every address. Whoever asks

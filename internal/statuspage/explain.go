@@ -71,7 +71,7 @@ func rank(c membership.ChannelStatus) int {
 
 // eventsOf returns the last events of one membership.
 func (b *Board) eventsOf(ctx context.Context, name string) ([]membership.Event, error) {
-	subscription, err := b.options.Manager.SubscribeSince(membership.Since{})
+	subscription, err := b.options.Past()
 	if err != nil {
 		return nil, err
 	}

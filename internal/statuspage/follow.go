@@ -29,7 +29,7 @@ type follower struct {
 // manager ended.
 func (b *Board) follow(ctx context.Context) (more bool) {
 	// From before the first look: nothing is missed between.
-	subscription, err := b.options.Manager.SubscribeSince(membership.Since{})
+	subscription, err := b.options.Past()
 	if err != nil {
 		b.options.Logger.Warn("the status page cannot follow", "error", err)
 		return !isEnd(err)

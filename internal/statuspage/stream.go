@@ -12,6 +12,12 @@ import (
 // reader that had an earlier stream of the same run goes on from there.
 func (b *Board) stream(w http.ResponseWriter, r *http.Request) {
 	select {
+	case <-b.ended:
+		http.Error(w, "the daemon is ending", http.StatusServiceUnavailable)
+		return
+	default:
+	}
+	select {
 	case b.streams <- struct{}{}:
 		defer func() { <-b.streams }()
 	default:

@@ -37,9 +37,11 @@ const mostGone = 4096
 // table holds entries by the number of their last change.
 type table struct {
 	version uint64
-	entries map[key]entry
-	gone    []entry // the oldest first
-	forgot  uint64  // the version of the last that is remembered no more
+	entries map[key]entry // those that are gone too
+	order   []entry       // the last change of each, and changes that were overtaken
+	gone    []key         // the oldest first; some may be back
+	forgot  uint64        // the version of the last that is remembered no more
+	there   int           // entries that are not gone
 }
 
 func newTable() *table { return &table{entries: make(map[key]entry)} }
@@ -50,25 +52,45 @@ func (t *table) set(k key, object any) {
 	if err != nil {
 		return // nothing told here can fail
 	}
-	if t.entries[k].body == string(body) {
+	was, found := t.entries[k]
+	if was.body == string(body) {
 		return
 	}
-	t.version++
-	t.entries[k] = entry{k, t.version, string(body)}
+	if !found || was.isGone() {
+		t.there++
+	}
+	t.change(entry{key: k, body: string(body)})
 }
 
 func (t *table) remove(k key) {
-	if _, found := t.entries[k]; !found {
+	if was, found := t.entries[k]; !found || was.isGone() {
 		return
 	}
-	delete(t.entries, k)
-	t.version++
-	t.gone = append(t.gone, entry{key: k, version: t.version})
-	if over := len(t.gone) - mostGone; over > 0 {
-		t.forgot = t.gone[over-1].version
-		t.gone = slices.Delete(t.gone, 0, over)
+	t.there--
+	t.change(entry{key: k})
+	t.gone = append(t.gone, k)
+	for len(t.gone) > mostGone {
+		if e := t.entries[t.gone[0]]; e.isGone() {
+			t.forgot = max(t.forgot, e.version)
+			delete(t.entries, e.key)
+		}
+		t.gone = slices.Delete(t.gone, 0, 1)
 	}
 }
+
+func (t *table) change(e entry) {
+	t.version++
+	e.version = t.version
+	t.entries[e.key] = e
+	t.order = append(t.order, e)
+	const spare = 1024
+	if len(t.order) > 2*len(t.entries)+spare {
+		t.order = slices.DeleteFunc(t.order, t.isOvertaken)
+	}
+}
+
+// isOvertaken reports whether a change is not the last of its key.
+func (t *table) isOvertaken(e entry) bool { return t.entries[e.key].version != e.version }
 
 // keep removes the entries of a kind that are not among those.
 func (t *table) keep(of kind, names map[string]struct{}) {
@@ -80,28 +102,17 @@ func (t *table) keep(of kind, names map[string]struct{}) {
 }
 
 // since returns up to so many changes after a version, in their order, and
-// whether there are more. Whoever has nothing needs not hear of what is gone.
+// whether there may be more. Whoever has nothing needs not hear of what is gone.
 func (t *table) since(version uint64, most int) (changes []entry, more bool) {
-	if version >= t.version {
-		return nil, false
-	}
-	for _, e := range t.entries {
-		if e.version > version {
+	first, _ := slices.BinarySearchFunc(t.order, version+1, func(e entry, v uint64) int { return cmp.Compare(e.version, v) })
+	for _, e := range t.order[first:] {
+		switch {
+		case t.isOvertaken(e) || version == 0 && e.isGone():
+		case len(changes) == most:
+			return changes, true
+		default:
 			changes = append(changes, e)
 		}
-	}
-	if version > 0 {
-		for _, e := range t.gone {
-			if e.version > version {
-				if _, back := t.entries[e.key]; !back {
-					changes = append(changes, e)
-				}
-			}
-		}
-	}
-	slices.SortFunc(changes, func(a, b entry) int { return cmp.Compare(a.version, b.version) })
-	if len(changes) > most {
-		return slices.Clip(changes[:most]), true
 	}
 	return changes, false
 }

@@ -123,7 +123,7 @@ export class Timeline {
     const bar = (kind, start, end, y, h, words) => shapes.push({ kind, x: x(start), w: Math.max(narrowest, x(end) - x(start)), y, h, words });
     for (const life of lives) {
       const until = life.ended ? clock(life.ended) : 'now';
-      bar('life', life.began, life.ended ?? to, 4, 16, `${life.interface}, instance ${life.instance}, ifindex ${life.ifindex}, ${life.kind}, ${life.mac}: ${life.before ? 'before ' : ''}${clock(life.began)} to ${until}`);
+      bar('life', life.before ? from : life.began, life.ended ?? to, 4, 16, `${life.interface}, instance ${life.instance}, ifindex ${life.ifindex}, ${life.kind}, ${life.mac}: ${life.before ? 'before ' : ''}${clock(life.began)} to ${until}`);
       for (const [start, end] of life.attached) {
         if ((end || to) >= from) bar('attached', start || life.began, end || to, 8, 8, `memberships attached: ${clock(start || life.began)} to ${end ? clock(end) : 'now'}`);
       }
