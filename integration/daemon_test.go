@@ -50,6 +50,7 @@ func TestDaemon(t *testing.T) {
 		"takeover refused often": storyTakeoverRefusedOften,
 		"terminated":             storyTerminated,
 		"watchdog at takeover":   storyWatchdogAtTakeover,
+		"top":                    storyTop,
 		"unprivileged":           storyUnprivileged,
 	}
 	for name, story := range stories {
