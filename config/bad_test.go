@@ -23,7 +23,7 @@ memberships:
 `
 
 const manyMessages = `ssmd.yaml:1:14: log.level: unknown level "loud", want debug, info, warn or error
-ssmd.yaml:2:1: foo: unknown key, want one of log, control, http, state_dir, pace, audit, include, defaults, memberships
+ssmd.yaml:2:1: foo: unknown key, want one of log, control, handoff, http, state_dir, pace, audit, include, defaults, memberships
 ssmd.yaml:3:26: pace.joins_per_second: "-1", want a number from 1 to 1000000, or 0 for no limit
 ssmd.yaml:6:25: memberships[0](feed-a).groups[1]: group 239.1.1.1 is not source-specific, want one in 232.0.0.0/8 or ff3x::/32, or allow_any_range: true
 ssmd.yaml:6:36: memberships[0](feed-a).groups[2]: range 232.1.3.9-232.1.3.1 runs backwards, want 232.1.3.1-232.1.3.9
@@ -138,8 +138,8 @@ var badFiles = []struct{ name, text, want string }{
 	{"binary", "log:\n \x00", `f:2:2: character U+0000, want only text`},
 	{"two documents", "log: {}\n---\nlog: {}\n", `f:2:1: a second document begins here, want one in a file`},
 	{"list", "- a\n", `f:1:1: a list, want a mapping, as "memberships:"`},
-	{"key is a list", "? [a]\n: b\n", `f:1:3: a key is a list, want one of log, control, http, state_dir, pace, audit, include, defaults, memberships`},
-	{"long key", strings.Repeat("x", 500) + ": 1\n", `f:1:1: "` + strings.Repeat("x", 60) + `"...: unknown key, want one of log, control, http, state_dir, pace, audit, include, defaults, memberships`},
+	{"key is a list", "? [a]\n: b\n", `f:1:3: a key is a list, want one of log, control, handoff, http, state_dir, pace, audit, include, defaults, memberships`},
+	{"long key", strings.Repeat("x", 500) + ": 1\n", `f:1:1: "` + strings.Repeat("x", 60) + `"...: unknown key, want one of log, control, handoff, http, state_dir, pace, audit, include, defaults, memberships`},
 	{"memberships is a mapping", "memberships: {}\n", `f:1:14: memberships: a mapping, want a list of memberships`},
 	{"membership is a string", "memberships: [a]\n", `f:1:15: memberships[0]: "a" is a string, want a mapping, as "name:"`},
 	{"status in quotes", "http: {status: 'true'}\n", `f:1:16: http.status: "true" is a string, want true or false, without quotes`},
@@ -155,6 +155,10 @@ var badFiles = []struct{ name, text, want string }{
 	{"abstract socket", "control: {socket: '@x'}\n", `f:1:19: control.socket: "@x" is an abstract socket, which has neither mode nor group, want a path`},
 	{"no socket", "control: {socket: ''}\n", `f:1:19: control.socket: empty, want a path, for example /run/ssmd/control.sock`},
 	{"readers in a list", "control: {readers: [a]}\n", `f:1:20: control.readers: a list, want a string`},
+	{"abstract handoff", "handoff: {socket: '@x'}\n", `f:1:19: handoff.socket: "@x" is an abstract socket, which has neither mode nor group, want a path`},
+	{"handoff limit", "handoff: {limit: 0}\n", `f:1:18: handoff.limit: "0", want a number from 1 to 10000`},
+	{"quoted limit", "handoff: {limit: '5'}\n", `f:1:18: handoff.limit: "5" is a string, want a number from 1 to 10000`},
+	{"handoff mode", "handoff: {mode: 660}\n", `f:1:17: handoff.mode: 660 without quotes is a decimal number, want three or four octal digits up to 0777, for example "0660"`},
 	{"group is a number", "control: {group: 5}\n", `f:1:18: control.group: 5 is a number to YAML, want a string: quote it, "5"`},
 	{"default name", "defaults: {name: a}\n", `f:1:12: defaults.name: no default, want it in each membership`},
 	{"bad default, said once", "defaults: {interface: {kind: []}}\nmemberships: [{name: a, channels: 10.0.0.1@232.0.0.1}]\n", `f:1:30: defaults.interface.kind: an empty list, want a pattern, for example "eth*"`},

@@ -21,7 +21,8 @@ const (
 	defaultFormat = "text"
 	defaultMode   = fs.FileMode(0o660)
 
-	defaultAudit = 30 * time.Second
+	defaultAudit    = 30 * time.Second
+	defaultHandoffs = 64
 )
 
 // Config is a whole, checked configuration: every default is spelled out in
@@ -32,9 +33,10 @@ type Config struct {
 	// empty where there was none.
 	File string
 
-	// Log, Control, HTTP, Pace and StateDir are the daemon's own settings.
+	// Log, Control, Handoff, HTTP, Pace and StateDir are the daemon's own settings.
 	Log     Log
 	Control Control
+	Handoff Handoff
 	HTTP    HTTP
 	Pace    Pace
 
@@ -65,6 +67,14 @@ type Control struct {
 	Readers string      // the group whose members may read, by name or number; empty: none
 }
 
+// Handoff says where applications hand over their sockets, and who may.
+type Handoff struct {
+	Socket string      // path of the unix socket, empty: nowhere
+	Mode   fs.FileMode // its permissions
+	Group  string      // its group, by name or number, whose members may; empty: the daemon's own
+	Limit  int         // how many sockets at a time
+}
+
 // HTTP says where metrics and health are told, and whether more is.
 type HTTP struct {
 	Listen string // HOST:PORT; without a host every address, empty: nowhere
@@ -81,6 +91,7 @@ func defaults() Config {
 	return Config{
 		Log:      Log{Level: defaultLevel, Format: defaultFormat},
 		Control:  Control{Socket: DefaultSocket, Mode: defaultMode},
+		Handoff:  Handoff{Mode: defaultMode, Limit: defaultHandoffs},
 		Audit:    defaultAudit,
 		StateDir: DefaultStateDir,
 	}

@@ -14,6 +14,7 @@ type (
 	effective struct {
 		Log         effectiveLog          `yaml:"log"`
 		Control     effectiveControl      `yaml:"control"`
+		Handoff     effectiveHandoff      `yaml:"handoff"`
 		HTTP        effectiveHTTP         `yaml:"http"`
 		StateDir    string                `yaml:"state_dir"`
 		Pace        effectivePace         `yaml:"pace"`
@@ -29,6 +30,12 @@ type (
 		Mode    string `yaml:"mode"`
 		Group   string `yaml:"group"`
 		Readers string `yaml:"readers"`
+	}
+	effectiveHandoff struct {
+		Socket string `yaml:"socket"`
+		Mode   string `yaml:"mode"`
+		Group  string `yaml:"group"`
+		Limit  int    `yaml:"limit"`
 	}
 	effectiveHTTP struct {
 		Listen string `yaml:"listen"`
@@ -100,6 +107,7 @@ func (c Config) YAML() ([]byte, error) {
 			Socket: texts["control.socket"], Mode: texts["control.mode"], Group: texts["control.group"],
 			Readers: texts["control.readers"],
 		},
+		Handoff:     effectiveHandoff{Socket: texts["handoff.socket"], Mode: texts["handoff.mode"], Group: texts["handoff.group"], Limit: c.Handoff.Limit},
 		HTTP:        effectiveHTTP{Listen: texts["http.listen"], Status: c.HTTP.Status},
 		StateDir:    texts["state_dir"],
 		Pace:        effectivePace{c.Pace.JoinsPerSecond},

@@ -32,6 +32,11 @@ control:
     mode: "0660"
     group: ""
     readers: ""
+handoff:
+    socket: ""
+    mode: "0660"
+    group: ""
+    limit: 64
 http:
     listen: ""
     status: false
@@ -93,6 +98,7 @@ func drawConfig(t *rapid.T) Config {
 			Format: rapid.SampledFrom([]string{"text", "json"}).Draw(t, "format"),
 		},
 		Control:  defaults().Control,
+		Handoff:  Handoff{Socket: rapid.SampledFrom([]string{"", "/run/h"}).Draw(t, "handoff"), Mode: 0o606, Limit: rapid.IntRange(1, 10_000).Draw(t, "handoffs")},
 		HTTP:     HTTP{Listen: rapid.SampledFrom([]string{"", ":9781", "[::1]:9781", "localhost:1"}).Draw(t, "listen")},
 		StateDir: rapid.SampledFrom([]string{"", "/state", "/a b: #c"}).Draw(t, "state"),
 	}

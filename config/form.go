@@ -51,6 +51,14 @@ func choiceForm[T ~string](allowed ...T) form {
 	return form{oneOf(wordsOf(allowed)), object{"type": "string", "enum": wordsOf(allowed)}}
 }
 
+func modeForm() form {
+	return form{"octal permission bits in quotes", object{"anyOf": []any{object{"type": "string", "pattern": modePattern}, object{"type": "integer"}}}}
+}
+
+func numberForm(words string, least, most int) form {
+	return form{words, object{"type": "integer", "minimum": least, "maximum": most}}
+}
+
 func truthForm() form { return form{"true or false", object{"type": "boolean"}} }
 
 func durationForm() form {

@@ -36,7 +36,8 @@ const (
 
 // AddFlags adds the flags of the daemon's own settings: --log-level,
 // --log-format, --control-socket, --control-mode, --control-group,
-// --control-readers, --http-listen, --state-dir and --pace-joins-per-second.
+// --control-readers, --handoff-socket, --handoff-mode, --handoff-group,
+// --handoff-limit, --http-listen, --state-dir and --pace-joins-per-second.
 // Their values are checked by Load.
 func AddFlags(fs *pflag.FlagSet) {
 	for _, s := range settings() {

@@ -62,7 +62,7 @@ func (r *reader) top(root *yaml.Node, c *Config) {
 	if !ok {
 		return
 	}
-	for _, section := range []string{"log", "control", "http", "pace"} {
+	for _, section := range []string{"log", "control", "handoff", "http", "pace"} {
 		if s, ok := f[section]; ok && !isNull(s.value) {
 			r.section(s.value, at.at(section), section, c)
 		}
@@ -92,7 +92,7 @@ func (r *reader) wishes(f fields, at *place, c *Config) (base wish) {
 	return base
 }
 
-// section reads log, control, http or pace.
+// section reads log, control, handoff, http or pace.
 func (r *reader) section(n *yaml.Node, at *place, name string, c *Config) {
 	var k keys
 	for _, s := range settingsOf(name) {
@@ -131,11 +131,20 @@ func (r *reader) setting(key string, n *yaml.Node, at *place) (string, bool) {
 	case key == "status":
 		value, ok := r.truth(n, at)
 		return strconv.FormatBool(value), ok
-	case key == "joins_per_second" && deref(n).Tag == "!!int":
-		return deref(n).Value, true
 	case key == "joins_per_second":
-		r.fail(deref(n), at, "%s, want a number from 1 to %d, or 0 for no limit", describe(deref(n)), mostJoinsPerSecond)
-		return "", false
+		return r.number(n, at, wantJoins)
+	case key == "limit":
+		return r.number(n, at, wantLimit)
 	}
 	return r.text(n, at, "a string")
+}
+
+// number reads one that is not quoted.
+func (r *reader) number(n *yaml.Node, at *place, want string) (string, bool) {
+	n = deref(n)
+	if n.Tag != "!!int" {
+		r.fail(n, at, "%s, want %s", describe(n), want)
+		return "", false
+	}
+	return n.Value, true
 }

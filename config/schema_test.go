@@ -177,7 +177,7 @@ func TestSchemaRefuses(t *testing.T) {
 	const good = "memberships: [{name: a, channels: 10.0.0.1@232.1.1.1, interface: eth0"
 	for _, text := range []string{
 		"log: {level: loud}", "log: {level: }", "log: []", "control: {mode: '4755'}", "control: {mode: 66a}", "control: {socket: '@x'}",
-		"control: {group: 5}", "http: {listen: localhost}", "http: {listen: 9781}", "state_dir: state", "audit: 5", "audit: 1x", "include: [5]",
+		"control: {group: 5}", "handoff: {socket: '@x'}", "handoff: {limit: 0}", "handoff: {limit: '5'}", "handoff: {mode: 66a}", "handoff: {path: /x}", "http: {listen: localhost}", "http: {listen: 9781}", "state_dir: state", "audit: 5", "audit: 1x", "include: [5]",
 		"include: ''", "defaults: {name: a}", "defaults: {require: [power]}", "memberships: {}", "pace: {joins_per_second: -1}", "pace: {joins_per_second: '5'}", "pace: {joins: 5}",
 		"memberships: [{channels: 10.0.0.1@232.1.1.1, interface: eth0}]",
 		"memberships: [{name: a, interface: eth0}]", "memberships: [{name: a, channels: 10.0.0.1@232.1.1.1}]",

@@ -71,8 +71,8 @@ func settings() []setting {
 		section: "control", key: "mode",
 		usage: "octal permission `bits` of the control socket, as 0660; instead of the file's",
 		doc:   "The permissions of the control socket.",
-		form:  form{"octal permission bits in quotes", object{"anyOf": []any{object{"type": "string", "pattern": modePattern}, object{"type": "integer"}}}},
-		get:   func(c Config) string { return fmt.Sprintf("%04o", c.Control.Mode.Perm()) },
+		form:  modeForm(),
+		get:   func(c Config) string { return modeText(c.Control.Mode) },
 		set:   func(c *Config, text string) (err error) { c.Control.Mode, err = parseMode(text); return err },
 	}, {
 		section: "control", key: "group",
@@ -88,6 +88,34 @@ func settings() []setting {
 		form:  textForm("a group's name or number, in quotes"),
 		get:   func(c Config) string { return c.Control.Readers },
 		set:   func(c *Config, text string) error { return setGroup(&c.Control.Readers, text) },
+	}, {
+		section: "handoff", key: "socket",
+		usage: "`path` of the socket on which applications hand theirs over, empty for none; instead of the file's",
+		doc:   "The path of the socket on which applications hand over theirs, at most 107 bytes long; empty: none.",
+		form:  form{"a path, or empty", object{"type": "string", "pattern": "^[^@]|^$", "maxLength": socketpath.Longest}},
+		get:   func(c Config) string { return c.Handoff.Socket },
+		set:   func(c *Config, text string) error { return setHandoffSocket(c, text) },
+	}, {
+		section: "handoff", key: "mode",
+		usage: "octal permission `bits` of the hand-over socket, as 0660; instead of the file's",
+		doc:   "The permissions of the hand-over socket. Where everybody may write, everybody may hand over.",
+		form:  modeForm(),
+		get:   func(c Config) string { return modeText(c.Handoff.Mode) },
+		set:   func(c *Config, text string) (err error) { c.Handoff.Mode, err = parseMode(text); return err },
+	}, {
+		section: "handoff", key: "group",
+		usage: "`group` of the hand-over socket, empty for the daemon's own; instead of the file's",
+		doc:   "Whose members may hand over; empty: the group of the process.",
+		form:  textForm("a group's name or number, in quotes"),
+		get:   func(c Config) string { return c.Handoff.Group },
+		set:   func(c *Config, text string) error { return setGroup(&c.Handoff.Group, text) },
+	}, {
+		section: "handoff", key: "limit",
+		usage: "keep at most so many sockets of applications at a time; instead of the file's `number`",
+		doc:   "How many sockets may be handed over at a time. Users other than root and the daemon's own have seven eighths of it, each of them half.",
+		form:  numberForm("a number", 1, mostHandoffs),
+		get:   func(c Config) string { return strconv.Itoa(c.Handoff.Limit) },
+		set:   func(c *Config, text string) (err error) { c.Handoff.Limit, err = parseLimit(text); return err },
 	}, {
 		section: "http", key: "listen",
 		usage: "`address` of metrics and health, as 127.0.0.1:9781, empty for none; instead of the file's",
@@ -113,7 +141,7 @@ func settings() []setting {
 		section: "pace", key: "joins_per_second",
 		usage: "make at most so many joins a second, 0 for no limit; instead of the file's `number`",
 		doc:   "At most so many joins a second, over all memberships and namespaces; 0: no limit.",
-		form:  form{"a number, or 0 for no limit", object{"type": "integer", "minimum": 0, "maximum": mostJoinsPerSecond}},
+		form:  numberForm("a number, or 0 for no limit", 0, mostJoinsPerSecond),
 		get:   func(c Config) string { return strconv.Itoa(c.Pace.JoinsPerSecond) },
 		set:   func(c *Config, text string) (err error) { c.Pace.JoinsPerSecond, err = parseJoins(text); return err },
 	}}
@@ -123,11 +151,34 @@ func settings() []setting {
 const mostJoinsPerSecond = 1_000_000
 
 func parseJoins(text string) (int, error) {
-	number, err := strconv.Atoi(text)
-	if err != nil || strconv.Itoa(number) != text || number < 0 || number > mostJoinsPerSecond {
-		return 0, fmt.Errorf("%q, want a number from 1 to %d, or 0 for no limit", text, mostJoinsPerSecond)
+	number, ok := parseNumber(text)
+	if !ok || number > mostJoinsPerSecond {
+		return 0, fmt.Errorf("%q, want %s", text, wantJoins)
 	}
 	return number, nil
+}
+
+// mostHandoffs is more than one daemon is asked to keep.
+const mostHandoffs = 10_000
+
+func parseLimit(text string) (int, error) {
+	number, ok := parseNumber(text)
+	if !ok || number < 1 || number > mostHandoffs {
+		return 0, fmt.Errorf("%q, want %s", text, wantLimit)
+	}
+	return number, nil
+}
+
+// wantJoins and wantLimit say what would be right.
+var (
+	wantJoins = fmt.Sprintf("a number from 1 to %d, or 0 for no limit", mostJoinsPerSecond)
+	wantLimit = fmt.Sprintf("a number from 1 to %d", mostHandoffs)
+)
+
+// parseNumber reads plain decimal digits.
+func parseNumber(text string) (number int, ok bool) {
+	number, err := strconv.Atoi(text)
+	return number, err == nil && strconv.Itoa(number) == text && number >= 0
 }
 
 // notSupportedYet is said of what this version knows but does not act on.
@@ -185,7 +236,19 @@ func setSocket(c *Config, path string) error {
 	return nil
 }
 
+func setHandoffSocket(c *Config, path string) error {
+	if path != "" {
+		if err := socketpath.Validate(path); err != nil {
+			return err
+		}
+	}
+	c.Handoff.Socket = path
+	return nil
+}
+
 var errMode = errors.New(`want three or four octal digits up to 0777, for example "0660"`)
+
+func modeText(mode fs.FileMode) string { return fmt.Sprintf("%04o", mode.Perm()) }
 
 // parseMode reads octal permission bits: 0660, 660 or 0o660.
 func parseMode(text string) (fs.FileMode, error) {

@@ -12,9 +12,11 @@ import (
 // Access says who may do what over a control socket. Root and the user that the
 // daemon runs as may do everything; that is all that the zero value allows.
 type Access struct {
-	mode    fs.FileMode
-	changes *group // whose members may do everything too
-	reads   *group // whose members may read
+	mode     fs.FileMode
+	name     string // of the endpoint
+	changes  *group // whose members may do everything too
+	reads    *group // whose members may read
+	everyone bool   // may do everything
 }
 
 // group is a group with the name that it was given by.
@@ -29,19 +31,34 @@ type group struct {
 // does where the mode lets the group write. With empty readers nobody only
 // reads.
 func NewAccess(mode fs.FileMode, changers, readers string) (Access, error) {
-	a := Access{mode: mode.Perm()}
+	a, err := newAccess(API, mode, changers)
+	if err != nil {
+		return Access{}, err
+	}
+	if readers != "" {
+		if a.reads, err = findGroup("control.readers", readers); err != nil {
+			return Access{}, err
+		}
+	}
+	return a, nil
+}
+
+// NewHandoffAccess returns who may hand sockets over, by the mode and the group
+// of that socket, as NewAccess has it. With a mode that lets everybody write
+// everybody may: all that it gives is what anybody can do to his own socket.
+func NewHandoffAccess(mode fs.FileMode, group string) (Access, error) {
+	a, err := newAccess(Handoff, mode, group)
+	a.everyone = mode&0o002 != 0
+	return a, err
+}
+
+func newAccess(e Endpoint, mode fs.FileMode, changers string) (a Access, err error) {
+	a = Access{mode: mode.Perm(), name: e.name}
 	if mode&0o020 != 0 {
 		if changers == "" {
 			changers = strconv.Itoa(os.Getegid())
 		}
-		var err error
-		if a.changes, err = findGroup("control.group", changers); err != nil {
-			return Access{}, err
-		}
-	}
-	if readers != "" {
-		var err error
-		if a.reads, err = findGroup("control.readers", readers); err != nil {
+		if a.changes, err = findGroup(e.name+".group", changers); err != nil {
 			return Access{}, err
 		}
 	}
@@ -85,7 +102,7 @@ const (
 
 func (a Access) roleOf(p peer) role {
 	switch {
-	case p.privileged(), a.changes != nil && p.in(a.changes.id):
+	case p.privileged(), a.everyone, a.changes != nil && p.in(a.changes.id):
 		return changer
 	case a.reads != nil && p.in(a.reads.id):
 		return reader
@@ -95,14 +112,7 @@ func (a Access) roleOf(p peer) role {
 
 // refuse says why somebody may not do something, and who may.
 func (a Access) refuse(p peer) string {
-	who := []string{"root"}
-	if own := os.Geteuid(); own != 0 {
-		who = append(who, fmt.Sprintf("the daemon's own user %d", own))
-	}
-	if a.changes != nil {
-		who = append(who, fmt.Sprintf("a member of group %s (control.group)", a.changes.name))
-	}
-	want := strings.Join(who, " or ")
+	want := a.changers()
 	if a.roleOf(p) == reader {
 		return fmt.Sprintf("%s may read and change nothing: want %s", p, want)
 	}
@@ -111,4 +121,16 @@ func (a Access) refuse(p peer) string {
 		readers = fmt.Sprintf("a member of group %s (control.readers) may read", a.reads.name)
 	}
 	return fmt.Sprintf("%s may neither read nor change anything: want %s; %s", p, want, readers)
+}
+
+// changers says who may do everything.
+func (a Access) changers() string {
+	who := []string{"root"}
+	if own := os.Geteuid(); own != 0 {
+		who = append(who, fmt.Sprintf("the daemon's own user %d", own))
+	}
+	if a.changes != nil {
+		who = append(who, fmt.Sprintf("a member of group %s (%s.group)", a.changes.name, a.name))
+	}
+	return strings.Join(who, " or ")
 }

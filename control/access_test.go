@@ -51,11 +51,11 @@ func TestNewAccess(t *testing.T) {
 		want              Access
 		file              fs.FileMode
 	}{
-		{0o660, "", "", Access{mode: 0o660, changes: own}, 0o660},
-		{0o600, "", "", Access{mode: 0o600}, 0o600},
-		{0o640, "7", "", Access{mode: 0o640}, 0o640}, // the group cannot connect
-		{0o660, "7", "8", Access{mode: 0o660, changes: &group{7, "7"}, reads: &group{8, "8"}}, 0o666},
-		{0o700, "root", "root", Access{mode: 0o700, reads: &group{0, "root"}}, 0o766},
+		{0o660, "", "", Access{name: "control", mode: 0o660, changes: own}, 0o660},
+		{0o600, "", "", Access{name: "control", mode: 0o600}, 0o600},
+		{0o640, "7", "", Access{name: "control", mode: 0o640}, 0o640}, // the group cannot connect
+		{0o660, "7", "8", Access{name: "control", mode: 0o660, changes: &group{7, "7"}, reads: &group{8, "8"}}, 0o666},
+		{0o700, "root", "root", Access{name: "control", mode: 0o700, reads: &group{0, "root"}}, 0o766},
 	}
 	for _, test := range tests {
 		got, err := NewAccess(test.mode, test.changers, test.readers)

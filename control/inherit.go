@@ -36,15 +36,15 @@ func (l *Listener) Abandon() { l.abandoned.Store(true) }
 // the mode and the group as Listen sets them. It closes the files in any case.
 // Until Own the path and the lock are that daemon's: Close leaves them as they
 // were.
-func Inherit(path string, files []*os.File, mode fs.FileMode, group string) (*Listener, error) {
-	l, err := inherit(path, files, mode, group)
+func (e Endpoint) Inherit(path string, files []*os.File, mode fs.FileMode, group string) (*Listener, error) {
+	l, err := e.inherit(path, files, mode, group)
 	if err != nil {
-		return nil, &ListenError{Path: path, Err: err, Hint: hint(err)}
+		return nil, e.failed(path, err)
 	}
 	return l, nil
 }
 
-func inherit(path string, files []*os.File, mode fs.FileMode, group string) (*Listener, error) {
+func (e Endpoint) inherit(path string, files []*os.File, mode fs.FileMode, group string) (*Listener, error) {
 	defer closeFiles(files)
 	if len(files) == 0 {
 		return nil, errors.New("take over: no socket came")
@@ -54,11 +54,11 @@ func inherit(path string, files []*os.File, mode fs.FileMode, group string) (*Li
 		return nil, bare(err)
 	}
 	socket, ok := listener.(*net.UnixListener)
-	if !ok {
+	if !ok || socket.Addr().Network() != e.network {
 		_ = listener.Close()
-		return nil, fmt.Errorf("take over: %s is no unix socket", listener.Addr())
+		return nil, fmt.Errorf("take over: %s is no %s socket", listener.Addr(), e.network)
 	}
-	l := Activated(socket)
+	l := e.Activated(socket)
 	if len(files) == 1 {
 		return l, nil
 	}
@@ -77,7 +77,7 @@ func inherit(path string, files []*os.File, mode fs.FileMode, group string) (*Li
 
 // borrow opens a socket that is another daemon's to whom it is meant for now.
 func (l *Listener) borrow(mode fs.FileMode, group string) error {
-	gid, err := lookUpGroup(group)
+	gid, err := l.at.lookUpGroup(group)
 	if err != nil {
 		return err
 	}
@@ -110,9 +110,9 @@ func (l *Listener) Own() error {
 // Activated returns the listener of a socket that the service manager made, and
 // goes on listening on (systemd.socket(5)): its path, mode and group are not ours
 // to change.
-func Activated(socket *net.UnixListener) *Listener {
+func (e Endpoint) Activated(socket *net.UnixListener) *Listener {
 	socket.SetUnlinkOnClose(false)
-	l := &Listener{UnixListener: socket, path: socket.Addr().String()}
+	l := &Listener{UnixListener: socket, at: e, path: socket.Addr().String()}
 	l.abandoned.Store(true)
 	l.reserve.fill()
 	return l

@@ -16,10 +16,11 @@ import (
 	"github.com/ssmd-project/ssmd/internal/socketpath"
 )
 
-// Listener is the control socket of a running daemon. It holds the lock file
-// beside the socket.
+// Listener is a socket of a running daemon that clients connect to. It holds the
+// lock file beside the socket.
 type Listener struct {
 	*net.UnixListener
+	at    Endpoint
 	path  string
 	file  fs.FileInfo // the socket as we made it
 	lock  *lock
@@ -32,7 +33,7 @@ type Listener struct {
 	reserve reserve
 }
 
-// Listen makes the control socket at path, with a mode and the name or number
+// Listen makes the endpoint's socket at path, with a mode and the name or number
 // of a group; an empty group means the process's own. Nobody but the owner can
 // connect before both are set. Where the parent directory is missing it is
 // made, with mode 0755. Every error is a *ListenError.
@@ -40,19 +41,19 @@ type Listener struct {
 // One daemon at a time has a path: it holds a lock on the file path.lock until
 // Close, and the error for a second one wraps ErrInUse. A socket that a killed
 // daemon left is replaced. Anything else at the path is refused and left alone.
-func Listen(path string, mode fs.FileMode, group string) (*Listener, error) {
-	l, err := listen(path, mode, group)
+func (e Endpoint) Listen(path string, mode fs.FileMode, group string) (*Listener, error) {
+	l, err := e.listen(path, mode, group)
 	if err != nil {
-		return nil, &ListenError{Path: path, Err: err, Hint: hint(err)}
+		return nil, e.failed(path, err)
 	}
 	return l, nil
 }
 
-func listen(path string, mode fs.FileMode, group string) (*Listener, error) {
+func (e Endpoint) listen(path string, mode fs.FileMode, group string) (*Listener, error) {
 	if err := socketpath.Validate(path); err != nil {
 		return nil, err
 	}
-	gid, err := lookUpGroup(group)
+	gid, err := e.lookUpGroup(group)
 	if err != nil {
 		return nil, err
 	}
@@ -63,7 +64,7 @@ func listen(path string, mode fs.FileMode, group string) (*Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	l, err := bind(path, mode, gid)
+	l, err := e.bind(path, mode, gid)
 	if err != nil {
 		lock.release()
 		return nil, err
@@ -74,11 +75,11 @@ func listen(path string, mode fs.FileMode, group string) (*Listener, error) {
 }
 
 // lookUpGroup returns the number of a group, -1 for none.
-func lookUpGroup(group string) (int, error) {
+func (e Endpoint) lookUpGroup(group string) (int, error) {
 	if group == "" {
 		return -1, nil
 	}
-	g, err := findGroup("control.group", group)
+	g, err := findGroup(e.name+".group", group)
 	if err != nil {
 		return -1, err
 	}
@@ -98,8 +99,8 @@ func makeParent(path string) error {
 }
 
 // bind makes the socket. Its caller holds the lock.
-func bind(path string, mode fs.FileMode, gid int) (*Listener, error) {
-	if err := removeStale(path); err != nil {
+func (e Endpoint) bind(path string, mode fs.FileMode, gid int) (*Listener, error) {
+	if err := e.removeStale(path); err != nil {
 		return nil, err
 	}
 	// The kernel gives the file of a socket the mode that the socket itself
@@ -108,11 +109,11 @@ func bind(path string, mode fs.FileMode, gid int) (*Listener, error) {
 		var err error
 		return errors.Join(c.Control(func(fd uintptr) { err = syscall.Fchmod(int(fd), 0o600) }), err)
 	}}
-	listener, err := config.Listen(context.Background(), "unix", path)
+	listener, err := config.Listen(context.Background(), e.network, path)
 	if err != nil {
 		return nil, bare(err)
 	}
-	l := &Listener{UnixListener: listener.(*net.UnixListener), path: path}
+	l := &Listener{UnixListener: listener.(*net.UnixListener), at: e, path: path}
 	l.SetUnlinkOnClose(false)
 	if err := l.publish(mode, gid); err != nil {
 		return nil, errors.Join(err, l.Close())
@@ -130,7 +131,7 @@ func (l *Listener) publish(mode fs.FileMode, gid int) error {
 	l.file = file
 	if gid >= 0 {
 		if err := os.Lchown(l.path, -1, gid); err != nil {
-			return fmt.Errorf("%w: %w", errGroup, bare(err))
+			return &groupError{key: l.at.name + ".group", err: bare(err)}
 		}
 	}
 	return os.Chmod(l.path, mode.Perm())
@@ -138,7 +139,7 @@ func (l *Listener) publish(mode fs.FileMode, gid int) error {
 
 // removeStale makes the path free, if what is there is a socket that nobody
 // listens on.
-func removeStale(path string) error {
+func (e Endpoint) removeStale(path string) error {
 	file, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -149,9 +150,11 @@ func removeStale(path string) error {
 	if file.Mode().Type() != fs.ModeSocket {
 		return fmt.Errorf("is there already, and is no socket but %s: %w", kindOf(file.Mode()), errNotOurs)
 	}
-	connection, err := net.DialTimeout("unix", path, time.Second)
+	connection, err := net.DialTimeout(e.network, path, time.Second)
 	if err == nil {
 		_ = connection.Close() // nothing was written
+	}
+	if err == nil || errors.Is(err, syscall.EPROTOTYPE) { // a socket of another kind
 		return fmt.Errorf("%w by another program, which listens there", ErrInUse)
 	}
 	if !errors.Is(err, syscall.ECONNREFUSED) {

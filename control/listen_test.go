@@ -54,7 +54,7 @@ func TestListenIsNeverOpenToOthersBefore(t *testing.T) {
 }
 
 func bindOnly(t *testing.T, path string) (*Listener, error) {
-	l, err := bind(path, 0o666, -1)
+	l, err := API.bind(path, 0o666, -1)
 	if err == nil {
 		t.Cleanup(func() { _ = l.Close() })
 	}

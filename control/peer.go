@@ -25,6 +25,7 @@ const nobodyKnown = math.MaxUint32
 type peer struct {
 	uid    uint32
 	groups []uint32 // the effective one first
+	pid    int      // zero where it has none in this namespace
 }
 
 var unknownPeer = peer{uid: nobodyKnown}
@@ -64,7 +65,9 @@ func peerOf(c net.Conn) (peer, error) {
 	if err := errors.Join(err, credErr, groupsErr); err != nil {
 		return unknownPeer, fmt.Errorf("ask who connected: %w", err)
 	}
-	return knownPeer(cred.Uid, append([]uint32{cred.Gid}, groups...), overflow()), nil
+	p := knownPeer(cred.Uid, append([]uint32{cred.Gid}, groups...), overflow())
+	p.pid = int(cred.Pid)
+	return p, nil
 }
 
 // peerGroups returns the supplementary groups of the other end (Linux 4.13).

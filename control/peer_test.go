@@ -19,9 +19,9 @@ func TestOverflowIsNobody(t *testing.T) {
 		in     overflowIDs
 		want   peer
 	}{
-		"known":           {7, []uint32{8, 9}, container, peer{7, []uint32{8, 9}}},
-		"unknown":         {65534, []uint32{65534, 8, 65534}, container, peer{nobodyKnown, []uint32{8}}},
-		"nobody in truth": {65534, []uint32{65534}, host, peer{65534, []uint32{65534}}},
+		"known":           {7, []uint32{8, 9}, container, peer{uid: 7, groups: []uint32{8, 9}}},
+		"unknown":         {65534, []uint32{65534, 8, 65534}, container, peer{uid: nobodyKnown, groups: []uint32{8}}},
+		"nobody in truth": {65534, []uint32{65534}, host, peer{uid: 65534, groups: []uint32{65534}}},
 	}
 	for name, test := range tests {
 		if diff := cmp.Diff(test.want, knownPeer(test.uid, test.groups, test.in), cmp.AllowUnexported(peer{})); diff != "" {

@@ -263,7 +263,7 @@ func TestListenerOfTheServiceManager(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := Activated(made)
+	l := API.Activated(made)
 	mustDial(t, path)
 	c, err := l.Accept()
 	if err != nil {

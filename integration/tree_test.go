@@ -23,7 +23,7 @@ func rank(path string) int {
 		return 1
 	case local == "membership":
 		return 2
-	case local == "config", local == "control", local == "membership/membershiptest", strings.HasPrefix(local, "internal/"):
+	case local == "config", local == "control", local == "handoff", local == "membership/membershiptest", strings.HasPrefix(local, "internal/"):
 		return 3
 	}
 	return 4
@@ -49,7 +49,7 @@ func unwelcome(path string) *regexp.Regexp {
 }
 
 // TestImportRule holds that ifwatch <- reattach <- membership <- {config,
-// control, internal} <- cmd, that the first three stay a library, and that the
+// control, handoff, internal} <- cmd, that the first three stay a library, and that the
 // daemon links nothing that only tests need.
 func TestImportRule(t *testing.T) {
 	t.Parallel()

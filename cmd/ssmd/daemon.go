@@ -13,6 +13,7 @@ import (
 
 	"github.com/ssmd-project/ssmd/config"
 	"github.com/ssmd-project/ssmd/control"
+	"github.com/ssmd-project/ssmd/internal/handoffd"
 	"github.com/ssmd-project/ssmd/internal/service"
 	"github.com/ssmd-project/ssmd/internal/statuspage"
 	"github.com/ssmd-project/ssmd/internal/web"
@@ -31,10 +32,14 @@ type daemon struct {
 	logs     *logSettings
 	listener *control.Listener
 	access   control.Access
-	http     *web.Listener // nil: neither metrics nor health are told
+	handoff  *control.Listener // nil: no application hands anything over
+	http     *web.Listener     // nil: neither metrics nor health are told
 	state    *state
 	log      *slog.Logger
 	started  time.Time
+
+	handoffAccess control.Access
+	unwanted      *control.Listener // of the daemon that was taken over, which has nothing more to do with it
 
 	takeover  bool
 	notifier  *service.Notifier
@@ -44,7 +49,7 @@ type daemon struct {
 
 // run keeps the memberships until ctx is cancelled, and returns nil then.
 func (d daemon) run(ctx context.Context) error {
-	defer d.listener.Close() // Serve closed it, unless it did not begin
+	defer d.closeListeners() // Serve closed them, unless it did not begin
 	w := d.wire()
 	err := w.work(ctx)
 	d.state.end()
@@ -61,20 +66,25 @@ type worker struct {
 	editor    *editor
 	reloader  *reloader
 	attendant *attendant
+	adopter   *adopter
 	heir      *succession
 	server    *control.Server
 	board     *statuspage.Board // nil: there is no status page
+	handoffs  *handoffd.Server
 
 	started chan struct{} // closed once the first joins are made, or cannot be
 	joined  atomic.Bool   // they are made
 }
 
 func (d daemon) wire() *worker {
-	manager := membership.New(membership.Options{Memory: d.state.load(), Audit: auditEvery(d.config), JoinsPerSecond: d.config.Pace.JoinsPerSecond, Handover: d.inherited})
+	last := d.state.load()
+	manager := membership.New(membership.Options{Memory: last.Memory, Audit: auditEvery(d.config), JoinsPerSecond: d.config.Pace.JoinsPerSecond, Handover: d.inherited})
 	d.state.memory = manager.Memory
 	w := &worker{daemon: d, manager: manager, editor: newEditor(manager, d.state, d.config.File), started: make(chan struct{})}
+	w.adopter = newAdopter(w.editor, d.log, last.Adopted)
+	d.state.adopted = w.adopter.Kept
 	w.board = d.newBoard(manager)
-	w.heir = &succession{manager: manager, notifier: d.notifier, listener: d.listener, http: d.http, log: d.log}
+	w.heir = &succession{manager: manager, notifier: d.notifier, listener: d.listener, handoff: d.handoff, http: d.http, log: d.log}
 	w.attendant = &attendant{notifier: d.notifier, watchdog: service.WatchdogInterval(), totals: manager.Totals, still: w.heir.isGiving, log: d.log}
 	w.reloader = newReloader(&reloader{
 		source: d.source, editor: w.editor, setAudit: manager.SetAudit, setPace: manager.SetPace, attendant: w.attendant,
@@ -86,11 +96,13 @@ func (d daemon) wire() *worker {
 		Editor:    w.editor,
 		Access:    d.access,
 		Reloader:  w.reloader,
+		Adopter:   w.adopter,
 		Yield:     w.heir.yield,
 		Subscribe: subscribeTo(manager),
 		Info:      control.Info{Version: buildVersion().Version, PID: os.Getpid(), Started: d.started, ConfigFile: d.config.File},
 		Logger:    d.log,
 	})
+	w.handoffs = w.newHandoffServer()
 	return w
 }
 
@@ -104,9 +116,10 @@ func (w *worker) work(ctx context.Context) error {
 	defer endServing()
 	ctx, end := context.WithCancel(ctx)
 	defer end()
-	logged, noticed := w.manager.Subscribe(), w.manager.Subscribe()
+	logged, noticed, adopted := w.manager.Subscribe(), w.manager.Subscribe(), w.manager.Subscribe()
 	defer logged.Close()
 	defer noticed.Close()
+	defer adopted.Close()
 
 	parts, ctx := errgroup.WithContext(ctx)
 	if w.http != nil { // from before the first joins: it says that they are not made yet
@@ -137,15 +150,17 @@ func (w *worker) work(ctx context.Context) error {
 			w.reloader.follow(ctx)
 			return nil
 		})
+		parts.Go(func() error { return w.serveHandoffs(serving) })
 		return w.server.Serve(serving, w.listener)
 	})
+	parts.Go(func() error { return w.adopter.follow(ctx, adopted) })
 	parts.Go(func() error { return logEvents(serving, logged, w.log) })
 	parts.Go(func() error {
 		w.attendant.attend(serving, noticed)
 		return nil
 	})
 	parts.Go(func() error {
-		w.state.keep(serving, w.manager.MemoryChanged())
+		w.state.keep(serving, w.manager.MemoryChanged(), w.adopter.Changed())
 		return nil
 	})
 	return parts.Wait()
@@ -157,6 +172,7 @@ func (w *worker) work(ctx context.Context) error {
 func (w *worker) start(ctx, holding context.Context) error {
 	defer close(w.started)
 	w.editor.restore()
+	w.adopter.Restore(holding) // before the first whole set: what is remembered of memberships that it lacks is forgotten then
 	taken, err := w.editor.replace(holding, w.config.Memberships)
 	if holding.Err() != nil || errors.Is(err, membership.ErrStopped) {
 		return nil // Run tells why
@@ -205,8 +221,11 @@ func (d daemon) tellRunning(taken []string) {
 	if d.http != nil {
 		running = running.With("http", d.http.Addr().String())
 	}
+	if d.handoff != nil {
+		running = running.With("handoff", d.config.Handoff.Socket)
+	}
 	running.Info("running", "memberships", len(d.config.Memberships), "control", d.config.Control.Socket)
-	if len(d.config.Memberships) == 0 {
+	if len(d.config.Memberships) == 0 && d.handoff == nil && len(d.state.adopted()) == 0 {
 		d.log.Warn("nothing to do: there are no memberships")
 	}
 }

@@ -95,12 +95,18 @@ func parseEntry(name string, entry []byte) (membership.Membership, error) {
 	if err := membership.ValidateName(name); err != nil {
 		return membership.Membership{}, badName(err)
 	}
+	m, err := parseNamed(name, entry)
+	if err == nil && m.Name != name {
+		err = badName(fmt.Errorf("%q, want %q as in the path, or none", m.Name, name))
+	}
+	return m, err
+}
+
+// parseNamed reads the entry of a membership. Where it says no name, this is it.
+func parseNamed(name string, entry []byte) (membership.Membership, error) {
 	m, err := config.ParseEntry(name, name, entry)
 	if err != nil {
 		return m, &control.InvalidError{Err: err, Flaws: flawsOf(err)}
-	}
-	if m.Name != name {
-		return m, badName(fmt.Errorf("%q, want %q as in the path, or none", m.Name, name))
 	}
 	return m, nil
 }

@@ -34,7 +34,8 @@ func (w *worker) newWebServer(ending context.Context) *web.Server {
 			last := w.reloader.LastReload()
 			return metrics.Reload{Successful: last.Successful, LastSuccess: last.LastSuccess}
 		},
-		Build: metrics.Build{Version: v.Version, Revision: v.Revision, Go: v.Go},
+		Handoffs: func() metrics.Handoffs { return metrics.Handoffs(w.handoffs.Totals()) },
+		Build:    metrics.Build{Version: v.Version, Revision: v.Revision, Go: v.Go},
 	})
 	return web.NewServer(web.Options{
 		Metrics: metrics.Handler(registry, w.log),

@@ -64,9 +64,8 @@ func (l *lease) put(ctx context.Context, m membership.Membership) error {
 	return nil
 }
 
-// end removes the membership.
-// Where it has ended already that is no error. After another error the name is
-// free all the same, and the manager may have the membership still.
+// end removes the membership. Where it has ended already that is no error. After
+// an error, as where ctx ended first, it is still there, and may be ended again.
 func (l *lease) end(ctx context.Context) error {
 	e := l.editor
 	e.mu.Lock()
@@ -74,9 +73,9 @@ func (l *lease) end(ctx context.Context) error {
 	if e.added[l.name].lease != l {
 		return nil
 	}
-	delete(e.added, l.name)
 	err := e.manager.Delete(ctx, l.name)
-	if errors.Is(err, membership.ErrNotFound) || errors.Is(err, membership.ErrStopped) {
+	if err == nil || errors.Is(err, membership.ErrNotFound) || errors.Is(err, membership.ErrStopped) {
+		delete(e.added, l.name)
 		return nil
 	}
 	return err

@@ -13,8 +13,8 @@ import (
 	"github.com/ssmd-project/ssmd/reattach"
 )
 
-// lender is an editor with a manager that runs.
-func lender(t *testing.T) *editor {
+// newLender returns an editor with a manager that runs.
+func newLender(t *testing.T) *editor {
 	t.Helper()
 	if errNotIsolated != nil {
 		t.Skip(errNotIsolated)
@@ -58,7 +58,7 @@ func (e *editor) names(t *testing.T) (names []string) {
 
 // What was lent stays where the configuration changes, until that has its name.
 func TestLeaseOutlivesReloads(t *testing.T) {
-	e := lender(t)
+	e := newLender(t)
 	var notes []string
 	l, err := e.lend(t.Context(), wishFor("lent", "10.1.0.1@232.1.1.1"), "was lent", func(note string) { notes = append(notes, note) })
 	if err != nil {
@@ -105,7 +105,7 @@ func TestLeaseOutlivesReloads(t *testing.T) {
 // Nobody replaces what was lent over the control socket, and whoever may can
 // remove it.
 func TestLeaseOverTheControlSocket(t *testing.T) {
-	e := lender(t)
+	e := newLender(t)
 	var notes []string
 	note := func(n string) { notes = append(notes, n) }
 	l, err := e.lend(t.Context(), wishFor("lent", "10.1.0.1@232.1.1.1"), "was lent to a test", note)
@@ -144,7 +144,7 @@ func TestLeaseOverTheControlSocket(t *testing.T) {
 
 // What ends a lease leaves nothing, and is not told of.
 func TestLeaseEnds(t *testing.T) {
-	e := lender(t)
+	e := newLender(t)
 	note := func(n string) { t.Errorf("told %q", n) }
 	for range 2 {
 		l, err := e.lend(t.Context(), wishFor("lent", "10.1.0.1@232.1.1.1"), "", note)

@@ -63,13 +63,10 @@ func (d *daemon) tryTakeOver(ctx context.Context) error {
 	})
 	defer slow.Stop()
 	if err := parcel.Accept(conn); err != nil {
-		d.closeHTTP()
-		_ = d.listener.Close()
+		d.closeListeners()
 		return err
 	}
-	if err := d.listener.Own(); err != nil {
-		d.log.Warn("the lock of the control socket does not say whose it is", "error", err)
-	}
+	d.own()
 	d.inherited = parcel.Handed()
 	// It ends once its state is saved, and the directory free.
 	_ = conn.SetReadDeadline(time.Now().Add(handoverPatience)) // its errors are those of what follows
@@ -82,18 +79,63 @@ func (d *daemon) tryTakeOver(ctx context.Context) error {
 // prepare gets everything ready that could fail, so that nothing does once the
 // other daemon has nothing any more.
 func (d *daemon) prepare(ctx context.Context, parcel *handover.Parcel) (err error) {
+	defer func() {
+		if err != nil {
+			d.closeListeners()
+		}
+	}()
 	if d.http, err = takeHTTP(ctx, parcel, d.config.HTTP.Listen); err != nil {
 		return err
 	}
-	var files []*os.File
-	for _, l := range parcel.Take(controlFiles) {
-		files = append(files, l.File)
+	if err := d.takeHandoff(parcel); err != nil {
+		return err
 	}
+	files, _ := filesOf(parcel.Take(controlFiles))
 	c := d.config.Control
-	if d.listener, err = control.Inherit(c.Socket, files, d.access.Mode(), c.Group); err != nil {
-		d.closeHTTP()
-	}
+	d.listener, err = control.Inherit(c.Socket, files, d.access.Mode(), c.Group)
 	return err
+}
+
+// takeHandoff takes the socket of applications of the other daemon, also where
+// another one is wanted: then it goes once that one has ended.
+func (d *daemon) takeHandoff(parcel *handover.Parcel) (err error) {
+	c := d.config.Handoff
+	files, path := filesOf(parcel.Take(handoffFiles))
+	switch {
+	case len(files) > 0 && path == c.Socket:
+		d.handoff, err = control.Handoff.Inherit(path, files, d.handoffAccess.Mode(), c.Group)
+		return err
+	case len(files) > 0:
+		if d.unwanted, err = control.Handoff.Inherit(path, files, 0o600, ""); err != nil {
+			d.log.Warn("the socket of applications of the other daemon is left as it is", "error", err)
+		}
+	}
+	d.handoff, err = d.listenHandoff()
+	return err
+}
+
+// filesOf returns the files of a listener, and where it was.
+func filesOf(listeners []handover.Listener) (files []*os.File, address string) {
+	for _, l := range listeners {
+		files, address = append(files, l.File), l.Address
+	}
+	return files, address
+}
+
+// own makes everything that was taken over this daemon's.
+func (d *daemon) own() {
+	for _, l := range []*control.Listener{d.listener, d.handoff, d.unwanted} {
+		if l == nil {
+			continue
+		}
+		if err := l.Own(); err != nil {
+			d.log.Warn("the lock of a socket does not say whose it is", "error", err)
+		}
+	}
+	if d.unwanted != nil {
+		_ = d.unwanted.Close()
+		d.unwanted = nil
+	}
 }
 
 // takeHTTP returns the listener of the other daemon where it is the same that is
@@ -113,35 +155,47 @@ func (d *daemon) listen(ctx context.Context) (err error) {
 	if d.http, err = listenHTTP(ctx, d.config.HTTP.Listen); err != nil {
 		return err
 	}
-	d.listener, err = d.listenControl()
+	if d.listener, err = d.listenControl(); err == nil {
+		d.handoff, err = d.listenHandoff()
+	}
 	if err != nil {
-		d.closeHTTP()
+		d.closeListeners()
+	}
+	for _, socket := range d.passed.Sockets {
+		_ = socket.Close()
+		d.log.Warn("the service manager passed a socket that nobody knows", "socket", socket.Addr().String(), "want", d.wantedSockets())
 	}
 	return err
 }
 
+// wantedSockets says what a service manager may pass.
+func (d *daemon) wantedSockets() string {
+	want := "ListenStream=" + d.config.Control.Socket
+	if d.config.Handoff.Socket != "" {
+		want += " or ListenSequentialPacket=" + d.config.Handoff.Socket
+	}
+	return want
+}
+
 func (d *daemon) listenControl() (*control.Listener, error) {
 	c := d.config.Control
-	var activated *control.Listener
-	for _, socket := range d.passed.Sockets {
-		if address := socket.Addr().String(); activated != nil || address != c.Socket {
-			_ = socket.Close()
-			d.log.Warn("the service manager passed a socket that nobody knows", "socket", address, "want", "ListenStream="+c.Socket)
-			continue
-		}
-		activated = control.Activated(socket)
-	}
-	if activated != nil {
-		return activated, nil
+	if socket := d.passed.Take(control.API.Network(), c.Socket); socket != nil {
+		return control.API.Activated(socket), nil
 	}
 	return control.Listen(c.Socket, d.access.Mode(), c.Group)
 }
 
-// closeHTTP ends listening where nobody was served.
-func (d *daemon) closeHTTP() {
+// closeListeners ends listening where nobody was served.
+func (d *daemon) closeListeners() {
 	if d.http != nil {
 		_ = d.http.Close()
 	}
+	for _, l := range []*control.Listener{d.listener, d.handoff, d.unwanted} {
+		if l != nil {
+			_ = l.Close()
+		}
+	}
+	d.http, d.listener, d.handoff, d.unwanted = nil, nil, nil, nil
 }
 
 // restore takes what an earlier run had the service manager keep.

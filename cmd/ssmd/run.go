@@ -102,6 +102,9 @@ func run(ctx context.Context, d daemon, stderr *os.File) error {
 	if d.access, err = control.NewAccess(c.Mode, c.Group, c.Readers); err != nil {
 		return err
 	}
+	if d.handoffAccess, err = control.NewHandoffAccess(d.config.Handoff.Mode, d.config.Handoff.Group); err != nil {
+		return err
+	}
 	d.attach()
 	defer d.notifier.Close()
 	if d.takeover {

@@ -26,6 +26,7 @@ type succession struct {
 	manager  *membership.Manager
 	notifier *service.Notifier
 	listener *control.Listener
+	handoff  *control.Listener // nil for none
 	http     *web.Listener
 	log      *slog.Logger
 
@@ -85,6 +86,9 @@ func (s *succession) yield(ctx context.Context, successor *net.UnixConn) bool {
 			return err
 		}
 		s.listener.Abandon()
+		if s.handoff != nil {
+			s.handoff.Abandon()
+		}
 		return nil
 	})
 	if errors.Is(err, membership.ErrStopped) {
@@ -106,6 +110,7 @@ func (s *succession) yield(ctx context.Context, successor *net.UnixConn) bool {
 // The names of what goes with the sockets.
 const (
 	controlFiles = "control"
+	handoffFiles = "handoff"
 	httpFile     = "http"
 )
 
@@ -114,6 +119,12 @@ func (s *succession) listeners() (all []handover.Listener, err error) {
 	files, err := s.listener.Files()
 	for _, f := range files {
 		all = append(all, handover.Listener{Name: controlFiles, File: f})
+	}
+	if err == nil && s.handoff != nil {
+		files, err = s.handoff.Files()
+		for _, f := range files {
+			all = append(all, handover.Listener{Name: handoffFiles, Address: s.handoff.Addr().String(), File: f})
+		}
 	}
 	if err != nil || s.http == nil {
 		return all, err
@@ -137,7 +148,11 @@ func (s *succession) end() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.gone == "" {
-		s.log.Info("ended: every group is left")
+		said := "ended: every group is left"
+		if s.handoff != nil {
+			said += ", but on sockets that were handed over"
+		}
+		s.log.Info(said)
 		return
 	}
 	s.log.Info("ended: what is joined stays so, " + s.gone)

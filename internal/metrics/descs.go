@@ -19,6 +19,10 @@ var (
 	events     = describe("netlink_events_total", "Messages of links and addresses from the kernel, those of dumps among them, by type.", "type")
 	overruns   = describe("netlink_overruns_total", "Times that the kernel dropped messages, after which all interfaces were compared anew.")
 
+	handoffs        = describe("handoffs", "Sockets of applications that are handed over.")
+	handoffsTotal   = describe("handoffs_total", "Sockets that applications handed over.")
+	handoffsRefused = describe("handoffs_refused_total", "Connections of applications that brought no socket that was taken.")
+
 	reloaded   = describe("config_last_reload_successful", "1 where the last reading of the configuration went well, else 0.")
 	reloadedAt = describe("config_last_reload_success_timestamp_seconds", "When the configuration was last read well, as Unix time.")
 	build      = describe("build_info", "Always 1; the labels say which program it is.", "version", "revision", "goversion")

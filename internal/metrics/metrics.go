@@ -27,11 +27,18 @@ type Build struct {
 	Version, Revision, Go string
 }
 
-// Options are all needed.
+// Handoffs are the sockets that applications hand over.
+type Handoffs struct {
+	Now            int
+	Total, Refused uint64
+}
+
+// Options are all needed but Handoffs.
 type Options struct {
-	Source Source
-	Reload func() Reload // called at each scrape
-	Build  Build
+	Source   Source
+	Reload   func() Reload   // called at each scrape
+	Handoffs func() Handoffs // likewise; nil: none
+	Build    Build
 }
 
 // patience bounds for how long a scrape waits for the manager.

@@ -38,9 +38,10 @@ var start = time.Unix(1_795_000_000, 250_000_000)
 
 func optionsFor(s Source) Options {
 	return Options{
-		Source: s,
-		Reload: func() Reload { return Reload{Successful: true, LastSuccess: start} },
-		Build:  Build{Version: "v1.2.3", Revision: "abc", Go: "go1.26"},
+		Source:   s,
+		Reload:   func() Reload { return Reload{Successful: true, LastSuccess: start} },
+		Handoffs: func() Handoffs { return Handoffs{Now: 3, Total: 8, Refused: 2} },
+		Build:    Build{Version: "v1.2.3", Revision: "abc", Go: "go1.26"},
 	}
 }
 
@@ -80,6 +81,15 @@ ssmd_config_last_reload_successful 1
 # TYPE ssmd_detaches_total counter
 ssmd_detaches_total{cause="drain"} 0
 ssmd_detaches_total{cause="removal"} 20001
+# HELP ssmd_handoffs Sockets of applications that are handed over.
+# TYPE ssmd_handoffs gauge
+ssmd_handoffs 3
+# HELP ssmd_handoffs_refused_total Connections of applications that brought no socket that was taken.
+# TYPE ssmd_handoffs_refused_total counter
+ssmd_handoffs_refused_total 2
+# HELP ssmd_handoffs_total Sockets that applications handed over.
+# TYPE ssmd_handoffs_total counter
+ssmd_handoffs_total 8
 # HELP ssmd_join_errors_total Joins that the kernel refused, each try, by the name of the errno.
 # TYPE ssmd_join_errors_total counter
 ssmd_join_errors_total{errno="ENOBUFS"} 7

@@ -71,6 +71,13 @@ func eventTypes(c ifwatch.Counters) map[string]uint64 {
 
 // ofProgram tells of the daemon itself.
 func (s sink) ofProgram(o Options) {
+	var h Handoffs
+	if o.Handoffs != nil {
+		h = o.Handoffs()
+	}
+	s.gauge(handoffs, float64(h.Now))
+	s.counter(handoffsTotal, h.Total)
+	s.counter(handoffsRefused, h.Refused)
 	last := o.Reload()
 	good := 0.
 	if last.Successful {

@@ -15,13 +15,13 @@ import (
 // Passed is what the service manager passed to this start. Whoever takes
 // something out closes it.
 type Passed struct {
-	Sockets []*net.UnixListener // for the control API, by socket activation
+	Sockets []*net.UnixListener // to listen on, by socket activation
 	Stored  map[string][]int    // descriptors that an earlier run stored, by name
 }
 
 // Start takes what was passed, and its description out of the environment.
 // Descriptors of the given names are those that an earlier run stored; the unix
-// stream sockets that listen are for the control API; what is neither is closed.
+// sockets that listen are for clients; what is neither is closed.
 func Start(stored ...string) Passed {
 	p := Passed{Stored: make(map[string][]int)}
 	for _, f := range activation.Files(true) {
@@ -41,6 +41,20 @@ func Start(stored ...string) Passed {
 		_ = f.Close()
 	}
 	return p
+}
+
+// Take takes the socket of a kind, as package net has it, and a path out, nil
+// where there is none.
+func (p *Passed) Take(network, path string) *net.UnixListener {
+	n := slices.IndexFunc(p.Sockets, func(l *net.UnixListener) bool {
+		return l.Addr().Network() == network && l.Addr().String() == path
+	})
+	if n < 0 {
+		return nil
+	}
+	taken := p.Sockets[n]
+	p.Sockets = slices.Delete(p.Sockets, n, n+1)
+	return taken
 }
 
 // WatchdogInterval returns within which time the service manager wants to hear

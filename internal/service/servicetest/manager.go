@@ -27,7 +27,7 @@ type Manager struct {
 	messages []string
 	stored   []stored // the newest first, as systemd has them
 	most     int
-	listen   *os.File
+	listen   []*os.File
 }
 
 type stored struct {
@@ -58,16 +58,18 @@ func (m *Manager) Close() error {
 		err = errors.Join(err, s.file.Close())
 	}
 	m.stored = nil
-	if m.listen != nil {
-		err = errors.Join(err, m.listen.Close())
+	for _, f := range m.listen {
+		err = errors.Join(err, f.Close())
 	}
 	return err
 }
 
-// Listen has a socket passed to each start, as socket activation does.
+// Listen has one more socket passed to each start, as socket activation does.
 func (m *Manager) Listen(l *net.UnixListener) error {
 	f, err := l.File()
-	m.listen = f
+	if err == nil {
+		m.listen = append(m.listen, f)
+	}
 	return err
 }
 
@@ -97,8 +99,8 @@ func (m *Manager) Command(name string, args ...string) *exec.Cmd {
 	// LISTEN_PID is the number of the process that runs the program.
 	cmd := exec.Command("/bin/sh", append([]string{"-c", `LISTEN_PID=$$ exec "$0" "$@"`, name}, args...)...)
 	var names []string
-	if m.listen != nil {
-		names, cmd.ExtraFiles = append(names, "control.socket"), append(cmd.ExtraFiles, duplicate(m.listen))
+	for _, f := range m.listen {
+		names, cmd.ExtraFiles = append(names, "ssmd.socket"), append(cmd.ExtraFiles, duplicate(f))
 	}
 	for _, s := range m.stored {
 		names, cmd.ExtraFiles = append(names, s.name), append(cmd.ExtraFiles, duplicate(s.file))
