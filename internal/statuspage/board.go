@@ -27,11 +27,21 @@ type Subscription interface {
 	Close()
 }
 
-// Options configure a Board. All but Version are needed.
+// Rates are how the streams of a monitored membership come in.
+type Rates struct {
+	Datagrams float64 `json:"datagrams"` // a second
+	Bytes     float64 `json:"bytes"`     // a second, of payload
+	Stalled   int     `json:"stalled"`   // streams of which nothing comes
+}
+
+// Options configure a Board. Version and Rates may be left out.
 type Options struct {
 	Manager Manager
 	// Past returns the manager's events that are kept, and those that follow.
-	Past    func() (Subscription, error)
+	Past func() (Subscription, error)
+	// Rates returns those of a membership, and false where it is not
+	// monitored; nil: none is. It is called often, and must not wait.
+	Rates   func(name string) (Rates, bool)
 	Version string    // of the program
 	Started time.Time // the daemon, which tells one run from another
 	// Host is what http.listen names, empty for every address. Whoever asks

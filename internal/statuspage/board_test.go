@@ -331,6 +331,30 @@ func TestSlowReaders(t *testing.T) {
 	})
 }
 
+// What is monitored has its rates in the list, anew where they change, and
+// nothing else has any.
+func TestRates(t *testing.T) {
+	var rate atomic.Int64
+	f, _, server := show(t, func(b *Board) {
+		b.options.Rates = func(name string) (Rates, bool) {
+			return Rates{Datagrams: float64(rate.Load()), Stalled: 1}, name == "a"
+		}
+	})
+	f.set(status("a", membership.StateJoined))
+	f.set(status("b", membership.StateJoined))
+	l := listen(t, server, "")
+	l.until(func(m message) bool {
+		for _, s := range m.Set {
+			if one := string(s[1]); strings.Contains(one, `"name":"b"`) && strings.Contains(one, `"rates"`) {
+				t.Errorf("rates of what is not monitored: %s", one)
+			}
+		}
+		return m.has(`"rates":{"datagrams":0,"bytes":0,"stalled":1}`)
+	})
+	rate.Store(7)
+	l.until(func(m message) bool { return m.has(`"rates":{"datagrams":7,"bytes":0,"stalled":1}`) })
+}
+
 // The readers' end is the manager's.
 func TestManagerEnds(t *testing.T) {
 	f, _, server := show(t, nil)

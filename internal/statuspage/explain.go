@@ -119,7 +119,7 @@ func (b *Board) plain(w http.ResponseWriter, r *http.Request) {
 		`<link rel="stylesheet" href="/page/page.css"><h1>ssmd: memberships</h1><table class="plain"><thead><tr>`+
 		`<th scope="col">name<th scope="col">state<th scope="col">joined<th scope="col">interface<th scope="col">since (UTC)<th scope="col">reason<tbody>`)
 	for _, s := range statuses {
-		one := rowOf(s)
+		one := b.rowOf(s)
 		fmt.Fprintf(w, "\n<tr><th scope=\"row\">%s<td>%s<td>%d/%d<td>%s<td>%s<td>%s", markup(one.Name), markup(string(one.State)),
 			one.Joined, one.Channels, markup(one.Interfaces), s.Since.UTC().Format("2006-01-02 15:04:05"), markup(one.Reason))
 	}

@@ -144,7 +144,7 @@ func (f *follower) look(ctx context.Context) error {
 		names := make(map[string]struct{}, len(statuses))
 		for _, s := range statuses {
 			names[s.Name] = struct{}{}
-			f.table.set(key{kindRow, s.Name}, rowOf(s))
+			f.table.set(key{kindRow, s.Name}, f.rowOf(s))
 		}
 		f.table.keep(kindRow, names)
 		f.attached.correct(statuses, time.Now())
@@ -176,7 +176,7 @@ func (f *follower) lookAtSome(ctx context.Context) error {
 	}
 	f.publish(f.table, func() {
 		for _, s := range statuses {
-			f.table.set(key{kindRow, s.Name}, rowOf(s))
+			f.table.set(key{kindRow, s.Name}, f.rowOf(s))
 		}
 		for _, name := range gone {
 			f.table.remove(key{kindRow, name})

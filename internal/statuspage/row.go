@@ -18,13 +18,15 @@ type row struct {
 	Since      int64            `json:"since"` // milliseconds since 1970, as every time for the page
 	Interfaces string           `json:"interfaces"`
 	Reattaches uint64           `json:"reattaches"`
+	Rates      *Rates           `json:"rates,omitempty"` // where it is monitored
 }
 
 // longestReason is where a reason is cut in the list: the membership's own page
 // has it whole.
 const longestReason = 300
 
-func rowOf(s membership.Status) row {
+// rowOf tells of a membership, and its rates where there are any.
+func (b *Board) rowOf(s membership.Status) row {
 	names := make([]string, len(s.Attachments))
 	for i, a := range s.Attachments {
 		names[i] = a.Interface
@@ -32,10 +34,17 @@ func rowOf(s membership.Status) row {
 			names[i] += " in " + a.Netns
 		}
 	}
-	return row{
+	one := row{
 		Name: s.Name, State: s.State, Reason: cut(s.Reason, longestReason), Channels: s.Channels, Joined: s.Joined,
 		Since: millis(s.Since), Interfaces: cut(strings.Join(names, ", "), longestReason), Reattaches: s.Counters.Reattaches,
 	}
+	if b.options.Rates == nil {
+		return one
+	}
+	if rates, monitored := b.options.Rates(s.Name); monitored {
+		one.Rates = &rates
+	}
+	return one
 }
 
 func cut(words string, most int) string {

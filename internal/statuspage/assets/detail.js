@@ -1,7 +1,7 @@
 // The page of one membership: its status, every interface against every rule,
 // its channels, and what happened to it.
 
-import { age, clock, element, plural } from '/page/text.js';
+import { age, clock, element, plural, rate } from '/page/text.js';
 
 const after = 300; // ms between two looks, at least
 
@@ -59,6 +59,7 @@ export class Detail {
       ['channels', `${s.joined} of ${s.channels} joined`],
       ...s.attachments.map((a) => ['attached', `${a.interface} (ifindex ${a.ifindex}, instance ${a.instance})${a.netns ? ` in ${a.netns}` : ''} since ${time(a.since)}: ${a.joined} joined${a.failed ? `, ${a.failed} refused` : ''}`]),
       ...(s.previous ? [['lost last', `${s.previous.name} (instance ${s.previous.instance}), mac ${s.previous.mac || '-'}, subnet ${(s.previous.subnet ?? []).join(', ') || '-'}`]] : []),
+      ...(this.#store.rows.get(s.name)?.rates ? [['comes in', rate(this.#store.rows.get(s.name).rates)]] : []),
       ['counters', Object.entries(s.counters).map(([what, n]) => `${n} ${what}`).join(', ')],
       ...(s.last_reattach_seconds === null ? [] : [['last reattach', `${(s.last_reattach_seconds * 1000).toFixed(2)} ms`]]),
     ];

@@ -1,7 +1,7 @@
 // The list of memberships: only what is in view is in the document, so ten
 // thousand cost no more than twenty.
 
-import { age, clock, element, plural, printable, setText, worst } from '/page/text.js';
+import { age, clock, element, plural, printable, rate, setText, worst } from '/page/text.js';
 
 const spare = 6; // rows above and below the view
 
@@ -168,7 +168,8 @@ export class List {
     setText(on, row.interfaces || '-');
     setText(since, age(this.#store.now() - row.since));
     since.title = clock(row.since);
-    setText(reason, row.reason);
+    setText(reason, row.rates ? `${rate(row.rates)}; ${row.reason}` : row.reason);
+    reason.classList.toggle('stalled', row.rates?.stalled > 0);
     reason.title = printable(row.reason);
     if (isNew && this.#store.complete) {
       node.classList.remove('fresh');

@@ -14,7 +14,7 @@ const laneOf = (one) => `${one.interface ?? ''}\n${one.netns ?? ''}`;
 // kindOf says how a mark looks.
 export function kindOf(mark) {
   if (mark.type === 'detached' || mark.type === 'reattached' || mark.type === 'attached') return mark.type;
-  if (mark.type === 'error' || mark.type === 'missed' || ['held', 'degraded', 'ended'].includes(mark.state)) return 'trouble';
+  if (mark.type === 'error' || mark.type === 'missed' || mark.type === 'stalled' || ['held', 'degraded', 'ended'].includes(mark.state)) return 'trouble';
   return 'other';
 }
 
