@@ -142,6 +142,7 @@ var badFiles = []struct{ name, text, want string }{
 	{"long key", strings.Repeat("x", 500) + ": 1\n", `f:1:1: "` + strings.Repeat("x", 60) + `"...: unknown key, want one of log, control, handoff, http, state_dir, pace, audit, include, hooks, defaults, memberships`},
 	{"memberships is a mapping", "memberships: {}\n", `f:1:14: memberships: a mapping, want a list of memberships`},
 	{"membership is a string", "memberships: [a]\n", `f:1:15: memberships[0]: "a" is a string, want a mapping, as "name:"`},
+	{"status in quotes", "http: {status: 'true'}\n", `f:1:16: http.status: "true" is a string, want true or false, without quotes`},
 	{"pace in quotes", "pace: {joins_per_second: '5'}\n", `f:1:26: pace.joins_per_second: "5" is a string, want a number from 1 to 1000000, or 0 for no limit`},
 	{"pace of a fraction", "pace: {joins_per_second: 0.5}\n", `f:1:26: pace.joins_per_second: 0.5 is a number to YAML, want a number from 1 to 1000000, or 0 for no limit`},
 	{"pace beyond all", "pace: {joins_per_second: 1000001}\n", `f:1:26: pace.joins_per_second: "1000001", want a number from 1 to 1000000, or 0 for no limit`},

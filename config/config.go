@@ -78,9 +78,10 @@ type Handoff struct {
 	Limit  int         // how many sockets at a time
 }
 
-// HTTP says where metrics and health are told.
+// HTTP says where metrics and health are told, and whether more is.
 type HTTP struct {
 	Listen string // HOST:PORT; without a host every address, empty: nowhere
+	Status bool   // the status page is there too, with names
 }
 
 // Pace says how fast channels are joined.

@@ -40,6 +40,7 @@ type (
 	}
 	effectiveHTTP struct {
 		Listen string `yaml:"listen"`
+		Status bool   `yaml:"status"`
 	}
 	effectivePace struct {
 		JoinsPerSecond int `yaml:"joins_per_second"`
@@ -108,7 +109,7 @@ func (c Config) YAML() ([]byte, error) {
 			Readers: texts["control.readers"],
 		},
 		Handoff:     effectiveHandoff{Socket: texts["handoff.socket"], Mode: texts["handoff.mode"], Group: texts["handoff.group"], Limit: c.Handoff.Limit},
-		HTTP:        effectiveHTTP{Listen: texts["http.listen"]},
+		HTTP:        effectiveHTTP{Listen: texts["http.listen"], Status: c.HTTP.Status},
 		StateDir:    texts["state_dir"],
 		Pace:        effectivePace{c.Pace.JoinsPerSecond},
 		Audit:       c.Audit.String(),

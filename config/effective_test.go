@@ -39,6 +39,7 @@ handoff:
     limit: 64
 http:
     listen: ""
+    status: false
 state_dir: /var/lib/ssmd
 pace:
     joins_per_second: 0

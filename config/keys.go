@@ -62,7 +62,7 @@ var sectionDocs = map[string]string{
 	"log":     "What the daemon logs to standard error, and how.",
 	"control": "Where the control API listens, and who may use it.",
 	"handoff": "Where applications hand over their sockets, to have them kept joined, and who may.",
-	"http":    "Where metrics and health are told.",
+	"http":    "Where metrics and health are told, and the status page is shown.",
 	"pace":    "How fast to join, where something on the network does not bear all joins at once.",
 }
 

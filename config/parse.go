@@ -2,6 +2,7 @@ package config
 
 import (
 	"slices"
+	"strconv"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -130,6 +131,9 @@ func (r *reader) setting(key string, n *yaml.Node, at *place) (string, bool) {
 	switch {
 	case key == "mode":
 		return r.mode(n, at)
+	case key == "status":
+		value, ok := r.truth(n, at)
+		return strconv.FormatBool(value), ok
 	case key == "joins_per_second":
 		return r.number(n, at, wantJoins)
 	case key == "limit":

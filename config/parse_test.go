@@ -224,14 +224,14 @@ func TestParseRules(t *testing.T) {
 
 func TestParseSettings(t *testing.T) {
 	for _, mode := range []string{`"0660"`, `'660'`, "0660", "0o660", `"0o660"`} {
-		text := fmt.Sprintf("log: {level: debug, format: json}\ncontrol: {socket: a.sock, mode: %s, group: ssm, readers: \"7\"}\nhandoff: {socket: b.sock, mode: %s, group: apps, limit: 5}\nhttp: {listen: ':9781'}\nstate_dir: /state\npace: {joins_per_second: 500}", mode, mode)
+		text := fmt.Sprintf("log: {level: debug, format: json}\ncontrol: {socket: a.sock, mode: %s, group: ssm, readers: \"7\"}\nhandoff: {socket: b.sock, mode: %s, group: apps, limit: 5}\nhttp: {listen: ':9781', status: true}\nstate_dir: /state\npace: {joins_per_second: 500}", mode, mode)
 		c, err := Parse("f", []byte(text))
 		agrees(t, text, err)
 		if err != nil {
 			t.Errorf("mode %s: %v", mode, err)
 			continue
 		}
-		want := Config{File: "f", Log: Log{Level: slog.LevelDebug, Format: "json"}, Control: Control{Socket: "a.sock", Mode: 0o660, Group: "ssm", Readers: "7"}, Handoff: Handoff{Socket: "b.sock", Mode: 0o660, Group: "apps", Limit: 5}, HTTP: HTTP{Listen: ":9781"}, StateDir: "/state", Pace: Pace{500}, Audit: defaultAudit}
+		want := Config{File: "f", Log: Log{Level: slog.LevelDebug, Format: "json"}, Control: Control{Socket: "a.sock", Mode: 0o660, Group: "ssm", Readers: "7"}, Handoff: Handoff{Socket: "b.sock", Mode: 0o660, Group: "apps", Limit: 5}, HTTP: HTTP{Listen: ":9781", Status: true}, StateDir: "/state", Pace: Pace{500}, Audit: defaultAudit}
 		if diff := cmp.Diff(want, c, exact); diff != "" {
 			t.Errorf("mode %s: -want +got:\n%s", mode, diff)
 		}

@@ -124,6 +124,13 @@ func settings() []setting {
 		get:   func(c Config) string { return c.HTTP.Listen },
 		set:   func(c *Config, text string) error { return setListen(c, text) },
 	}, {
+		section: "http", key: "status",
+		usage: "show the status page where metrics and health are: `true` or false; instead of the file's",
+		doc:   "Whether the status page is there too, which names memberships, channels and interfaces to everybody who reaches the address.",
+		form:  truthForm(),
+		get:   func(c Config) string { return strconv.FormatBool(c.HTTP.Status) },
+		set:   func(c *Config, text string) (err error) { c.HTTP.Status, err = parseBool(text); return err },
+	}, {
 		key:   "state_dir",
 		usage: "`directory` for what must survive a restart, empty for nothing; instead of the file's",
 		doc:   "Where the daemon keeps what must survive a restart; empty: nothing does.",
@@ -259,6 +266,15 @@ func setGroup(to *string, group string) error {
 	}
 	*to = group
 	return nil
+}
+
+// parseBool reads what a flag or a variable says; a file has YAML's own.
+func parseBool(text string) (bool, error) {
+	value, err := strconv.ParseBool(text)
+	if err != nil {
+		return false, fmt.Errorf("%q, want true or false", text)
+	}
+	return value, nil
 }
 
 // setListen takes HOST:PORT. Without a host it is every address of this machine.

@@ -54,6 +54,10 @@ func TestDaemon(t *testing.T) {
 		"killed at a restart":    storyRestartKilled,
 		"metrics":                storyMetrics,
 		"paced":                  storyPaced,
+		"page":                   storyPage,
+		"page of many":           storyPageMany,
+		"page with keys":         storyPageKeys,
+		"page of hostile names":  storyPageHostile,
 		"port in use":            storyPortInUse,
 		"readme":                 storyReadme,
 		"reloaded":               storyReloaded,
@@ -71,6 +75,7 @@ func TestDaemon(t *testing.T) {
 		"takeover refused often": storyTakeoverRefusedOften,
 		"terminated":             storyTerminated,
 		"watchdog at takeover":   storyWatchdogAtTakeover,
+		"top":                    storyTop,
 		"unprivileged":           storyUnprivileged,
 	}
 	for name, story := range stories {

@@ -32,6 +32,8 @@ type keeper struct {
 	index         reattach.Index[*rule]
 	never         map[*rule]struct{} // of that policy: any loss may end their members
 	instances     map[ifwatch.ID]*instance
+	past          []InterfaceLife // lives that have ended, the latest last
+	looked        bool            // at the interfaces, since there is a namespace
 	parking       *parkingLot
 	line          *line // nil for no pace
 
@@ -89,6 +91,9 @@ type instance struct {
 	spares      map[ifwatch.Family]holdingSocket // opened ahead while it is down
 	querier     string                           // the version of IGMP that is spoken there, if older than 3
 
+	began   time.Time // when it was read of first
+	before  bool      // it had begun before anybody looked
+	wasNear bool      // to some rule, at some time
 	known   bool      // some member remembers that it was lost, or approved
 	drained bool      // to be left alone until it is gone or undrained
 	leaving bool      // a drain left channels in this step

@@ -27,6 +27,7 @@ func (k *keeper) observe(changes ifwatch.Changes, now time.Time) {
 			k.instanceChanged(*c.Now, c.Read, now)
 		}
 	}
+	k.looked = true
 	k.parking.vacateAll() // at each index: of a short life nothing is told
 	k.kernel.leftBehind().vacate()
 	for r := range k.affected {
@@ -44,6 +45,7 @@ func (k *keeper) instanceGone(healthy ifwatch.Interface, now time.Time) {
 		return
 	}
 	delete(k.instances, healthy.ID)
+	k.lifeEnded(i, healthy, now)
 	if i.isRemembered() || len(k.remembered) > 0 {
 		k.noteMemory()
 	}
@@ -74,6 +76,8 @@ func (k *keeper) instanceChanged(iface ifwatch.Interface, read, now time.Time) {
 			near:        make(map[*rule]struct{}),
 			probes:      make(map[ifwatch.Family]lifeProbe),
 			spares:      make(map[ifwatch.Family]holdingSocket),
+			began:       read,
+			before:      !k.looked,
 		}
 		k.instances[iface.ID] = i
 		k.recallDrained(i)
@@ -129,8 +133,9 @@ func (k *keeper) protocolDied(i *instance, f ifwatch.Family, now time.Time) {
 // vanish ends everything on all instances: their namespace lost its name. What
 // would keep it alive is closed, whoever lives there yet.
 func (k *keeper) vanish(reason string, now time.Time) {
-	k.cause, k.began = CauseNamespace, now
+	k.cause, k.began, k.looked = CauseNamespace, now, false
 	for _, i := range k.instances {
+		k.lifeEnded(i, i.now, now)
 		for key, p := range i.pools {
 			k.bury(i, key.family, p)
 		}

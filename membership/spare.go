@@ -11,7 +11,7 @@ func (k *keeper) approach(r *rule, i *instance) bool {
 	if r.rules.Selector.Match(i.now).Result() == reattach.Reject {
 		return false
 	}
-	r.near[i.now.ID], i.near[r] = true, struct{}{}
+	r.near[i.now.ID], i.near[r], i.wasNear = true, struct{}{}, true
 	for _, f := range r.families {
 		k.probe(i, f)
 		if !i.now.Up && i.now.Protocol(f).Alive && i.pools[poolKey{family: f}] == nil {

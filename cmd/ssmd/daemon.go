@@ -16,6 +16,7 @@ import (
 	"github.com/ssmd-project/ssmd/internal/handoffd"
 	"github.com/ssmd-project/ssmd/internal/hooks"
 	"github.com/ssmd-project/ssmd/internal/service"
+	"github.com/ssmd-project/ssmd/internal/statuspage"
 	"github.com/ssmd-project/ssmd/internal/web"
 	"github.com/ssmd-project/ssmd/membership"
 )
@@ -71,6 +72,7 @@ type worker struct {
 	heir      *succession
 	hooks     *hooks.Dispatcher
 	server    *control.Server
+	board     *statuspage.Board // nil: there is no status page
 	handoffs  *handoffd.Server
 
 	started chan struct{} // closed once the first joins are made, or cannot be
@@ -84,6 +86,7 @@ func (d daemon) wire() *worker {
 	w := &worker{daemon: d, manager: manager, editor: newEditor(manager, d.state, d.config.File), started: make(chan struct{})}
 	w.adopter = newAdopter(w.editor, d.log, last.Adopted)
 	d.state.adopted = w.adopter.Kept
+	w.board = d.newBoard(manager)
 	w.heir = &succession{manager: manager, notifier: d.notifier, listener: d.listener, handoff: d.handoff, http: d.http, log: d.log}
 	w.hooks = hooks.New(d.log)
 	w.hooks.Set(d.config.Hooks)
@@ -128,6 +131,9 @@ func (w *worker) work(ctx context.Context) error {
 	parts, ctx := errgroup.WithContext(ctx)
 	if w.http != nil { // from before the first joins: it says that they are not made yet
 		parts.Go(func() error { return w.newWebServer(ctx).Serve(serving, w.http) })
+	}
+	if w.board != nil {
+		parts.Go(func() error { return w.board.Run(serving) })
 	}
 	parts.Go(func() error {
 		defer end()

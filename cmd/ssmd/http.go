@@ -3,9 +3,12 @@ package main
 import (
 	"context"
 	"errors"
+	"net/http"
 
 	"github.com/ssmd-project/ssmd/internal/metrics"
+	"github.com/ssmd-project/ssmd/internal/statuspage"
 	"github.com/ssmd-project/ssmd/internal/web"
+	"github.com/ssmd-project/ssmd/membership"
 )
 
 var (
@@ -50,6 +53,26 @@ func (w *worker) newWebServer(ending context.Context) *web.Server {
 			}
 			return nil
 		},
+		Page:   page(w.board),
 		Logger: w.log,
 	})
+}
+
+// newBoard returns what the status page shows, nil where there is none.
+func (d daemon) newBoard(manager *membership.Manager) *statuspage.Board {
+	if d.http == nil || !d.config.HTTP.Status {
+		return nil
+	}
+	return statuspage.New(statuspage.Options{
+		Manager: manager,
+		Past:    func() (statuspage.Subscription, error) { return manager.SubscribeSince(membership.Since{}) },
+		Version: buildVersion().Version, Started: d.started, Host: d.http.Host(), Logger: d.log,
+	})
+}
+
+func page(b *statuspage.Board) http.Handler {
+	if b == nil {
+		return nil
+	}
+	return b.Handler()
 }

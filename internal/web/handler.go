@@ -14,6 +14,7 @@ const index = `<!DOCTYPE html>
 <li><a href="/metrics">/metrics</a>: for Prometheus
 <li><a href="/healthz">/healthz</a>: whether the manager answers
 <li><a href="/readyz">/readyz</a>: whether the first joins were made
+<li>the status page is off: <code>http: {status: true}</code> in the file shows it, with names
 </ul>
 `
 
@@ -23,10 +24,16 @@ func (s *Server) handler() http.Handler {
 	mux.Handle("GET /metrics", s.options.Metrics)
 	mux.HandleFunc("GET /healthz", s.health)
 	mux.HandleFunc("GET /readyz", s.ready)
-	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		fmt.Fprint(w, index)
-	})
+	if s.options.Page != nil {
+		for _, pattern := range []string{"GET /{$}", "GET /plain", "GET /page/", "GET /status/"} {
+			mux.Handle(pattern, s.options.Page)
+		}
+	} else {
+		mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/html; charset=utf-8")
+			fmt.Fprint(w, index)
+		})
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		w.Header().Set("Content-Security-Policy", "default-src 'none'")

@@ -15,6 +15,9 @@ type Listener struct {
 	address, host string // as configured
 }
 
+// Host returns the host of the address as configured, empty for every address.
+func (l *Listener) Host() string { return l.host }
+
 // Configured returns the address as Listen was given it.
 func (l *Listener) Configured() string { return l.address }
 

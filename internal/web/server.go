@@ -11,7 +11,7 @@ import (
 	"github.com/ssmd-project/ssmd/internal/httpserve"
 )
 
-// Options configure a Server. All are needed.
+// Options configure a Server. All but Page are needed.
 type Options struct {
 	// Metrics answers GET /metrics.
 	Metrics http.Handler
@@ -20,6 +20,9 @@ type Options struct {
 	// Ready returns why the daemon does not hold yet, or no longer, what it
 	// is there to hold; nil where it does.
 	Ready func() error
+	// Page answers for the status page, and says what browsers may do with
+	// it; nil: there is none.
+	Page http.Handler
 	// Logger gets what goes wrong with a connection.
 	Logger *slog.Logger
 }

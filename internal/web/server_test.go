@@ -101,6 +101,45 @@ func TestPaths(t *testing.T) {
 	}
 }
 
+// The status page is where it is asked for, and beside it the rest stays.
+func TestPage(t *testing.T) {
+	l, err := Listen(t.Context(), "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := NewServer(Options{
+		Metrics: http.NotFoundHandler(), Alive: good().alive, Ready: func() error { return nil }, Logger: slog.New(slog.DiscardHandler),
+		Page: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Security-Policy", "of the page")
+			fmt.Fprint(w, "page "+r.URL.Path)
+		}),
+	})
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- server.Serve(ctx, l) }()
+	defer func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}()
+	for path, want := range map[string]string{"/": "page /", "/plain": "page /plain", "/page/main.js": "page /page/main.js", "/status/stream": "page /status/stream", "/healthz": "ok\n"} {
+		response, body := ask(t, l.Addr().String(), "GET", path, "")
+		if response.StatusCode != 200 || body != want || strings.HasPrefix(want, "page") != (response.Header.Get("Content-Security-Policy") == "of the page") {
+			t.Errorf("%s: %s, %v: %s", path, response.Status, response.Header, body)
+		}
+		if response, _ := ask(t, l.Addr().String(), "GET", path, "evil.example"); response.StatusCode != 421 {
+			t.Errorf("%s of a foreign host: %s", path, response.Status)
+		}
+		if response, _ := ask(t, l.Addr().String(), "POST", path, ""); response.StatusCode != 405 {
+			t.Errorf("POST %s: %s", path, response.Status)
+		}
+	}
+	if response, _ := ask(t, l.Addr().String(), "GET", "/x", ""); response.StatusCode != 404 {
+		t.Errorf("/x: %s", response.Status)
+	}
+}
+
 func TestNotWell(t *testing.T) {
 	address := serve(t, standIn{
 		alive: func(ctx context.Context) error {
