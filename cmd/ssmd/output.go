@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -22,22 +21,7 @@ const none = "-"
 // printable returns words as a terminal shows them, with an escape for each
 // character that it would not show: names and aliases of interfaces are somebody
 // else's words and may hold escape sequences.
-func printable(words string) string {
-	if text.Printable(words) {
-		return words
-	}
-	var b strings.Builder
-	for len(words) > 0 {
-		_, size := utf8.DecodeRuneInString(words)
-		if character := words[:size]; text.Printable(character) {
-			b.WriteString(character)
-		} else {
-			b.WriteString(strings.Trim(strconv.Quote(character), `"`))
-		}
-		words = words[size:]
-	}
-	return b.String()
-}
+func printable(words string) string { return text.Escape(words) }
 
 // cell is printable words for a table, with a sign for nothing.
 func cell(words string) string {
@@ -65,19 +49,7 @@ func fileName(path string) string {
 }
 
 // age returns how long ago a moment was, as a person says it.
-func age(d time.Duration) string {
-	d = max(d, 0).Truncate(time.Second)
-	const day = 24 * time.Hour
-	switch {
-	case d < time.Minute:
-		return fmt.Sprintf("%ds", d/time.Second)
-	case d < time.Hour:
-		return fmt.Sprintf("%dm%ds", d/time.Minute, d%time.Minute/time.Second)
-	case d < day:
-		return fmt.Sprintf("%dh%dm", d/time.Hour, d%time.Hour/time.Minute)
-	}
-	return fmt.Sprintf("%dd%dh", d/day, d%day/time.Hour)
-}
+func age(d time.Duration) string { return text.Age(d) }
 
 // table writes rows in columns. Cells are made printable; the last may be
 // long.

@@ -32,13 +32,11 @@ type detail struct {
 func (b *Board) explain(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), b.pause.answer)
 	defer cancel()
-	select {
-	case b.asking <- struct{}{}:
-		defer func() { <-b.asking }()
-	case <-ctx.Done():
-		refuse(w, ctx.Err())
+	if err := b.ask(ctx); err != nil {
+		refuse(w, err)
 		return
 	}
+	defer b.asked()
 	name := r.URL.Query().Get("name")
 	explanation, err := b.options.Manager.Explain(ctx, name)
 	if err != nil {
@@ -57,6 +55,19 @@ func (b *Board) explain(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(d) // the reader is gone
 }
+
+// ask waits for a turn to ask the manager: browsers that come all at once are
+// answered one after the other.
+func (b *Board) ask(ctx context.Context) error {
+	select {
+	case b.asking <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("too much is asked for: %w", ctx.Err())
+	}
+}
+
+func (b *Board) asked() { <-b.asking }
 
 // rank puts what is not joined first.
 func rank(c membership.ChannelStatus) int {
@@ -109,6 +120,11 @@ func refuse(w http.ResponseWriter, err error) {
 func (b *Board) plain(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), b.pause.answer)
 	defer cancel()
+	if err := b.ask(ctx); err != nil {
+		refuse(w, err)
+		return
+	}
+	defer b.asked()
 	statuses, err := b.options.Manager.Status(ctx)
 	if err != nil {
 		refuse(w, err)

@@ -3,12 +3,11 @@ package top
 import (
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
-	"unicode"
 	"unicode/utf8"
 
+	"github.com/ssmd-project/ssmd/internal/text"
 	"github.com/ssmd-project/ssmd/membership"
 )
 
@@ -49,7 +48,7 @@ func (m *model) frame(now time.Time, columns, rows int) []line {
 	all = append(all, tail...)
 	all = all[:min(len(all), rows)]
 	for i := range all {
-		all[i].text = cut(printable(all[i].text), columns)
+		all[i].text = cut(text.Escape(all[i].text), columns)
 	}
 	return all
 }
@@ -66,18 +65,18 @@ func (m *model) title(list []membership.Status) line {
 			parts = append(parts, fmt.Sprintf("%d %s", counts[state], state))
 		}
 	}
-	text := fmt.Sprintf("ssmd top  %d memberships: %s", len(m.all), strings.Join(parts, ", "))
+	words := fmt.Sprintf("ssmd top  %d memberships: %s", len(m.all), strings.Join(parts, ", "))
 	if len(list) != len(m.all) {
-		text += fmt.Sprintf("; %d shown", len(list))
+		words += fmt.Sprintf("; %d shown", len(list))
 	}
-	return line{text, bold}
+	return line{words, bold}
 }
 
 // status says what is chosen, or that the picture is of before.
 func (m *model) status(now time.Time) line {
 	switch {
 	case m.lost != nil:
-		return line{fmt.Sprintf("STALE for %s: %v: trying again", age(now.Sub(m.since)), m.lost), red}
+		return line{fmt.Sprintf("STALE for %s: %v: trying again", text.Age(now.Sub(m.since)), m.lost), red}
 	case m.filtering:
 		return line{"filter: " + m.filter + "_", yellow}
 	case m.filter != "":
@@ -90,7 +89,7 @@ func (m *model) status(now time.Time) line {
 func (m *model) table(list []membership.Status, now time.Time, columns int) []line {
 	name, on := 4, 9
 	for _, s := range list {
-		name, on = max(name, utf8.RuneCountInString(s.Name)), max(on, utf8.RuneCountInString(printable(attachedTo(s))))
+		name, on = max(name, utf8.RuneCountInString(s.Name)), max(on, utf8.RuneCountInString(text.Escape(attachedTo(s))))
 	}
 	name, on = min(name, max(8, columns/4)), min(on, max(9, columns/6))
 	row := func(state, of, joined, interfaces, since, reason string) string {
@@ -106,8 +105,8 @@ func (m *model) table(list []membership.Status, now time.Time, columns int) []li
 		if s.Name == m.selected {
 			look += ";" + reversed
 		}
-		text := row(string(s.State), s.Name, fmt.Sprintf("%d/%d", s.Joined, s.Channels), printable(attachedTo(s)), age(now.Sub(s.Since)), s.Reason)
-		lines = append(lines, line{pad(printable(text), columns), look})
+		words := row(string(s.State), s.Name, fmt.Sprintf("%d/%d", s.Joined, s.Channels), text.Escape(attachedTo(s)), text.Age(now.Sub(s.Since)), s.Reason)
+		lines = append(lines, line{pad(text.Escape(words), columns), look})
 	}
 	for len(lines) <= m.height {
 		lines = append(lines, line{})
@@ -125,9 +124,9 @@ func (m *model) tail(list []membership.Status, now time.Time, columns, rows int)
 	if at := m.place(list); len(list) > 0 && list[at].Name == m.selected {
 		s := list[at]
 		words := fmt.Sprintf("%s: %d attaches, %d reattaches, %d errors: %s", s.Name, s.Counters.Attaches, s.Counters.Reattaches, s.Counters.Errors, s.Reason)
-		for i, text := range wrap(printable(words), columns) {
+		for i, part := range wrap(text.Escape(words), columns) {
 			if i < max(1, rows/8) {
-				lines = append(lines, line{text, plain})
+				lines = append(lines, line{part, plain})
 			}
 		}
 	}
@@ -143,7 +142,7 @@ func eventLine(e membership.Event, now time.Time) string {
 	if e.State != "" {
 		what = string(e.State)
 	}
-	parts := []string{fmt.Sprintf("%6s ago ", age(now.Sub(e.Time))), what, e.Membership}
+	parts := []string{fmt.Sprintf("%6s ago ", text.Age(now.Sub(e.Time))), what, e.Membership}
 	if e.Interface != "" {
 		parts = append(parts, fmt.Sprintf("on %s (instance %d)", e.Interface, e.Instance))
 	}
@@ -151,25 +150,6 @@ func eventLine(e membership.Event, now time.Time) string {
 		parts = append(parts, fmt.Sprintf("%d events", e.Missed))
 	}
 	return strings.Join(slices.DeleteFunc(parts, func(p string) bool { return p == "" }), " ") + ": " + e.Reason
-}
-
-// printable shows an escape for what a terminal would not show, or would obey:
-// interfaces are called as somebody else likes.
-func printable(words string) string {
-	if strings.IndexFunc(words, func(r rune) bool { return !unicode.IsPrint(r) || r == utf8.RuneError }) < 0 {
-		return words
-	}
-	var b strings.Builder
-	for len(words) > 0 {
-		r, size := utf8.DecodeRuneInString(words)
-		if unicode.IsPrint(r) && r != utf8.RuneError {
-			b.WriteRune(r)
-		} else {
-			b.WriteString(strings.Trim(strconv.Quote(words[:size]), `"`))
-		}
-		words = words[size:]
-	}
-	return b.String()
 }
 
 func cut(text string, columns int) string {
@@ -195,18 +175,4 @@ func wrap(text string, columns int) []string {
 		}
 	}
 	return lines
-}
-
-func age(d time.Duration) string {
-	d = max(d, 0).Truncate(time.Second)
-	const day = 24 * time.Hour
-	switch {
-	case d < time.Minute:
-		return fmt.Sprintf("%ds", d/time.Second)
-	case d < time.Hour:
-		return fmt.Sprintf("%dm%ds", d/time.Minute, d%time.Minute/time.Second)
-	case d < day:
-		return fmt.Sprintf("%dh%dm", d/time.Hour, d%time.Hour/time.Minute)
-	}
-	return fmt.Sprintf("%dd%dh", d/day, d%day/time.Hour)
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	words "github.com/ssmd-project/ssmd/internal/text"
 	"github.com/ssmd-project/ssmd/membership"
 )
 
@@ -38,7 +39,7 @@ func (m *model) names() string {
 	return text
 }
 
-func (m *model) type_(sent string) (quit bool) {
+func (m *model) enters(sent string) (quit bool) {
 	for _, k := range decode([]byte(sent)) {
 		quit = m.press(k)
 	}
@@ -90,19 +91,19 @@ func TestKeys(t *testing.T) {
 		{"s", "abcd", "c"}, {"s", "cbad", "c"}, {"ss", "cbad", "c"},
 		{"/ETH1 joi", "d", "c"}, {"\x7f\x7f\x7f", "cd", "c"}, {"\rj", "cd", "d"}, {"/\x1b", "cbad", "d"}, {"/x\rk", "", "d"}, {"\x1b", "cbad", "d"},
 	} {
-		if m.type_(step.keys) {
+		if m.enters(step.keys) {
 			t.Errorf("%q quits", step.keys)
 		}
 		if m.names() != step.listed || m.selected != step.selected {
 			t.Errorf("after %q: %s listed, %q selected, want %s and %q", step.keys, m.names(), m.selected, step.listed, step.selected)
 		}
 	}
-	if !m.type_("q") || !m.type_("\x03") || m.type_("/q") || !m.type_("\x03") {
+	if !m.enters("q") || !m.enters("\x03") || m.enters("/q") || !m.enters("\x03") {
 		t.Error("q and Ctrl-C quit, but q in a filter is a letter")
 	}
 }
 
-func text(lines []line) string {
+func textOf(lines []line) string {
 	var b strings.Builder
 	for _, l := range lines {
 		b.WriteString(strings.TrimRight(l.text, " ") + "\n")
@@ -112,7 +113,7 @@ func text(lines []line) string {
 
 func TestFrame(t *testing.T) {
 	m := some()
-	m.type_("j")
+	m.enters("j")
 	m.note(membership.Event{Time: noon.Add(-3 * time.Second), Type: membership.EventReattached, Membership: "a", Interface: "eth0", Instance: 2, Reason: "it came back"})
 	const want = `ssmd top  4 memberships: 1 degraded, 1 waiting, 2 joined
 sorted by state
@@ -125,12 +126,12 @@ c: 0 attaches, 0 reattaches, 0 errors: reason of c
     3s ago  reattached a on eth0 (instance 2): it came back
 q quits  j k move  / filters  s sorts by name
 `
-	if diff := cmp.Diff(want, text(m.frame(noon, 80, 10))); diff != "" {
+	if diff := cmp.Diff(want, textOf(m.frame(noon, 80, 10))); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 	m.lose(errors.New("gone"), noon)
 	m.lose(errors.New("refused"), noon.Add(time.Second))
-	if got := text(m.frame(noon.Add(5*time.Second), 80, 24)); !strings.Contains(got, "STALE for 5s: refused: trying again") {
+	if got := textOf(m.frame(noon.Add(5*time.Second), 80, 24)); !strings.Contains(got, "STALE for 5s: refused: trying again") {
 		t.Error(got)
 	}
 }
@@ -147,19 +148,19 @@ func TestFrameFits(t *testing.T) {
 	for _, size := range [][2]int{{80, 24}, {1, 1}, {10, 3}, {200, 60}, {80, 9}, {80, 10}, {0, 0}} {
 		columns, rows := size[0], size[1]
 		for _, keys := range []string{"", "G", "k", "g", "\x1b[6~\x1b[6~", "/feed-2\r", "\x1b"} {
-			m.type_(keys)
+			m.enters(keys)
 			lines := m.frame(noon, columns, rows)
 			if len(lines) > rows {
 				t.Errorf("%v: %d lines", size, len(lines))
 			}
 			for _, l := range lines {
-				if utf8.RuneCountInString(l.text) > columns || printable(l.text) != l.text {
+				if utf8.RuneCountInString(l.text) > columns || !words.Printable(l.text) {
 					t.Errorf("%v: %q", size, l.text)
 				}
 			}
 			hidden := m.filter != "" && !strings.Contains(m.selected, "feed-2")
-			if m.selected != "" && !hidden && rows >= 9 && columns >= 80 && !strings.Contains(text(lines[3:]), m.selected) {
-				t.Errorf("%v, after %q: %s is not in view:\n%s", size, keys, m.selected, text(lines))
+			if m.selected != "" && !hidden && rows >= 9 && columns >= 80 && !strings.Contains(textOf(lines[3:]), m.selected) {
+				t.Errorf("%v, after %q: %s is not in view:\n%s", size, keys, m.selected, textOf(lines))
 			}
 		}
 	}
