@@ -38,6 +38,7 @@ func parse(file string, data []byte, g *gatherer) (Config, error) {
 	if err := r.errs.orNil(); err != nil {
 		return Config{}, err
 	}
+	c.Monitors = r.monitors
 	if g != nil {
 		g.sources.reading = newReading(data, c, r)
 	}

@@ -30,6 +30,7 @@ type reader struct {
 	base     wish            // what memberships of the main file inherit
 	lines    []int           // on which these begin
 	names    map[string]spot // of all memberships
+	monitors map[string]Monitor
 
 	visits   int    // keys and elements that may still be looked at
 	channels uint64 // of all memberships

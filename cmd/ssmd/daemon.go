@@ -13,6 +13,7 @@ import (
 
 	"github.com/ssmd-project/ssmd/config"
 	"github.com/ssmd-project/ssmd/control"
+	"github.com/ssmd-project/ssmd/internal/monitor"
 	"github.com/ssmd-project/ssmd/internal/service"
 	"github.com/ssmd-project/ssmd/internal/web"
 	"github.com/ssmd-project/ssmd/membership"
@@ -57,6 +58,7 @@ func (d daemon) run(ctx context.Context) error {
 type worker struct {
 	daemon
 	manager   *membership.Manager
+	monitor   *monitor.Monitor
 	editor    *editor
 	reloader  *reloader
 	attendant *attendant
@@ -70,7 +72,8 @@ type worker struct {
 func (d daemon) wire() *worker {
 	manager := membership.New(membership.Options{Memory: d.state.load(), Audit: auditEvery(d.config), JoinsPerSecond: d.config.Pace.JoinsPerSecond, Handover: d.inherited})
 	d.state.memory = manager.Memory
-	w := &worker{daemon: d, manager: manager, editor: newEditor(manager, d.state, d.config.File), started: make(chan struct{})}
+	w := &worker{daemon: d, manager: manager, monitor: monitor.New(manager), editor: newEditor(manager, d.state, d.config.File), started: make(chan struct{})}
+	w.editor.monitor = w.monitor.Set
 	w.heir = &succession{manager: manager, notifier: d.notifier, listener: d.listener, http: d.http, log: d.log}
 	w.attendant = &attendant{notifier: d.notifier, watchdog: service.WatchdogInterval(), totals: manager.Totals, still: w.heir.isGiving, log: d.log}
 	w.reloader = newReloader(&reloader{
@@ -80,6 +83,7 @@ func (d daemon) wire() *worker {
 	w.attendant.reloads = w.reloader.LastReload
 	w.server = control.NewServer(control.ServerOptions{
 		Manager:   manager,
+		Monitor:   w.monitor,
 		Editor:    w.editor,
 		Access:    d.access,
 		Reloader:  w.reloader,
@@ -133,6 +137,7 @@ func (w *worker) work(ctx context.Context) error {
 		})
 		return w.server.Serve(serving, w.listener)
 	})
+	parts.Go(func() error { return w.monitor.Run(serving) })
 	parts.Go(func() error { return logEvents(serving, logged, w.log) })
 	parts.Go(func() error {
 		w.attendant.attend(serving, noticed)
@@ -151,7 +156,7 @@ func (w *worker) work(ctx context.Context) error {
 func (w *worker) start(ctx, holding context.Context) error {
 	defer close(w.started)
 	w.editor.restore()
-	taken, err := w.editor.replace(holding, w.config.Memberships)
+	taken, err := w.editor.replace(holding, w.config.Memberships, targetsOf(w.config))
 	if holding.Err() != nil || errors.Is(err, membership.ErrStopped) {
 		return nil // Run tells why
 	}

@@ -154,6 +154,7 @@ func (r *reloader) apply(ctx context.Context, loaded config.Config) (control.Rel
 		return control.Reloaded{}, err // the daemon is ending
 	}
 	r.logs.set(loaded.Log)
+	r.running.Monitors = loaded.Monitors
 	r.running.Memberships, r.running.Audit, r.running.Log = loaded.Memberships, loaded.Audit, loaded.Log
 	reloaded := control.Reloaded{
 		File: loaded.File, Memberships: len(loaded.Memberships),
@@ -173,13 +174,13 @@ func (r *reloader) apply(ctx context.Context, loaded config.Config) (control.Rel
 // and no longer where they could not be applied.
 func (r *reloader) replace(ctx context.Context, loaded config.Config) (taken []string, err error) {
 	if !slower(loaded.Pace, r.running.Pace) {
-		return r.editor.replace(ctx, loaded.Memberships)
+		return r.editor.replace(ctx, loaded.Memberships, targetsOf(loaded))
 	}
 	lasting := context.WithoutCancel(ctx)
 	if err := r.setPace(lasting, loaded.Pace.JoinsPerSecond); err != nil {
 		return nil, err
 	}
-	if taken, err = r.editor.replace(ctx, loaded.Memberships); err != nil {
+	if taken, err = r.editor.replace(ctx, loaded.Memberships, targetsOf(loaded)); err != nil {
 		_ = r.setPace(lasting, r.running.Pace.JoinsPerSecond) // else the daemon is ending
 	}
 	return taken, err

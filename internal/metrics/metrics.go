@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"github.com/ssmd-project/ssmd/internal/monitor"
 	"github.com/ssmd-project/ssmd/membership"
 )
 
@@ -27,11 +28,17 @@ type Build struct {
 	Version, Revision, Go string
 }
 
-// Options are all needed.
+// Streams is where the numbers of streams come from: a *monitor.Monitor.
+type Streams interface {
+	Status(context.Context) (map[string]monitor.Status, error)
+}
+
+// Options are all needed but Streams.
 type Options struct {
-	Source Source
-	Reload func() Reload // called at each scrape
-	Build  Build
+	Source  Source
+	Streams Streams
+	Reload  func() Reload // called at each scrape
+	Build   Build
 }
 
 // patience bounds for how long a scrape waits for the manager.
@@ -72,7 +79,15 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 		to <- prometheus.NewInvalidMetric(memberships, err)
 		return
 	}
+	var streams map[string]monitor.Status
+	if c.options.Streams != nil {
+		if streams, err = c.options.Streams.Status(ctx); err != nil {
+			to <- prometheus.NewInvalidMetric(memberships, err)
+			return
+		}
+	}
 	s := sink{to}
+	s.ofStreams(streams)
 	s.ofManager(t)
 	s.ofKernel(t)
 	s.ofProgram(c.options)
