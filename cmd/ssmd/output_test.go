@@ -231,7 +231,7 @@ func TestLongReasonsAreShortenedInTheTableOnly(t *testing.T) {
 	if !strings.HasSuffix(table, " "+strings.Repeat("ä", 197)+"...\n") {
 		t.Errorf("got %s", table)
 	}
-	whole := printed(t, func(w io.Writer) error { return printStatus(w, now, long) })
+	whole := printed(t, func(w io.Writer) error { return printStatus(w, now, control.Status{Status: long}) })
 	if !strings.Contains(whole, long.Reason) {
 		t.Errorf("got %s", whole)
 	}
