@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ssmd-project/ssmd/ifwatch"
 	streams "github.com/ssmd-project/ssmd/internal/monitor"
 	"github.com/ssmd-project/ssmd/internal/testnet"
 	"github.com/ssmd-project/ssmd/internal/testnet/wire"
@@ -31,13 +32,12 @@ const stalledAfter = 300 * time.Millisecond
 func newMonitored(t *testing.T, f family, actions ...streams.Action) *monitored {
 	t.Helper()
 	m := &monitored{lab: &lab{newNetwork(t), t, patience(t), f}}
-	m.manager = membership.New(membership.Options{})
+	m.manager = membership.New(membership.Options{Watch: ifwatch.Options{Within: m.Near.Do}})
 	m.events = m.manager.Subscribe()
 	t.Cleanup(m.events.Close)
 	m.monitor = streams.New(m.manager)
-	for _, run := range []func(context.Context) error{m.manager.Run, m.monitor.Run} {
-		background(t, func(ctx context.Context) error { return m.Near.Do(func() error { return run(ctx) }) })
-	}
+	background(t, m.manager.Run)
+	background(t, func(ctx context.Context) error { return m.Near.Do(func() error { return m.monitor.Run(ctx) }) })
 	ok(t, m.manager.Apply(m.ctx, []membership.Membership{m.wish()}))
 	m.set(streams.Settings{Port: port, StalledAfter: stalledAfter, OnStall: actions})
 	return m

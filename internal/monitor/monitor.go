@@ -34,7 +34,7 @@ type Manager interface {
 type Monitor struct {
 	manager Manager
 	epoll   int
-	wakeup  int // an eventfd: there are requests
+	wakeup  int // an eventfd: there are requests; at first there may be
 
 	mu       sync.Mutex
 	requests []func()
@@ -89,7 +89,7 @@ func (m *Monitor) open() (err error) {
 	if m.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
 		return fmt.Errorf("open epoll: %w", err)
 	}
-	if m.wakeup, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
+	if m.wakeup, err = unix.Eventfd(1, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
 		return fmt.Errorf("open eventfd: %w", err)
 	}
 	m.batch = newBatch()
