@@ -13,7 +13,7 @@ import (
 
 // pace is the time between two readings while datagrams come: what came meanwhile
 // is read with one call for each socket.
-const pace = 2 * time.Millisecond
+const pace = 5 * time.Millisecond
 
 // readsAtOnce bounds how long one socket can keep the others waiting, in calls.
 const readsAtOnce = 64
