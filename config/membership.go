@@ -212,7 +212,9 @@ func (r *reader) shared(f fields, at *place, w *wish) {
 		w.monitor = r.monitor(v.value, at.at("monitor"), w.monitor)
 	}
 	if v, ok := f["on_stall"]; ok {
-		w.monitor.OnStall, _ = choices(r, v.value, at.at("on_stall"), monitor.Actions()...)
+		if actions, good := choices(r, v.value, at.at("on_stall"), monitor.Actions()...); good {
+			w.monitor.OnStall = actions
+		}
 	}
 	if v, ok := f["on_change"]; ok {
 		rules.OnChange, _ = choice(r, v.value, at.at("on_change"), onChanges...)

@@ -90,11 +90,6 @@ type keys struct {
 	refused map[string]string // what to say of a key that is known elsewhere
 }
 
-// later adds keys that this version knows but does not act on.
-func (k keys) later(names ...string) keys {
-	return k.refuse(notSupportedYet, names...)
-}
-
 func (k keys) refuse(message string, names ...string) keys {
 	if k.refused == nil {
 		k.refused = make(map[string]string)

@@ -123,9 +123,6 @@ func parseJoins(text string) (int, error) {
 	return number, nil
 }
 
-// notSupportedYet is said of what this version knows but does not act on.
-const notSupportedYet = "not supported yet"
-
 // asKey describes the setting as a key of the file.
 func (s setting) asKey() Key {
 	// Quoted where YAML would read something else.
