@@ -151,6 +151,14 @@ func (old *reading) again(file string, data []byte) (*reading, bool) {
 	next := &reading{data: data, list: l, config: old.config, base: old.base, channels: r.channels, patterns: r.patterns}
 	next.config.Memberships = append(all, was[m-tail:]...)
 	next.config.File = file
+	fresh := make(map[string]struct{}, n-tail-head)
+	for _, m := range next.config.Memberships[head : n-tail] {
+		fresh[m.Name] = struct{}{}
+	}
+	next.config.Monitors = kept(next.config, old.config.Monitors, r.monitors, func(name string) bool {
+		_, ok := fresh[name]
+		return ok
+	})
 	return next, !nameTwice(next.config.Memberships)
 }
 

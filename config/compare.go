@@ -32,7 +32,7 @@ func Compare(old, new Config) Difference {
 		switch {
 		case was == nil:
 			d.Added = append(d.Added, m.Name)
-		case !equal(was, m):
+		case !equal(was, m), !old.Monitors[m.Name].Equal(new.Monitors[m.Name]):
 			d.Changed = append(d.Changed, m.Name)
 		}
 	}

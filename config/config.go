@@ -54,6 +54,9 @@ type Config struct {
 	// Memberships are in the order of the file. The channels of each are
 	// sorted and without repetition, its rules are normalized.
 	Memberships []membership.Membership
+
+	// Monitors are those of the memberships that have one, by their names.
+	Monitors map[string]Monitor
 }
 
 // Log says what the daemon logs, and how.

@@ -5,6 +5,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/ssmd-project/ssmd/internal/monitor"
 	"github.com/ssmd-project/ssmd/membership"
 	"github.com/ssmd-project/ssmd/reattach"
 )
@@ -58,6 +59,8 @@ type (
 		OnChange  reattach.OnChange      `yaml:"on_change"`
 
 		Reannounce effectiveReannounce `yaml:"reannounce,flow"`
+		Monitor    effectiveMonitor    `yaml:"monitor,flow"`
+		OnStall    []monitor.Action    `yaml:"on_stall,flow"`
 	}
 	effectiveInterface struct {
 		Name         []string `yaml:"name,flow,omitempty"`
@@ -86,6 +89,12 @@ type (
 		NotifyPeers bool   `yaml:"notify_peers"`
 		Address     bool   `yaml:"address"`
 		Every       string `yaml:"every"`
+	}
+	effectiveMonitor struct {
+		Port         uint16 `yaml:"port"`
+		StalledAfter string `yaml:"stalled_after"`
+		RTP          bool   `yaml:"rtp"`
+		ClockRate    uint32 `yaml:"clock_rate"`
 	}
 	effectiveLimit struct {
 		Count int    `yaml:"count"`
@@ -117,12 +126,12 @@ func (c Config) YAML() ([]byte, error) {
 		Memberships: make([]effectiveMembership, len(c.Memberships)),
 	}
 	for i, m := range c.Memberships {
-		e.Memberships[i] = effectiveOf(m)
+		e.Memberships[i] = effectiveOf(m, c.Monitors[m.Name].Normalize())
 	}
 	return yaml.Marshal(e)
 }
 
-func effectiveOf(m membership.Membership) effectiveMembership {
+func effectiveOf(m membership.Membership, watch Monitor) effectiveMembership {
 	rules := m.Rules.Normalize()
 	e := effectiveMembership{
 		Name:      m.Name,
@@ -137,6 +146,8 @@ func effectiveOf(m membership.Membership) effectiveMembership {
 		OnChange:  rules.OnChange,
 
 		Reannounce: effectiveReannounceOf(m.Reannounce.Normalize()),
+		Monitor:    effectiveMonitor{watch.Port, watch.StalledAfter.String(), watch.RTP, watch.ClockRate},
+		OnStall:    append([]monitor.Action{}, watch.OnStall...),
 	}
 	for i, c := range m.Channels {
 		e.Channels[i] = c.String()

@@ -59,6 +59,8 @@ memberships:
       reattach: {policy: same, same: [mac], settle: 0s, within: 0s, limit: {count: 0, per: 0s}, when: ""}
       on_change: keep
       reannounce: {carrier: true, notify_peers: true, address: true, every: 0s}
+      monitor: {port: 0, stalled_after: 2s, rtp: false, clock_rate: 0}
+      on_stall: []
 `
 	if diff := cmp.Diff(want, string(got)); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)

@@ -21,17 +21,23 @@ func EntryKeys() []string {
 	return paths
 }
 
+// Entry is one membership with its monitor, whose port is zero where it has none.
+type Entry struct {
+	membership.Membership
+	Monitor Monitor
+}
+
 // ParseEntry reads one membership as it stands in a file's list, without the
 // dash, in YAML or JSON; source is what to call it in errors. Where it does not
 // say its name, this is it, unless that is empty. It inherits nothing. The error
 // is an Errors.
-func ParseEntry(source, name string, data []byte) (membership.Membership, error) {
+func ParseEntry(source, name string, data []byte) (Entry, error) {
 	root, err := document(source, data)
 	if err != nil {
-		return membership.Membership{}, err
+		return Entry{}, err
 	}
 	if root == nil {
-		return membership.Membership{}, Errors{{File: source, Message: "empty, want a membership"}}
+		return Entry{}, Errors{{File: source, Message: "empty, want a membership"}}
 	}
 	r := newReader(source, len(data))
 	m := r.membership(root, nil, wish{Membership: membership.Membership{Name: name}})
@@ -42,7 +48,7 @@ func ParseEntry(source, name string, data []byte) (membership.Membership, error)
 	}
 	r.errs.sort()
 	if err := r.errs.orNil(); err != nil {
-		return membership.Membership{}, err
+		return Entry{}, err
 	}
-	return m, nil
+	return Entry{m, r.monitors[m.Name]}, nil
 }

@@ -21,7 +21,7 @@ func TestParseEntry(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(c.Memberships[0], got, exact); diff != "" {
+	if diff := cmp.Diff(c.Memberships[0], got.Membership, exact); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 	for entry, want := range map[string]string{

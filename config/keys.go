@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/ssmd-project/ssmd/internal/monitor"
 	"github.com/ssmd-project/ssmd/membership"
 	"github.com/ssmd-project/ssmd/reattach"
 )
@@ -127,6 +128,8 @@ var sharedKeyList = sync.OnceValue(func() []Key {
 		}}),
 		newKey("on_change", "keep", choiceForm(onChanges...), "What to do when an interface that is joined stops matching."),
 		mappingKey(Key{Name: "reannounce", Doc: "When to tell the network of the channels anew.", Below: reannounceKeyList()}),
+		mappingKey(Key{Name: "monitor", Doc: "How to watch what comes in on the channels.", Below: monitorKeyList()}),
+		newKey("on_stall", "[]", choicesForm(0, monitor.Actions()...), "What to do when a monitored stream has stalled. reannounce: tell the network of the channels anew."),
 	}
 })
 

@@ -26,7 +26,7 @@ func paths(keys []Key, above string, f func(path string, k Key)) {
 func TestKeysAreThoseOfTheCheck(t *testing.T) {
 	checked := map[string][]string{
 		"": topKeys().known, "memberships": membershipKeys().known, "defaults": defaultKeys().known,
-		"interface": interfaceKeys().known, "reattach": reattachKeys().known, "limit": limitKeys().known, "reannounce": reannounceKeys().known, "hooks": hookKeys().known,
+		"interface": interfaceKeys().known, "reattach": reattachKeys().known, "limit": limitKeys().known, "reannounce": reannounceKeys().known, "hooks": hookKeys().known, "monitor": monitorKeys().known,
 	}
 	for _, s := range settings() {
 		if s.section != "" {

@@ -8,6 +8,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/ssmd-project/ssmd/ifwatch"
+	"github.com/ssmd-project/ssmd/internal/monitor"
 	"github.com/ssmd-project/ssmd/membership"
 	"github.com/ssmd-project/ssmd/reattach"
 )
@@ -18,6 +19,7 @@ type wish struct {
 	hasInterface bool // whether the key is there, good or not
 	badPolicy    bool // whether reattach was refused already
 	patterns     int  // of the selector
+	monitor      Monitor
 }
 
 // The words that keys take.
@@ -33,7 +35,6 @@ func ownKeys() []string { return keyNames(ownKeyList()) }
 
 func sharedKeys() keys {
 	k := keys{known: keyNames(sharedKeyList())}.
-		later("monitor", "on_stall").
 		refuse("not a key of memberships, want it under reattach", "policy", "same")
 	for _, attribute := range interfaceKeys().known {
 		if attribute != "name" {
@@ -152,6 +153,8 @@ func (r *reader) membership(n *yaml.Node, at *place, base wish) membership.Membe
 	}
 	r.countPatterns(n, at, w.patterns)
 	w.Channels = r.allChannels(n, f, at, w.AnyRange)
+	r.checkMonitor(n, f, at, w.monitor)
+	r.note(w)
 	w.Rules, w.Reannounce = w.Rules.Normalize(), w.Reannounce.Normalize()
 	return w.Membership
 }
@@ -204,6 +207,14 @@ func (r *reader) shared(f fields, at *place, w *wish) {
 	}
 	if v, ok := f["reannounce"]; ok && !isNull(v.value) {
 		w.Reannounce = r.reannounce(v.value, at.at("reannounce"), w.Reannounce)
+	}
+	if v, ok := f["monitor"]; ok && !isNull(v.value) {
+		w.monitor = r.monitor(v.value, at.at("monitor"), w.monitor)
+	}
+	if v, ok := f["on_stall"]; ok {
+		if actions, good := choices(r, v.value, at.at("on_stall"), monitor.Actions()...); good {
+			w.monitor.OnStall = actions
+		}
 	}
 	if v, ok := f["on_change"]; ok {
 		rules.OnChange, _ = choice(r, v.value, at.at("on_change"), onChanges...)

@@ -39,6 +39,7 @@ func parse(file string, data []byte, g *gatherer) (Config, error) {
 	if err := r.errs.orNil(); err != nil {
 		return Config{}, err
 	}
+	c.Monitors = r.monitors
 	if g != nil {
 		g.sources.reading = newReading(data, c, r)
 	}
@@ -135,15 +136,15 @@ func (r *reader) setting(key string, n *yaml.Node, at *place) (string, bool) {
 		value, ok := r.truth(n, at)
 		return strconv.FormatBool(value), ok
 	case key == "joins_per_second":
-		return r.number(n, at, wantJoins)
+		return r.numberText(n, at, wantJoins)
 	case key == "limit":
-		return r.number(n, at, wantLimit)
+		return r.numberText(n, at, wantLimit)
 	}
 	return r.text(n, at, "a string")
 }
 
-// number reads one that is not quoted.
-func (r *reader) number(n *yaml.Node, at *place, want string) (string, bool) {
+// numberText reads a number that is not quoted, as it is written.
+func (r *reader) numberText(n *yaml.Node, at *place, want string) (string, bool) {
 	n = deref(n)
 	if n.Tag != "!!int" {
 		r.fail(n, at, "%s, want %s", describe(n), want)

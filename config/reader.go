@@ -30,6 +30,7 @@ type reader struct {
 	base     wish            // what memberships of the main file inherit
 	lines    []int           // on which these begin
 	names    map[string]spot // of all memberships
+	monitors map[string]Monitor
 
 	visits   int    // keys and elements that may still be looked at
 	channels uint64 // of all memberships
@@ -87,11 +88,6 @@ func deref(n *yaml.Node) *yaml.Node {
 type keys struct {
 	known   []string
 	refused map[string]string // what to say of a key that is known elsewhere
-}
-
-// later adds keys that this version knows but does not act on.
-func (k keys) later(names ...string) keys {
-	return k.refuse(notSupportedYet, names...)
 }
 
 func (k keys) refuse(message string, names ...string) keys {

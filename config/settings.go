@@ -181,9 +181,6 @@ func parseNumber(text string) (number int, ok bool) {
 	return number, err == nil && strconv.Itoa(number) == text && number >= 0
 }
 
-// notSupportedYet is said of what this version knows but does not act on.
-const notSupportedYet = "not supported yet"
-
 // asKey describes the setting as a key of the file.
 func (s setting) asKey() Key {
 	// Quoted where YAML would read something else.

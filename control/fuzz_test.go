@@ -25,7 +25,8 @@ type readingEditor struct {
 
 func (e *readingEditor) Put(_ context.Context, name string, entry []byte, _ Keep) error {
 	e.entry = entry
-	e.m, e.err = config.ParseEntry("f", name, entry)
+	one, err := config.ParseEntry("f", name, entry)
+	e.m, e.err = one.Membership, err
 	if e.err != nil {
 		return &InvalidError{Err: e.err, Flaws: []Flaw{{Message: "wrong"}}}
 	}

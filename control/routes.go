@@ -12,8 +12,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/ssmd-project/ssmd/membership"
 )
 
 // route is one method of one path. The document of the API (openapi.json) says
@@ -72,11 +70,18 @@ func (s *Server) handler() http.Handler {
 
 func (s *Server) memberships(ctx context.Context, _ request) (any, error) {
 	statuses, err := s.options.Manager.Status(ctx)
-	return stream[membership.Status](statuses), err
+	if err != nil {
+		return nil, err
+	}
+	return s.withMonitors(ctx, statuses)
 }
 
 func (s *Server) membership(ctx context.Context, r request) (any, error) {
-	return s.options.Manager.StatusOf(ctx, r.name)
+	status, err := s.options.Manager.StatusOf(ctx, r.name)
+	if err != nil {
+		return nil, err
+	}
+	return s.withMonitor(ctx, status)
 }
 
 func (s *Server) explain(ctx context.Context, r request) (any, error) {

@@ -16,6 +16,8 @@ import (
 // may be zero.
 type ServerOptions struct {
 	Manager Manager
+	// Monitor counts the streams; nil: nothing is monitored.
+	Monitor Monitor
 	// Editor changes the memberships; nil refuses every change.
 	Editor Editor
 	// Reloader reads the configuration anew; nil refuses that.

@@ -254,6 +254,17 @@ func (m *Manager) Interfaces(ctx context.Context) ([]InterfaceStatus, error) {
 	return all, nil
 }
 
+// Publish puts an event of somebody else's into the manager's: it gets a number,
+// and a time where it has none, and readers find it in its place. What the type and
+// the cause mean is for whoever publishes it to say. After the last event nothing
+// is published. It never waits for a reader.
+func (m *Manager) Publish(e Event) {
+	if e.Time.IsZero() {
+		e.Time = time.Now()
+	}
+	m.hub.publish(e)
+}
+
 // Subscribe returns the events from now on. The subscription ends with Close,
 // or after the manager's last event.
 func (m *Manager) Subscribe() *Subscription { return m.hub.subscribe() }

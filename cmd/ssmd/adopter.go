@@ -146,7 +146,7 @@ func (adoptionKeeper) Make(name string, rules []byte, iface string, channels []m
 	if err != nil {
 		return membership.Membership{}, err
 	}
-	return parseEntry(name, text)
+	return parseUnmonitored(name, text)
 }
 
 // Lend implements adopt.Keeper.

@@ -15,6 +15,7 @@ import (
 	"github.com/ssmd-project/ssmd/control"
 	"github.com/ssmd-project/ssmd/internal/handoffd"
 	"github.com/ssmd-project/ssmd/internal/hooks"
+	"github.com/ssmd-project/ssmd/internal/monitor"
 	"github.com/ssmd-project/ssmd/internal/service"
 	"github.com/ssmd-project/ssmd/internal/statuspage"
 	"github.com/ssmd-project/ssmd/internal/web"
@@ -65,6 +66,7 @@ func (d daemon) run(ctx context.Context) error {
 type worker struct {
 	daemon
 	manager   *membership.Manager
+	monitor   *monitor.Monitor
 	editor    *editor
 	reloader  *reloader
 	attendant *attendant
@@ -83,7 +85,8 @@ func (d daemon) wire() *worker {
 	last := d.state.load()
 	manager := membership.New(membership.Options{Memory: last.Memory, Audit: auditEvery(d.config), JoinsPerSecond: d.config.Pace.JoinsPerSecond, Handover: d.inherited})
 	d.state.memory = manager.Memory
-	w := &worker{daemon: d, manager: manager, editor: newEditor(manager, d.state, d.config.File), started: make(chan struct{})}
+	w := &worker{daemon: d, manager: manager, monitor: monitor.New(manager), editor: newEditor(manager, d.state, d.config.File), started: make(chan struct{})}
+	w.editor.monitor = w.monitor.Set
 	w.adopter = newAdopter(w.editor, d.log, last.Adopted)
 	d.state.adopted = w.adopter.Kept
 	w.board = d.newBoard(manager)
@@ -98,6 +101,7 @@ func (d daemon) wire() *worker {
 	w.attendant.reloads = w.reloader.LastReload
 	w.server = control.NewServer(control.ServerOptions{
 		Manager:   manager,
+		Monitor:   w.monitor,
 		Editor:    w.editor,
 		Access:    d.access,
 		Reloader:  w.reloader,
@@ -161,6 +165,7 @@ func (w *worker) work(ctx context.Context) error {
 		return w.server.Serve(serving, w.listener)
 	})
 	parts.Go(func() error { return w.adopter.follow(ctx, adopted) })
+	parts.Go(func() error { return w.monitor.Run(serving) })
 	parts.Go(func() error { return logEvents(serving, logged, w.log) })
 	parts.Go(func() error {
 		// The manager ends the subscription: hooks hear of every leave.
@@ -185,7 +190,7 @@ func (w *worker) start(ctx, holding context.Context) error {
 	defer close(w.started)
 	w.editor.restore()
 	w.adopter.Restore(holding) // before the first whole set: what is remembered of memberships that it lacks is forgotten then
-	taken, err := w.editor.replace(holding, w.config.Memberships)
+	taken, err := w.editor.replace(holding, w.config.Memberships, targetsOf(w.config))
 	if holding.Err() != nil || errors.Is(err, membership.ErrStopped) {
 		return nil // Run tells why
 	}

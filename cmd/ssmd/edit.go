@@ -10,6 +10,7 @@ import (
 
 	"github.com/ssmd-project/ssmd/config"
 	"github.com/ssmd-project/ssmd/control"
+	"github.com/ssmd-project/ssmd/internal/monitor"
 	"github.com/ssmd-project/ssmd/membership"
 )
 
@@ -20,17 +21,55 @@ import (
 type editor struct {
 	manager *membership.Manager
 	state   *state
-	why     string // memberships of the configuration cannot be changed here
+	monitor func(context.Context, map[string]monitor.Target) error // nil: nothing is monitored
+	why     string                                                 // memberships of the configuration cannot be changed here
 
 	mu    sync.Mutex // held over a whole change
 	fixed map[string]bool
 	added map[string]addition
+
+	configured monitored // of the configuration
+}
+
+// monitored are the monitors of memberships, with their channels.
+type monitored map[string]monitor.Target
+
+// targetsOf returns those of a configuration.
+func targetsOf(c config.Config) monitored {
+	if len(c.Monitors) == 0 {
+		return nil
+	}
+	all := make(monitored, len(c.Monitors))
+	for i := range c.Memberships {
+		m := &c.Memberships[i]
+		if settings, ok := c.Monitors[m.Name]; ok {
+			all[m.Name] = monitor.Target{Settings: settings, Channels: m.Channels}
+		}
+	}
+	return all
+}
+
+// watch has monitored what is to be. The lock is held. Where it cannot be, the
+// daemon is ending.
+func (e *editor) watch(ctx context.Context) {
+	if e.monitor == nil {
+		return
+	}
+	all := make(monitored, len(e.configured))
+	maps.Copy(all, e.configured)
+	for name, a := range e.added {
+		if a.monitor.Port != 0 {
+			all[name] = monitor.Target{Settings: a.monitor, Channels: a.Channels}
+		}
+	}
+	_ = e.monitor(context.WithoutCancel(ctx), all)
 }
 
 // addition is a membership that was added to the daemon that runs.
 type addition struct {
 	membership.Membership
-	lease *lease // nil where it was added over the control socket
+	monitor config.Monitor // its port is zero where there is none
+	lease   *lease         // nil where it was added over the control socket
 }
 
 func newEditor(manager *membership.Manager, s *state, file string) *editor {
@@ -50,13 +89,13 @@ func (e *editor) restore() {
 			e.state.log.Warn("a membership that was added with --persist is left out", "membership", name, "error", err)
 			continue
 		}
-		e.added[name] = addition{Membership: m}
+		e.added[name] = addition{Membership: m.Membership, monitor: m.Monitor}
 	}
 }
 
 // replace applies another configuration, or changes nothing and returns an
 // error. It returns the names of what was added and is the configuration's now.
-func (e *editor) replace(ctx context.Context, configured []membership.Membership) (taken []string, err error) {
+func (e *editor) replace(ctx context.Context, configured []membership.Membership, watched monitored) (taken []string, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	fixed := make(map[string]bool, len(configured))
@@ -79,7 +118,8 @@ func (e *editor) replace(ctx context.Context, configured []membership.Membership
 	if err := e.manager.Apply(ctx, set); err != nil {
 		return nil, err
 	}
-	e.fixed = fixed
+	e.fixed, e.configured = fixed, watched
+	defer e.watch(ctx)
 	for _, name := range taken {
 		e.added[name].lease.lose("the configuration has a membership of this name now")
 		delete(e.added, name)
@@ -91,9 +131,9 @@ func (e *editor) replace(ctx context.Context, configured []membership.Membership
 }
 
 // parseEntry reads the entry of a membership. The name in it may be missing.
-func parseEntry(name string, entry []byte) (membership.Membership, error) {
+func parseEntry(name string, entry []byte) (config.Entry, error) {
 	if err := membership.ValidateName(name); err != nil {
-		return membership.Membership{}, badName(err)
+		return config.Entry{}, badName(err)
 	}
 	m, err := parseNamed(name, entry)
 	if err == nil && m.Name != name {
@@ -103,12 +143,23 @@ func parseEntry(name string, entry []byte) (membership.Membership, error) {
 }
 
 // parseNamed reads the entry of a membership. Where it says no name, this is it.
-func parseNamed(name string, entry []byte) (membership.Membership, error) {
+func parseNamed(name string, entry []byte) (config.Entry, error) {
 	m, err := config.ParseEntry(name, name, entry)
 	if err != nil {
 		return m, &control.InvalidError{Err: err, Flaws: flawsOf(err)}
 	}
 	return m, nil
+}
+
+// parseUnmonitored is parseNamed for a membership on another program's socket: that
+// program counts what comes in on it.
+func parseUnmonitored(name string, entry []byte) (membership.Membership, error) {
+	m, err := parseNamed(name, entry)
+	if err == nil && m.Monitor.Port != 0 {
+		const message = "what another program's socket receives is not monitored, want a membership of ssmd's own for that"
+		err = &control.InvalidError{Err: errors.New("monitor: " + message), Flaws: []control.Flaw{{Path: "monitor", Message: message}}}
+	}
+	return m.Membership, err
 }
 
 func badName(err error) error {
@@ -144,10 +195,11 @@ func (e *editor) Put(ctx context.Context, name string, entry []byte, keep contro
 	if err != nil {
 		return err
 	}
-	if err := e.manager.Put(ctx, m); err != nil {
+	if err := e.manager.Put(ctx, m.Membership); err != nil {
 		return errors.Join(err, undo())
 	}
-	e.added[name] = addition{Membership: m}
+	e.added[name] = addition{Membership: m.Membership, monitor: m.Monitor}
+	e.watch(ctx)
 	return nil
 }
 
@@ -182,5 +234,6 @@ func (e *editor) Delete(ctx context.Context, name string) error {
 	}
 	e.added[name].lease.lose("the membership was removed")
 	delete(e.added, name)
+	e.watch(ctx)
 	return nil
 }

@@ -39,6 +39,8 @@ func entryFlags() []entryFlag {
 		{"reattach.when", "when", "an `expression` that must hold for a reattachment", word},
 		{"on_change", "on-change", "`keep` or leave an interface that no longer matches", word},
 		{"reannounce", "reannounce", "when to tell the network anew, `key=value` as carrier=false,every=5m", switches},
+		{"monitor", "monitor", "how to watch the streams, `key=value` as port=5001,stalled_after=2s,rtp=true", switches},
+		{"on_stall", "on-stall", "what to do when a stream has stalled: `reannounce`", words},
 	}
 }
 
@@ -122,6 +124,9 @@ func switches(flags *pflag.FlagSet, f entryFlag) func() any {
 		for _, text := range *list {
 			key, value, _ := strings.Cut(text, "=")
 			values[key] = value
+			if number, err := strconv.ParseUint(value, 10, 32); err == nil && key != "every" {
+				values[key] = number
+			}
 			if value == "true" || value == "false" {
 				values[key] = value == "true"
 			}

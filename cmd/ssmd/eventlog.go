@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 
+	"github.com/ssmd-project/ssmd/internal/monitor"
 	"github.com/ssmd-project/ssmd/membership"
 )
 
@@ -54,7 +55,7 @@ func logEvent(ctx context.Context, log *slog.Logger, e membership.Event) {
 // eventLevel is a warning where something is not as it should be.
 func eventLevel(e membership.Event) slog.Level {
 	switch {
-	case e.Type == membership.EventError, e.Type == membership.EventMissed, e.Type == membership.EventResynced,
+	case e.Type == membership.EventError, e.Type == membership.EventMissed, e.Type == membership.EventResynced, e.Type == monitor.EventStalled,
 		e.Type == membership.EventState && e.State == membership.StateDegraded:
 		return slog.LevelWarn
 	}

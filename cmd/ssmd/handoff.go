@@ -40,7 +40,7 @@ func (l *lease) Remove(ctx context.Context) error { return l.end(ctx) }
 func (w *worker) newHandoffServer() *handoffd.Server {
 	return handoffd.NewServer(handoffd.Options{
 		Keeper:    lender{w.editor},
-		Parse:     parseNamed,
+		Parse:     parseUnmonitored,
 		Subscribe: func() handoffd.Subscription { return w.manager.Subscribe() },
 		Access:    w.handoffAccess,
 		Limit:     w.config.Handoff.Limit,

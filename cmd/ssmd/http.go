@@ -29,7 +29,8 @@ func listenHTTP(ctx context.Context, address string) (*web.Listener, error) {
 func (w *worker) newWebServer(ending context.Context) *web.Server {
 	v := buildVersion()
 	registry := metrics.NewRegistry(metrics.Options{
-		Source: w.manager,
+		Source:  w.manager,
+		Streams: w.monitor,
 		Reload: func() metrics.Reload {
 			last := w.reloader.LastReload()
 			return metrics.Reload{Successful: last.Successful, LastSuccess: last.LastSuccess}

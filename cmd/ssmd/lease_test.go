@@ -65,7 +65,7 @@ func TestLeaseOutlivesReloads(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, set := range [][]membership.Membership{nil, {wishFor("a", "10.1.0.1@232.1.1.2")}, nil} {
-		if taken, err := e.replace(t.Context(), set); err != nil || len(taken) > 0 {
+		if taken, err := e.replace(t.Context(), set, nil); err != nil || len(taken) > 0 {
 			t.Fatalf("took %v, %v", taken, err)
 		}
 		if names := e.names(t); !slices.Contains(names, "lent") || len(names) != len(set)+1 {
@@ -75,13 +75,13 @@ func TestLeaseOutlivesReloads(t *testing.T) {
 	if err := l.put(t.Context(), wishFor("lent", "10.1.0.1@232.1.1.1", "10.1.0.1@232.1.1.9")); err != nil {
 		t.Error(err)
 	}
-	if _, err := e.replace(t.Context(), nil); err != nil {
+	if _, err := e.replace(t.Context(), nil, nil); err != nil {
 		t.Fatal(err)
 	}
 	if s, err := e.manager.StatusOf(t.Context(), "lent"); err != nil || s.Channels != 2 {
 		t.Errorf("%d channels, %v, want those of the last put", s.Channels, err)
 	}
-	taken, err := e.replace(t.Context(), []membership.Membership{wishFor("lent", "10.1.0.1@232.1.1.3")})
+	taken, err := e.replace(t.Context(), []membership.Membership{wishFor("lent", "10.1.0.1@232.1.1.3")}, nil)
 	if err != nil || !slices.Equal(taken, []string{"lent"}) {
 		t.Errorf("took %v, %v, want lent", taken, err)
 	}
@@ -166,7 +166,7 @@ func TestLeaseEnds(t *testing.T) {
 	if _, err := e.lend(t.Context(), wishFor("lent"), "", note); err == nil {
 		t.Error("lent without a channel")
 	}
-	if _, err := e.replace(t.Context(), nil); err != nil {
+	if _, err := e.replace(t.Context(), nil, nil); err != nil {
 		t.Error(err)
 	}
 }

@@ -95,7 +95,7 @@ attached  b (ifindex 2, instance 9) for 5m3s: 2 joined, in namespace blue
 previous  c (instance 4), mac -, subnet -
 counters  0 attaches, 0 detaches, 0 reattaches, 0 reannounces, 0 repairs, 0 errors
 `}} {
-		compare(t, test.want, printed(t, func(w io.Writer) error { return printStatus(w, now, test.status) }))
+		compare(t, test.want, printed(t, func(w io.Writer) error { return printStatus(w, now, control.Status{Status: test.status}) }))
 	}
 }
 
@@ -231,7 +231,7 @@ func TestLongReasonsAreShortenedInTheTableOnly(t *testing.T) {
 	if !strings.HasSuffix(table, " "+strings.Repeat("ä", 197)+"...\n") {
 		t.Errorf("got %s", table)
 	}
-	whole := printed(t, func(w io.Writer) error { return printStatus(w, now, long) })
+	whole := printed(t, func(w io.Writer) error { return printStatus(w, now, control.Status{Status: long}) })
 	if !strings.Contains(whole, long.Reason) {
 		t.Errorf("got %s", whole)
 	}

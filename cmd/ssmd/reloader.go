@@ -159,6 +159,7 @@ func (r *reloader) apply(ctx context.Context, loaded config.Config) (control.Rel
 	r.logs.set(loaded.Log)
 	r.setHooks(loaded.Hooks)
 	r.running.Memberships, r.running.Audit, r.running.Log, r.running.Hooks = loaded.Memberships, loaded.Audit, loaded.Log, loaded.Hooks
+	r.running.Monitors = loaded.Monitors
 	reloaded := control.Reloaded{
 		File: loaded.File, Memberships: len(loaded.Memberships),
 		Added: d.Added, Changed: d.Changed, Removed: d.Removed, TakenOver: taken,
@@ -177,13 +178,13 @@ func (r *reloader) apply(ctx context.Context, loaded config.Config) (control.Rel
 // and no longer where they could not be applied.
 func (r *reloader) replace(ctx context.Context, loaded config.Config) (taken []string, err error) {
 	if !slower(loaded.Pace, r.running.Pace) {
-		return r.editor.replace(ctx, loaded.Memberships)
+		return r.editor.replace(ctx, loaded.Memberships, targetsOf(loaded))
 	}
 	lasting := context.WithoutCancel(ctx)
 	if err := r.setPace(lasting, loaded.Pace.JoinsPerSecond); err != nil {
 		return nil, err
 	}
-	if taken, err = r.editor.replace(ctx, loaded.Memberships); err != nil {
+	if taken, err = r.editor.replace(ctx, loaded.Memberships, targetsOf(loaded)); err != nil {
 		_ = r.setPace(lasting, r.running.Pace.JoinsPerSecond) // else the daemon is ending
 	}
 	return taken, err

@@ -76,7 +76,7 @@ func runStatusOf(ctx context.Context, o statusOptions, name string) error {
 	if err != nil {
 		return err
 	}
-	var status membership.Status
+	var status control.Status
 	if err := json.Unmarshal(answer, &status); err != nil {
 		return fmt.Errorf("read the status of %s: %w", name, err)
 	}
@@ -133,7 +133,7 @@ func daemonLine(now time.Time, d control.Daemon) string {
 }
 
 // printStatus writes all that is known of one membership.
-func printStatus(w io.Writer, now time.Time, s membership.Status) error {
+func printStatus(w io.Writer, now time.Time, s control.Status) error {
 	t := newTable(w)
 	t.row("name", s.Name)
 	t.row("state", string(s.State))
@@ -153,6 +153,11 @@ func printStatus(w io.Writer, now time.Time, s membership.Status) error {
 	}, ", "))
 	if seconds := s.LastReattachSeconds; seconds != nil {
 		t.row("last reattach", time.Duration(*seconds*float64(time.Second)).String())
+	}
+	if s.Monitor != nil {
+		for _, stream := range s.Monitor.Streams {
+			t.row("stream", streamLine(now, stream))
+		}
 	}
 	return t.flush()
 }

@@ -177,9 +177,9 @@ func newStand(t *testing.T, limit int, l limits) *stand {
 func parseEntry(name string, entry []byte) (membership.Membership, error) {
 	m, err := config.ParseEntry(name, name, entry)
 	if err != nil {
-		return m, &control.InvalidError{Err: err}
+		return m.Membership, &control.InvalidError{Err: err}
 	}
-	return m, nil
+	return m.Membership, nil
 }
 
 func ok(t testing.TB, err error) {

@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/ssmd-project/ssmd/internal/hooks"
+	"github.com/ssmd-project/ssmd/internal/monitor"
 	"github.com/ssmd-project/ssmd/membership"
 )
 
@@ -28,15 +29,21 @@ type Build struct {
 	Version, Revision, Go string
 }
 
+// Streams is where the numbers of streams come from: a *monitor.Monitor.
+type Streams interface {
+	Status(context.Context) (map[string]monitor.Status, error)
+}
+
 // Handoffs are the sockets that applications hand over.
 type Handoffs struct {
 	Now            int
 	Total, Refused uint64
 }
 
-// Options are all needed but Handoffs.
+// Options are all needed but Handoffs and Streams.
 type Options struct {
 	Source   Source
+	Streams  Streams
 	Reload   func() Reload       // called at each scrape
 	Handoffs func() Handoffs     // likewise; nil: none
 	Hooks    func() hooks.Counts // likewise
@@ -81,7 +88,15 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 		to <- prometheus.NewInvalidMetric(memberships, err)
 		return
 	}
+	var streams map[string]monitor.Status
+	if c.options.Streams != nil {
+		if streams, err = c.options.Streams.Status(ctx); err != nil {
+			to <- prometheus.NewInvalidMetric(memberships, err)
+			return
+		}
+	}
 	s := sink{to}
+	s.ofStreams(streams)
 	s.ofManager(t)
 	s.ofKernel(t)
 	s.ofProgram(c.options)
