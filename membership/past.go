@@ -55,7 +55,7 @@ func (k *keeper) lives() []InterfaceLife {
 	return all
 }
 
-// lifeOf tells of an instance as it is, or was while it was healthy.
+// interfaceLife tells of an instance as it is, or was while it was healthy.
 func (k *keeper) interfaceLife(i *instance, as ifwatch.Interface) InterfaceLife {
 	return InterfaceLife{
 		Instance: as.ID, Interface: as.Name, Index: as.Index, Netns: k.netns, Kind: as.Kind, MAC: as.MAC,

@@ -2,7 +2,6 @@ package statuspage
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"strconv"
 	"sync"
@@ -167,8 +166,4 @@ func (b *Board) rest() bool {
 	}
 	b.table = nil
 	return true
-}
-
-func isEnd(err error) bool {
-	return errors.Is(err, membership.ErrStopped) || errors.Is(err, context.Canceled)
 }

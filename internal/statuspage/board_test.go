@@ -21,6 +21,7 @@ type fake struct {
 	statuses map[string]membership.Status
 	lives    []membership.InterfaceLife
 	asked    atomic.Int64 // for everything
+	failing  error        // of Status
 	events   chan membership.Event
 }
 
@@ -31,7 +32,7 @@ func (f *fake) Status(context.Context) (all []membership.Status, _ error) {
 	for _, s := range f.statuses {
 		all = append(all, s)
 	}
-	return all, nil
+	return all, f.failing
 }
 
 func (f *fake) StatusOf(_ context.Context, name string) (membership.Status, error) {

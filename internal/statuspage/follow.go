@@ -32,7 +32,7 @@ func (b *Board) follow(ctx context.Context) (more bool) {
 	subscription, err := b.options.Past()
 	if err != nil {
 		b.options.Logger.Warn("the status page cannot follow", "error", err)
-		return !isEnd(err)
+		return true
 	}
 	defer subscription.Close()
 	ctx, cancel := context.WithCancel(ctx)
@@ -91,8 +91,10 @@ func (f *follower) run(ctx context.Context, events <-chan membership.Event) (end
 		case time.Since(idle) >= f.pause.rest && f.rest():
 			return false
 		}
-		if err := f.look(ctx); err != nil && isEnd(err) {
-			return true
+		// Where that fails it is tried again: one namespace of several may
+		// have ended, and the manager's own end is that of its events.
+		if err := f.look(ctx); err != nil {
+			f.options.Logger.Debug("the status page could not look", "error", err)
 		}
 		due.Reset(max(f.pause.longest, time.Duration(f.pause.share)*f.took))
 	}

@@ -36,7 +36,7 @@ func (b *Board) stream(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.WriteHeader(http.StatusOK)
-	if r.Method == http.MethodHead {
+	if out.connection.Flush() != nil || r.Method == http.MethodHead {
 		return
 	}
 	reader := b.open()

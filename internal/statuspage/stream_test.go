@@ -242,6 +242,26 @@ func TestRates(t *testing.T) {
 	l.until(func(m message) bool { return m.has(`"rates":{"datagrams":7,"bytes":0,"stalled":1}`) })
 }
 
+// One look that fails, as where a namespace ends meanwhile, ends nothing.
+func TestLookFails(t *testing.T) {
+	f, _, server := show(t, nil)
+	f.mu.Lock()
+	f.failing = membership.ErrStopped
+	f.mu.Unlock()
+	l := listen(t, server, "")
+	eventually(t, func() error {
+		if f.asked.Load() < 3 {
+			return fmt.Errorf("asked %d times", f.asked.Load())
+		}
+		return nil
+	})
+	f.mu.Lock()
+	f.failing = nil
+	f.mu.Unlock()
+	f.set(status("a", membership.StateJoined))
+	l.until(func(m message) bool { return m.has(`"name":"a"`) })
+}
+
 // The readers' end is the manager's.
 func TestManagerEnds(t *testing.T) {
 	f, _, server := show(t, nil)
