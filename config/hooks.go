@@ -8,6 +8,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/ssmd-project/ssmd/internal/monitor"
 	"github.com/ssmd-project/ssmd/membership"
 )
 
@@ -55,7 +56,7 @@ const (
 // HookEvents returns what a hook can run on: the types of events, and the states
 // that a membership can come to, but for detached, which is an event.
 func HookEvents() []string {
-	words := wordsOf(membership.EventTypes())
+	words := wordsOf(slices.Concat(membership.EventTypes(), monitor.EventTypes()))
 	for _, s := range membership.States() {
 		if !slices.Contains(words, string(s)) {
 			words = append(words, string(s))

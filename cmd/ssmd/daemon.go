@@ -89,7 +89,7 @@ func (d daemon) wire() *worker {
 	w.editor.monitor = w.monitor.Set
 	w.adopter = newAdopter(w.editor, d.log, last.Adopted)
 	d.state.adopted = w.adopter.Kept
-	w.board = d.newBoard(manager)
+	w.board = d.newBoard(manager, w.monitor)
 	w.heir = &succession{manager: manager, notifier: d.notifier, listener: d.listener, handoff: d.handoff, http: d.http, log: d.log}
 	w.hooks = hooks.New(d.log)
 	w.hooks.Set(d.config.Hooks)

@@ -6,6 +6,7 @@ import (
 	"net/http"
 
 	"github.com/ssmd-project/ssmd/internal/metrics"
+	"github.com/ssmd-project/ssmd/internal/monitor"
 	"github.com/ssmd-project/ssmd/internal/statuspage"
 	"github.com/ssmd-project/ssmd/internal/web"
 	"github.com/ssmd-project/ssmd/membership"
@@ -60,12 +61,13 @@ func (w *worker) newWebServer(ending context.Context) *web.Server {
 }
 
 // newBoard returns what the status page shows, nil where there is none.
-func (d daemon) newBoard(manager *membership.Manager) *statuspage.Board {
+func (d daemon) newBoard(manager *membership.Manager, streams *monitor.Monitor) *statuspage.Board {
 	if d.http == nil || !d.config.HTTP.Status {
 		return nil
 	}
 	return statuspage.New(statuspage.Options{
 		Manager: manager,
+		Rates:   (&rates{ask: streams.Status}).of,
 		Past:    func() (statuspage.Subscription, error) { return manager.SubscribeSince(membership.Since{}) },
 		Version: buildVersion().Version, Started: d.started, Host: d.http.Host(), Logger: d.log,
 	})

@@ -39,7 +39,7 @@ type Options struct {
 	// Past returns the manager's events that are kept, and those that follow.
 	Past func() (Subscription, error)
 	// Rates returns those of a membership, and false where it is not
-	// monitored; nil: none is. It is called often, and must not wait.
+	// monitored; nil: none is. It is called often, and must not wait long.
 	Rates   func(name string) (Rates, bool)
 	Version string    // of the program
 	Started time.Time // the daemon, which tells one run from another
