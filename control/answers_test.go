@@ -110,6 +110,9 @@ func TestAnswersMatchTheDocument(t *testing.T) {
 		{"GET /v1/interfaces", "/v1/interfaces", "", 200},
 		{drain, "/v1/interfaces/eth0.1/drain?netns=", "", 200},
 		{undrain, "/v1/interfaces/eth0.1/undrain", "", 200},
+		{"GET /v1/adoptions", "/v1/adoptions", "", 200},
+		{"POST /v1/adoptions", "/v1/adoptions", `{"pid": 7, "rules": {"interface": "eth0"}}`, 200},
+		{"DELETE /v1/adoptions/{id}", "/v1/adoptions/1", "", 200},
 		{"GET /v1/status", "/v1/status", "", 200},
 		{"POST /v1/reload", "/v1/reload", "", 200},
 		{"GET /v1/events", "/v1/events?since=0&follow=false", "", 200},
@@ -123,6 +126,8 @@ func TestAnswersMatchTheDocument(t *testing.T) {
 		{approve, "/v1/memberships/feed-a/approve", `{"instance": 8}`, 409},
 		{approve, "/v1/memberships/feed-a/approve", `{"instance": -8}`, 400},
 		{drain, "/v1/interfaces/x/drain", "", 404},
+		{"POST /v1/adoptions", "/v1/adoptions", `{"pit": 7}`, 400},
+		{"DELETE /v1/adoptions/{id}", "/v1/adoptions/2", "", 404},
 		{"GET /v1/events", "/v1/events?since=999", "", 404},
 		{"GET /v1/openapi.json", "/v1/openapi.json?x", "", 400},
 		{"POST /v1/takeover", "/v1/takeover", "", 426},
@@ -133,7 +138,7 @@ func TestAnswersMatchTheDocument(t *testing.T) {
 		t.Error("a successor that nobody is")
 		return false
 	}
-	h := serveAll(t, ServerOptions{Manager: fullManager(), Editor: &fakeEditor{}, Reloader: reloader, Yield: noSuccessor}, nil)
+	h := serveAll(t, ServerOptions{Manager: fullManager(), Editor: &fakeEditor{}, Reloader: reloader, Adopter: &fakeAdopter{}, Yield: noSuccessor}, nil)
 	seen := map[string]bool{"GET /v1/openapi.json": true, "POST /v1/takeover": true} // below, and TestTakeOver
 	for _, a := range append(good, refused...) {
 		a.check(t, h.socket, d, s)
@@ -174,12 +179,16 @@ func TestProblemsMatchTheDocument(t *testing.T) {
 	h := serve(t, managerWithEth0(), nil)
 	answered{put, "/v1/memberships/feed-a", "{}", 501}.check(t, h.socket, d, s)
 	answered{"POST /v1/reload", "/v1/reload", "", 501}.check(t, h.socket, d, s)
+	answered{"POST /v1/adoptions", "/v1/adoptions", "{}", 501}.check(t, h.socket, d, s)
+	answered{"DELETE /v1/adoptions/{id}", "/v1/adoptions/1", "", 501}.check(t, h.socket, d, s)
 	answered{"POST /v1/takeover", "/v1/takeover", "", 501}.check(t, h.socket, d, s)
 	wrong := &fakeReloader{err: &ConfigError{Errors: []Flaw{{File: "a.yaml", Line: 1, Column: 2, Path: "log.level", Message: "wrong"}}}}
 	for _, r := range []*fakeReloader{wrong, {err: &NoReloadError{Why: "there is no file"}}} {
 		h = serveAll(t, ServerOptions{Manager: managerWithEth0(), Reloader: r}, nil)
 		answered{"POST /v1/reload", "/v1/reload", "", 409}.check(t, h.socket, d, s)
 	}
+	h = serveAll(t, ServerOptions{Manager: managerWithEth0(), Adopter: &fakeAdopter{err: &NotAdoptedError{errors.New("want CAP_SYS_PTRACE")}}}, nil)
+	answered{"POST /v1/adoptions", "/v1/adoptions", "{}", 409}.check(t, h.socket, d, s)
 	h = serveAll(t, ServerOptions{Manager: managerWithEth0()}, func(l *limits) { l.streams.all = 0 })
 	answered{"GET /v1/events", "/v1/events", "", 503}.check(t, h.socket, d, s)
 }

@@ -152,6 +152,7 @@ func TestSchemasAreTheTypes(t *testing.T) {
 		"InterfaceExplanation": membership.InterfaceExplanation{}, "Check": reattach.Check{}, "Interface": membership.InterfaceStatus{},
 		"Address": ifwatch.Address{}, "Returns": ifwatch.Returns{}, "Protocol": ifwatch.Protocol{}, "Daemon": Daemon{}, "Channels": Channels{},
 		"Drained": Drained{}, "Event": membership.Event{}, "Problem": Problem{}, "Flaw": Flaw{}, "Reloaded": Reloaded{}, "ReloadStatus": ReloadStatus{},
+		"AdoptionRequest": AdoptionRequest{}, "Adoption": Adoption{}, "AdoptedProcess": AdoptedProcess{},
 	}
 	for name, s := range readDocument(t).Components.Schemas {
 		value, ok := types[name]

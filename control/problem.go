@@ -11,7 +11,7 @@ import (
 // Problem is an error that the daemon answered with: a problem detail
 // (RFC 9457, section 3.1). As an error it reads as its detail. errors.Is finds
 // membership.ErrNotFound, ErrNoInterface, ErrNotApproved, ErrPutOff, ErrNoEvent and
-// ErrStopped in the problems that stand for them.
+// ErrStopped, and ErrNoAdoption, in the problems that stand for them.
 type Problem struct {
 	Type   string `json:"type"` // one of the Type constants
 	Title  string `json:"title"`
@@ -38,6 +38,9 @@ const (
 	TypeForbidden    = "tag:ssmd-project.github.io,2026:forbidden"
 	TypeNoEvent      = "tag:ssmd-project.github.io,2026:no-such-event"
 
+	TypeNoAdoption = "tag:ssmd-project.github.io,2026:no-such-adoption"
+	TypeNotAdopted = "tag:ssmd-project.github.io,2026:not-adopted"
+
 	TypeInvalidConfig = "tag:ssmd-project.github.io,2026:invalid-configuration"
 	TypeNoReload      = "tag:ssmd-project.github.io,2026:nothing-to-reload"
 )
@@ -57,6 +60,7 @@ func (p *Problem) Is(target error) bool {
 		p.Type == TypeNotApproved && target == membership.ErrNotApproved ||
 		p.Type == TypePutOff && target == membership.ErrPutOff ||
 		p.Type == TypeNoEvent && target == membership.ErrNoEvent ||
+		p.Type == TypeNoAdoption && target == ErrNoAdoption ||
 		p.Type == TypeStopped && target == membership.ErrStopped
 }
 
@@ -89,6 +93,8 @@ func problemOf(err error) *Problem {
 		return &Problem{Type: TypePutOff, Title: "Put off", Status: http.StatusConflict, Detail: err.Error()}
 	case errors.Is(err, membership.ErrNoEvent):
 		return &Problem{Type: TypeNoEvent, Title: "No such event", Status: http.StatusNotFound, Detail: err.Error()}
+	case errors.Is(err, ErrNoAdoption):
+		return &Problem{Type: TypeNoAdoption, Title: "No such adoption", Status: http.StatusNotFound, Detail: err.Error()}
 	case errors.Is(err, errBadRequest):
 		return blank(http.StatusBadRequest, err.Error())
 	case errors.Is(err, membership.ErrStopped):
@@ -101,6 +107,9 @@ func problemOf(err error) *Problem {
 	}
 	if fixed, ok := errors.AsType[*FixedError](err); ok {
 		return &Problem{Type: TypeFixed, Title: "Not to be changed here", Status: http.StatusConflict, Detail: fixed.Error()}
+	}
+	if not, ok := errors.AsType[*NotAdoptedError](err); ok {
+		return &Problem{Type: TypeNotAdopted, Title: "Not adopted", Status: http.StatusConflict, Detail: not.Error()}
 	}
 	if wrong, ok := errors.AsType[*ConfigError](err); ok {
 		return &Problem{Type: TypeInvalidConfig, Title: "Invalid configuration", Status: http.StatusConflict, Detail: wrong.Error(), Errors: wrong.Errors}

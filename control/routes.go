@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,7 +31,7 @@ type respond func(http.ResponseWriter, request)
 // request is what a route gets of a request.
 type request struct {
 	http  *http.Request
-	name  string // in the path, of a membership or an interface
+	name  string // in the path, of a membership or an interface, or the ID of an adoption
 	query url.Values
 	body  []byte
 }
@@ -49,6 +50,9 @@ func (s *Server) routes() []route {
 		{pattern: "GET /v1/interfaces", respond: s.answer(s.interfaces)},
 		{pattern: "POST /v1/interfaces/{name}/drain", query: []string{"netns"}, respond: s.answer(s.drain)},
 		{pattern: "POST /v1/interfaces/{name}/undrain", query: []string{"netns"}, respond: s.answer(s.undrain)},
+		{pattern: "GET /v1/adoptions", respond: s.answer(s.adoptions)},
+		{pattern: "POST /v1/adoptions", body: longestAdoption, respond: s.answer(s.adopt)},
+		{pattern: "DELETE /v1/adoptions/{id}", respond: s.answer(s.stopAdoption)},
 		{pattern: "GET /v1/events", query: []string{"since", "follow"}, respond: s.events},
 		{pattern: "GET /v1/status", respond: s.answer(s.status)},
 		{pattern: "POST /v1/reload", respond: s.answer(s.reload)},
@@ -106,7 +110,7 @@ func (t route) read(w http.ResponseWriter, r *http.Request) (request, error) {
 		return request{}, err
 	}
 	body, err := t.readBody(w, r)
-	return request{http: r, name: r.PathValue("name"), query: query, body: body}, err
+	return request{http: r, name: cmp.Or(r.PathValue("name"), r.PathValue("id")), query: query, body: body}, err
 }
 
 // readQuery refuses what it does not know: a misspelt persist is not kept.

@@ -20,6 +20,8 @@ type ServerOptions struct {
 	Editor Editor
 	// Reloader reads the configuration anew; nil refuses that.
 	Reloader Reloader
+	// Adopter keeps the memberships of other processes alive; nil refuses that.
+	Adopter Adopter
 	// Yield has the daemon hand what it holds to the process at the other end
 	// of a connection, and end, or go on as before. It owns the connection,
 	// and reports whether the daemon ends. Meanwhile clients wait. nil

@@ -50,10 +50,14 @@ type GroupKey struct {
 
 // ListGroups reads the groups of a family in the network namespace that the
 // calling thread is in.
-func ListGroups(f Family) (Groups, error) {
-	path, parse := "/proc/thread-self/net/igmp", parseIGMP
+func ListGroups(f Family) (Groups, error) { return ListGroupsIn(f, "/proc/thread-self/net") }
+
+// ListGroupsIn is ListGroups in the network namespace whose lists are in a
+// directory, as /proc/PID/net of a process that is in it.
+func ListGroupsIn(f Family, dir string) (Groups, error) {
+	path, parse := dir+"/igmp", parseIGMP
 	if f == IPv6 {
-		path, parse = "/proc/thread-self/net/igmp6", parseIGMP6
+		path, parse = dir+"/igmp6", parseIGMP6
 	}
 	file, err := os.Open(path)
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"syscall"
+	"time"
 
 	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
@@ -38,8 +39,22 @@ func WatchLosses(o Options, lost func([]GroupKey)) (run func(ctx context.Context
 			var groups []GroupKey
 			if groups, err = waitForLosses(conn); err == nil {
 				lost(groups)
+				pause(ctx, floodPause)
 			}
 		}
+	}
+}
+
+// floodPause is how long a second loss may wait behind the first. Whoever leaves
+// 50,000 groups is told of each, and to read each would take as long as leaving.
+const floodPause = 10 * time.Millisecond
+
+func pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
 	}
 }
 

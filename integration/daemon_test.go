@@ -23,6 +23,11 @@ func TestDaemon(t *testing.T) {
 	program := buildProgram(t)
 	stories := map[string]func(*testing.T, string){
 		"activated":              storyActivated,
+		"adopted by the next":    storyAdoptedByTheNextDaemon,
+		"adopted few rights":     storyAdoptedWithFewRights,
+		"adopted holds nothing":  storyAdoptedHoldsNothing,
+		"adopted killed anytime": storyAdoptedKilledAnytime,
+		"adopted rules remember": storyAdoptedRulesRemember,
 		"bad file":               storyBadFile,
 		"document":               storyDocument,
 		"handed over":            storyHandedOver,

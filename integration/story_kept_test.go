@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -200,6 +203,44 @@ func TestStoryOwnSocketElsewhere(t *testing.T) {
 			return nil
 		}))
 	})
+}
+
+// Where the namespace of one of several sockets is not to be had, nothing is
+// changed, and the other one's is not held.
+func TestStoryOwnSocketElsewhereRefused(t *testing.T) {
+	bothFamilies(t, func(t *testing.T, f family) {
+		l := newLab(t, f)
+		_, feed := l.own()
+		s := onStage(l, ifwatch.Options{Within: newNamespace(t).Do})
+		before := heldOpen(t, l.Near)
+		refused := feed
+		refused.Name = "refused"
+		refused.Socket = onceConn{newReceiver(t, l.Far, testnet.ReceiverConfig{Listen: l.listen(), OwnOnly: true}).Conn(), new(atomic.Int32)}
+		if err := s.manager.Apply(s.ctx, []membership.Membership{feed, refused}); err == nil || !strings.Contains(err.Error(), "refused") {
+			t.Errorf("apply: %v, want it refused by name", err)
+		}
+		if now := heldOpen(t, l.Near); now != before {
+			t.Errorf("%d descriptors of the namespace, were %d", now, before)
+		}
+		statuses, err := s.manager.Status(s.ctx)
+		ok(t, err)
+		if len(statuses) > 0 {
+			t.Errorf("%d memberships, want none", len(statuses))
+		}
+	})
+}
+
+// onceConn tells its descriptor to whoever asks first.
+type onceConn struct {
+	syscall.Conn
+	asked *atomic.Int32
+}
+
+func (c onceConn) SyscallConn() (syscall.RawConn, error) {
+	if c.asked.Add(1) > 1 {
+		return nil, unix.EIO
+	}
+	return c.Conn.SyscallConn()
 }
 
 // heldOpen returns how many descriptors of this process are of a namespace.

@@ -25,11 +25,16 @@ func TestStoryListenChurn(t *testing.T) {
 
 // Where every second life has the index of the one before it, a socket may be left
 // by whoever ends while another life has the index of its own: to close it would
-// take somebody's membership, as Manager.Run says.
+// take somebody's membership. The next connection in another life closes it, as
+// Manager.Run says.
 func TestStoryListenChurnSameIndex(t *testing.T) {
 	bothFamilies(t, func(t *testing.T, f family) {
 		l := newLab(t, f)
+		before := socketsIn(t, l.Near)
 		l.churn(func(n int) int { return l.index() * (n % 2) })
+		ok(t, l.Recreate("eth0", testnet.Veth{}))
+		l.listenBriefly(l.listenConfig())
+		wantSockets(t, l.Near, before)
 	})
 }
 

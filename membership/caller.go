@@ -30,6 +30,7 @@ type callerSocket struct {
 
 	searches int                         // for an index in the place of lost
 	former   map[netip.Addr][]netip.Addr // the sources, by group, that were freed of a dead life
+	along    []Channel                   // joined with others of their group, and not asked for yet
 	listed   map[ifwatch.GroupKey]int    // users of groups, read since the last expect; nil: not read
 }
 
@@ -165,20 +166,30 @@ func (c *callerSocket) free(_ *sourceSet, channels []Channel) error {
 	if err := c.checkOwner(channels[0]); err != nil {
 		return err
 	}
-	ballast := newOwnSockets(c.kernel, c.family, c.index, c.lot, func() bool { return false })
-	freed := joinAll(ballast, channels) && !c.ended() // or the index has another life by now
-	if freed {
-		_ = c.socket.leaveGroup(c.index, group)
-		c.joined = slices.DeleteFunc(c.joined, func(j Channel) bool { return j.Group == group })
-	}
-	ballast.abandon() // never to leave in this life of the index
-	if !freed {
+	if !c.freeLost(group, channels) {
 		return errLost
 	}
+	c.joined = slices.DeleteFunc(c.joined, func(j Channel) bool { return j.Group == group })
 	if c.keep == KeepAlways {
 		c.former[group] = sourcesOf(channels)
 	}
 	return nil
+}
+
+// freeLost frees an entry of a life that goes on, which the kernel has no more, and
+// reports whether it could.
+func (c *callerSocket) freeLost(group netip.Addr, channels []Channel) bool {
+	if c.needsNoBallast(c.index, group) && !c.ended() {
+		_ = c.socket.leaveGroup(c.index, group)
+		return true
+	}
+	ballast := newOwnSockets(c.kernel, c.family, c.index, c.lot, func() bool { return false })
+	freed := joinAll(ballast, channels) && !c.ended() // or the index has another life by now
+	if freed {
+		_ = c.socket.leaveGroup(c.index, group)
+	}
+	ballast.abandon() // never to leave in this life of the index
+	return freed
 }
 
 func sourcesOf(channels []Channel) []netip.Addr {
@@ -222,8 +233,12 @@ func (c *callerSocket) abandon() {
 // the ballast, rather a stale entry than a theft.
 func (c *callerSocket) freeStale(index int, stale staleEntry) bool {
 	leave := func() { _ = c.socket.leaveGroup(index, stale.group) } // refused where the caller left it
+	if !c.socket.occupied(index) || c.needsNoBallast(index, stale.group) {
+		leave()
+		return true
+	}
 	ballast := newOwnSockets(c.kernel, c.family, index, c.lot, func() bool { return false })
-	freed := !c.socket.occupied(index) || joinAll(ballast, stale.channels)
+	freed := joinAll(ballast, stale.channels)
 	switch {
 	case freed:
 		leave()
@@ -232,6 +247,18 @@ func (c *callerSocket) freeStale(index int, stale staleEntry) bool {
 	}
 	ballast.abandon() // never to leave in this life of the index
 	return freed
+}
+
+// needsNoBallast reports whether the kernel lists nobody as a member of a group on
+// an index: then a stale leave takes nothing from anyone, but from whoever joins
+// between the two calls. Ballast would be worse for a socket that is to keep what
+// it has when this process dies: its end takes one user, maybe that socket's.
+func (c *callerSocket) needsNoBallast(index int, group netip.Addr) bool {
+	if c.keep == KeepNothing {
+		return false
+	}
+	groups, err := c.kernel.groups(c.family)
+	return err == nil && groups.Users[ifwatch.GroupKey{Index: index, Group: group}] == 0
 }
 
 // byGroup returns the groups, newest first, and the channels of each.

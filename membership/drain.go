@@ -77,20 +77,23 @@ func (m *Manager) waitUntil(ctx context.Context, t time.Time, otherwise string) 
 }
 
 // Undrain ends what Drain began: the interface is judged as any other. It is no
-// error where it was not drained. For netns and the error see Drain.
+// error where it was not drained. It returns as Apply does. For netns and the error
+// see Drain.
 func (m *Manager) Undrain(ctx context.Context, netns, interfaceName string) error {
 	engines, err := m.enginesNamed(netns, interfaceName)
 	if err != nil {
 		return err
 	}
+	var all begun
 	for _, e := range engines {
 		var undrainErr error
-		err := e.do(ctx, func() { undrainErr = e.keeper.undrain(interfaceName, time.Now()) })
+		made, err := e.change(ctx, func() { undrainErr = e.keeper.undrain(interfaceName, time.Now()) })
 		if err := cmp.Or(err, undrainErr); err != nil {
 			return err
 		}
+		all = append(all, made...)
 	}
-	return nil
+	return m.await(all)
 }
 
 func later(a, b time.Time) time.Time {
@@ -123,12 +126,16 @@ func (m *Manager) enginesNamed(netns, interfaceName string) ([]*engine, error) {
 // stands for the only one that does. The approval ends with the instance's
 // life. The error wraps ErrNotFound where there is no membership of that name,
 // and ErrNotApproved where the instance awaits no approval, or, with zero, none
-// or several do. To approve again what is approved changes nothing.
+// or several do. To approve again what is approved changes nothing. It returns as
+// Apply does.
 func (m *Manager) Approve(ctx context.Context, name string, id ifwatch.ID) error {
 	var approveErr error
 	e := m.home(name)
-	err := e.do(ctx, func() { approveErr = e.keeper.approve(name, id, time.Now()) })
-	return cmp.Or(err, approveErr)
+	made, err := e.change(ctx, func() { approveErr = e.keeper.approve(name, id, time.Now()) })
+	if err := cmp.Or(err, approveErr); err != nil {
+		return err
+	}
+	return m.await(made)
 }
 
 func (k *keeper) drain(name string, now time.Time) (*instance, error) {

@@ -18,20 +18,21 @@ type fakeKernel struct {
 	maxSources int
 	granted    int                  // joins and changes of sources
 	open_      map[*fakeSocket]bool // the manager's own
-	probes     int                  // open ones
-	sockets    int                  // opened so far
-	joins      []Channel            // in their order
-	leaves     []Channel            // likewise; closing leaves too
-	refuse     error                // every join, while set
-	refuseOnly *Channel             // if set, no other
-	refuseOpen error                // every socket, while set
-	joining    func()               // called before each join, where it is set
-	hidden     bool                 // nothing is there to probe
-	queriers   map[int]string       // old ones
-	blind      bool                 // filters are not listed
-	down       bool                 // all interfaces are, and their filters not listed
-	leaving    bool                 // all interfaces are about to go, and listed no more
-	gap        time.Duration        // of every rejoin
+	left       leftBehind
+	probes     int            // open ones
+	sockets    int            // opened so far
+	joins      []Channel      // in their order
+	leaves     []Channel      // likewise; closing leaves too
+	refuse     error          // every join, while set
+	refuseOnly *Channel       // if set, no other
+	refuseOpen error          // every socket, while set
+	joining    func()         // called before each join, where it is set
+	hidden     bool           // nothing is there to probe
+	queriers   map[int]string // old ones
+	blind      bool           // filters are not listed
+	down       bool           // all interfaces are, and their filters not listed
+	leaving    bool           // all interfaces are about to go, and listed no more
+	gap        time.Duration  // of every rejoin
 }
 
 // fakeIface is one life of an index, with the lives of the protocols on it.
@@ -197,7 +198,8 @@ func (k *fakeKernel) netns() uint64 { return 0 }
 
 func (k *fakeKernel) place() string { return "here" }
 
-func (k *fakeKernel) warmUp(ifwatch.Family) {}
+func (k *fakeKernel) warmUp(ifwatch.Family)   {}
+func (k *fakeKernel) leftBehind() *leftBehind { return &k.left }
 
 // rob is what another process does that closes a stale socket of a former life
 // which had the group: a user goes, with its sources.

@@ -174,4 +174,8 @@ func (k *keeper) shutdown(now time.Time) {
 	}
 	k.inherited = nil
 	k.parking.vacateAll()
+	if k.kernel != nil { // else there never was a network namespace
+		k.kernel.leftBehind().take(k.parking)
+		k.kernel.leftBehind().vacate()
+	}
 }

@@ -52,6 +52,7 @@ func (k hookedKernel) probe(name string, f ifwatch.Family) lifeProbe {
 func (hookedKernel) netns() uint64                       { return 0 }
 func (hookedKernel) limits(error, ifwatch.Family) string { return "" }
 func (hookedKernel) warmUp(ifwatch.Family)               {}
+func (hookedKernel) leftBehind() *leftBehind             { return new(leftBehind) }
 func (hookedKernel) place() string                       { return "" }
 
 type hookedProbe func() bool

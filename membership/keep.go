@@ -39,8 +39,12 @@ const mostSearches = 4
 // follow joins a channel on a socket whose program decides what is joined: only
 // if it had the channel when its interface went.
 func (c *callerSocket) follow(channel Channel) error {
-	if err := c.freeFormer(channel.Group); err != nil {
+	if err := c.takeAlong(channel.Group); err != nil {
 		return err
+	}
+	if n := slices.Index(c.along, channel); n >= 0 {
+		c.along = slices.Delete(c.along, n, n+1)
+		return nil
 	}
 	sources, err := c.socket.sources(c.index, channel.Group)
 	switch {
@@ -52,6 +56,58 @@ func (c *callerSocket) follow(channel Channel) error {
 		return ErrOwnerLeft
 	}
 	return c.socket.join(c.index, channel)
+}
+
+// takeAlong joins what the socket has of a group from the interface whose place
+// this one takes, and frees it there. Where another index is joined on, and there
+// is room, in this order: a process that dies in between leaves the program with
+// both, and not with neither.
+func (c *callerSocket) takeAlong(group netip.Addr) error {
+	if _, known := c.former[group]; known {
+		return nil
+	}
+	sources, err := c.lostSources(group)
+	switch {
+	case err != nil:
+		return err
+	case c.lost == c.index, len(sources) == 0:
+		return c.freeFormer(group)
+	}
+	before, err := c.socket.sources(c.index, group)
+	if err != nil {
+		return err
+	}
+	if len(before) == 0 { // no entry of a dead life of this index, into which a join would be made
+		for _, source := range sources {
+			channel := Channel{source, group}
+			if c.socket.join(c.index, channel) != nil {
+				break // once there is room
+			}
+			c.along = append(c.along, channel)
+		}
+	}
+	return c.freeFormer(group)
+}
+
+// lostSources returns the sources that the socket has of a group from the interface
+// whose place this one takes. Where it has none there, another one is searched: an
+// earlier manager may have been killed before it told of a later one.
+func (c *callerSocket) lostSources(group netip.Addr) ([]netip.Addr, error) {
+	if c.lost != 0 {
+		if sources, err := c.socket.sources(c.lost, group); err != nil || len(sources) > 0 {
+			return sources, err
+		}
+	}
+	if c.searches >= mostSearches {
+		return nil, nil
+	}
+	c.searches++
+	found := c.socket.staleIndex(group, c.index)
+	if found == 0 {
+		return nil, nil
+	}
+	c.lost = found
+	return c.socket.sources(found, group)
 }
 
 // takeFormer frees what an earlier manager left behind on a socket that it kept.

@@ -61,13 +61,17 @@ func TestFollowedProgramLeaves(t *testing.T) {
 	}
 }
 
-// What the kernel took from the program is lost, and repaired.
+// What the kernel took from the program is lost, and repaired: without ballast,
+// whose end would take it again where this process dies.
 func TestFollowedProgramIsRobbed(t *testing.T) {
 	s, _ := followed(t, one, two)
 	s.kernel.life(1, ifwatch.IPv4).rob(one)
 	s.later(time.Minute)
 	if s.wantState("a", StateJoined, "eth1 (instance 1) matches name=eth1"); !s.hears(1, one) {
 		t.Error("it is not joined again")
+	}
+	if n := len(s.kernel.open_); n > 0 {
+		t.Errorf("%d sockets are open for it", n)
 	}
 }
 

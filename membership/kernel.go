@@ -2,14 +2,10 @@ package membership
 
 import (
 	"errors"
-	"net"
 	"net/netip"
-	"os"
 	"syscall"
 	"time"
 
-	"golang.org/x/net/ipv4"
-	"golang.org/x/net/ipv6"
 	"golang.org/x/sys/unix"
 
 	"github.com/ssmd-project/ssmd/ifwatch"
@@ -33,6 +29,9 @@ type kernel interface {
 	// filters calls visit for each filter of a family, and reports whether
 	// those were all.
 	filters(f ifwatch.Family, visit func(ifwatch.Filter)) (whole bool, err error)
+	// leftBehind is what managers that ended could not close without taking
+	// memberships from others.
+	leftBehind() *leftBehind
 	// warmUp makes the next rejoin quick.
 	warmUp(ifwatch.Family)
 	// place names the namespace, different for each that ever was on any
@@ -74,110 +73,41 @@ type holdingSocket interface {
 // linux is the kernel itself, in the namespace that within enters.
 type linux struct {
 	within  func(func() error) error
-	request *request
+	request *groupRequest
 }
 
 func newLinux(within func(func() error) error) linux {
-	return linux{within: within, request: new(request)}
+	return linux{within: within, request: newGroupRequest()}
 }
 
-// packetConn is the part of x/net's PacketConns that joins and leaves.
-type packetConn interface {
-	JoinSourceSpecificGroup(ifi *net.Interface, group, source net.Addr) error
-	LeaveSourceSpecificGroup(ifi *net.Interface, group, source net.Addr) error
-	LeaveGroup(ifi *net.Interface, group net.Addr) error
-}
-
-func newPacketConn(f ifwatch.Family, c syscall.Conn) packetConn {
-	if f == ifwatch.IPv4 {
-		return ipv4.NewPacketConn(datagramConn{Conn: c})
-	}
-	return ipv6.NewPacketConn(datagramConn{Conn: c})
-}
-
-// datagramConn lets x/net set options on anything that has a descriptor. It
-// takes it for a net.UDPConn and uses nothing but SyscallConn.
-type datagramConn struct {
-	syscall.Conn
-	net.PacketConn
-}
-
-func (datagramConn) Read([]byte) (int, error)  { return 0, errors.ErrUnsupported }
-func (datagramConn) Write([]byte) (int, error) { return 0, errors.ErrUnsupported }
-func (datagramConn) RemoteAddr() net.Addr      { return nil }
-func (datagramConn) ReadMsgUDP(_, _ []byte) (int, int, int, *net.UDPAddr, error) {
-	return 0, 0, 0, nil, errors.ErrUnsupported
-}
-
-// linuxSocket joins through x/net on a descriptor, its own or a caller's.
+// linuxSocket joins on a descriptor, the manager's own or a caller's.
 type linuxSocket struct {
 	family  ifwatch.Family
 	conn    syscall.RawConn
-	packet  packetConn
-	request *request
+	request *groupRequest
 }
 
-// request holds what x/net takes for a channel on an index, to be filled anew
-// for each call instead of made anew.
-type request struct {
-	iface         net.Interface
-	group, source net.IPAddr
-	bytes         [2][16]byte
-
-	filter []byte // what the kernel takes for all sources of a group
-}
-
-func (r *request) fill(index int, group, source netip.Addr) {
-	r.iface.Index = index
-	r.group.IP = fillIP(&r.bytes[0], group)
-	r.source.IP = fillIP(&r.bytes[1], source)
-}
-
-func fillIP(to *[16]byte, a netip.Addr) net.IP {
-	if a.Is4() {
-		four := a.As4()
-		return to[:copy(to[:], four[:])]
-	}
-	*to = a.As16()
-	return to[:]
-}
-
-func newLinuxSocket(f ifwatch.Family, c syscall.Conn, r *request) (*linuxSocket, error) {
+func newLinuxSocket(f ifwatch.Family, c syscall.Conn, r *groupRequest) (*linuxSocket, error) {
 	raw, err := c.SyscallConn()
 	if err != nil {
 		return nil, err
 	}
-	return &linuxSocket{family: f, conn: raw, packet: newPacketConn(f, c), request: r}, nil
+	return &linuxSocket{family: f, conn: raw, request: r}, nil
 }
 
 func (s *linuxSocket) join(index int, c Channel) error {
-	r := s.request
-	r.fill(index, c.Group, c.Source)
-	return unwrapErrno(s.packet.JoinSourceSpecificGroup(&r.iface, &r.group, &r.source))
+	s.request.fill(index, c)
+	return s.request.do(s.conn, s.family, unix.MCAST_JOIN_SOURCE_GROUP, sourceSize)
 }
 
 func (s *linuxSocket) leave(index int, c Channel) error {
-	r := s.request
-	r.fill(index, c.Group, c.Source)
-	return unwrapErrno(s.packet.LeaveSourceSpecificGroup(&r.iface, &r.group, &r.source))
+	s.request.fill(index, c)
+	return s.request.do(s.conn, s.family, unix.MCAST_LEAVE_SOURCE_GROUP, sourceSize)
 }
 
 func (s *linuxSocket) leaveGroup(index int, group netip.Addr) error {
-	r := s.request
-	r.fill(index, group, group)
-	return unwrapErrno(s.packet.LeaveGroup(&r.iface, &r.group))
-}
-
-// unwrapErrno leaves the name of the system call out of reasons.
-func unwrapErrno(err error) error {
-	if err == nil {
-		return nil
-	}
-	var call *os.SyscallError
-	if errors.As(err, &call) {
-		return call.Err
-	}
-	return err
+	s.request.fill(index, Channel{Group: group})
+	return s.request.do(s.conn, s.family, unix.MCAST_LEAVE_GROUP, groupSize)
 }
 
 func (s *linuxSocket) occupied(index int) bool {
@@ -232,7 +162,7 @@ func (k linux) open(f ifwatch.Family) (holdingSocket, error) {
 	return ownSocket(f, fd, k.request)
 }
 
-func ownSocket(f ifwatch.Family, fd int, r *request) (holdingSocket, error) {
+func ownSocket(f ifwatch.Family, fd int, r *groupRequest) (holdingSocket, error) {
 	s, err := newLinuxSocket(f, rawFD(fd), r)
 	if err != nil {
 		return nil, err

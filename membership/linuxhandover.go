@@ -38,7 +38,7 @@ func newEstate(h Handover) *estate {
 		} else if holding.Life != 0 {
 			i.life = endedProbe{} // the file of one that has ended has no inode to be told by
 		}
-		shared := new(request)
+		shared := newGroupRequest()
 		for _, s := range holding.Sockets {
 			fd, found := sockets[s.Cookie]
 			if !found || !isOwn(fd, holding.Family) {

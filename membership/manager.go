@@ -145,8 +145,9 @@ func newManager(k kernel, w watcher) *Manager {
 // otherwise, and once: a second call returns an error.
 //
 // A socket with entries of a dead interface whose index has a new owner by
-// then stays open, unused, until the process ends: closing it would take the
-// new owner's membership.
+// then stays open, unused: closing it would take the new owner's membership.
+// Where that owner's life has ended, the next manager of the process that sees
+// an interface change, begins or ends closes it.
 func (m *Manager) Run(ctx context.Context) error {
 	if m.began.Swap(true) {
 		return errors.New("manager: Run called twice")

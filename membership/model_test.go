@@ -286,8 +286,8 @@ func (w *model) checkShutdown(t *rapid.T) {
 	if err := w.robbed(); err != nil {
 		t.Fatal(err)
 	}
-	if open, parked := len(w.kernel.open_), w.parkedSockets(); open != parked {
-		t.Fatalf("%d sockets open and %d parked after the end", open, parked)
+	if open, left := len(w.kernel.open_), len(w.kernel.left.sockets); open != left {
+		t.Fatalf("%d sockets open and %d left behind after the end", open, left)
 	}
 	if w.kernel.probes != 0 {
 		t.Fatalf("%d probes open after the end", w.kernel.probes)
@@ -299,9 +299,22 @@ func (w *model) checkShutdown(t *rapid.T) {
 			}
 		}
 	}
+	w.checkLeftBehind(t)
 	for key, e := range w.caller.socket.entries {
 		if len(w.keeper.parking.stale) == 0 {
 			t.Fatalf("%s at index %d left on the caller's socket (of a dead life: %t)", key.group, key.index, e.life.dead)
 		}
+	}
+}
+
+// checkLeftBehind ends all lives, and checks that a later manager closes what this
+// one left.
+func (w *model) checkLeftBehind(t *rapid.T) {
+	for index := range w.kernel.ifaces {
+		w.kernel.end(index)
+	}
+	w.kernel.left.vacate()
+	if open := len(w.kernel.open_); open > 0 {
+		t.Fatalf("%d sockets open when nobody has their indexes", open)
 	}
 }

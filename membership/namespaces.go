@@ -234,9 +234,19 @@ func (m *Manager) engineOf(path string, wishes []*wish) (*engine, error) {
 }
 
 // startForSockets finds out which callers' sockets are of other network
-// namespaces, and starts the engines for these that there are not yet.
-func (m *Manager) startForSockets(wishes []*wish) error {
+// namespaces, and starts the engines for these that there are not yet. After an
+// error it has started none.
+func (m *Manager) startForSockets(wishes []*wish) (err error) {
 	own := sync.OnceValue(m.keeper.kernel.netns)
+	var started []*engine
+	defer func() {
+		if err == nil {
+			return
+		}
+		for _, e := range started {
+			m.endIdle(e, 0)
+		}
+	}()
 	for _, w := range wishes {
 		if w.socket == nil || own() == 0 {
 			continue
@@ -259,6 +269,7 @@ func (m *Manager) startForSockets(wishes []*wish) error {
 		e := m.newEngine(w.path, held.Name())
 		e.find = func() (ifwatch.Namespace, error) { return held.Namespace, nil }
 		m.launch(e, held.Release)
+		started = append(started, e)
 	}
 	return nil
 }

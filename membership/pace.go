@@ -104,7 +104,7 @@ func (k *keeper) takeFrom(b *batch) {
 		}
 		e.inLine = false
 	}
-	b.entries, b.pool.again = nil, 0
+	b.entries, b.pool.again, b.pool.asked = nil, 0, true
 	k.tellProgress(b)
 }
 
@@ -142,24 +142,23 @@ func (k *keeper) lineUpAdded(now time.Time) {
 
 // SetPace changes how many joins are made a second, which
 // Options.JoinsPerSecond began with and whose zero it shares. It holds at once,
-// also for what waits.
+// also for what waits. It returns as Apply does.
 func (m *Manager) SetPace(ctx context.Context, joinsPerSecond int) error {
-	m.changing.Lock()
-	defer m.changing.Unlock()
-	if max(0, joinsPerSecond) == max(0, m.options.JoinsPerSecond) {
-		return nil
-	}
-	if err := m.do(ctx, func() {}); err != nil {
-		return err
-	}
-	m.options.JoinsPerSecond = joinsPerSecond
-	m.pace = newPace(joinsPerSecond) // of namespaces to come
-	for _, e := range m.all() {
-		if err := e.do(context.WithoutCancel(ctx), func() { e.keeper.setPace(m.pace, time.Now()) }); err != nil {
-			return err
+	return m.change(ctx, func(ctx context.Context) (all begun, err error) {
+		if max(0, joinsPerSecond) == max(0, m.options.JoinsPerSecond) {
+			return nil, nil
 		}
-	}
-	return nil
+		m.options.JoinsPerSecond = joinsPerSecond
+		m.pace = newPace(joinsPerSecond) // of namespaces to come
+		for _, e := range m.all() {
+			made, err := e.change(ctx, func() { e.keeper.setPace(m.pace, time.Now()) })
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, made...)
+		}
+		return all, nil
+	})
 }
 
 // progress says of an attachment that stands in line how far it is. The others

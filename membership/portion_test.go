@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/ssmd-project/ssmd/ifwatch"
+	"github.com/ssmd-project/ssmd/reattach"
 )
 
 // wholly is a portion that is never spent.
@@ -73,6 +74,7 @@ func TestPortionsAreWaitedFor(t *testing.T) {
 				}
 			})
 		}
+		m.kernel.joining = synctest.Wait // whoever waits no longer asks before that
 		m.ok(m.Put(t.Context(), feed("a", "eth1", many[:12]...)))
 		m.ok(m.Put(t.Context(), feed("b", "eth1", many[10:]...)))
 		held(many...)
@@ -84,6 +86,34 @@ func TestPortionsAreWaitedFor(t *testing.T) {
 		held(many[10:]...)
 		m.ok(m.Apply(t.Context(), []Membership{feed("b", "eth1", many[5:12]...)}))
 		held(many[5:12]...)
+		m.ok(m.Drain(t.Context(), "", "eth1"))
+		held()
+		m.ok(m.Undrain(t.Context(), "", "eth1"))
+		held(many[5:12]...)
+		m.ok(m.SetPace(t.Context(), 1))
+		m.ok(m.Put(t.Context(), feed("b", "eth1", many...)))
+		m.ok(m.SetPace(t.Context(), 0))
+		held(many...)
+	})
+}
+
+// An approval is waited for too.
+func TestPortionsOfAnApproval(t *testing.T) {
+	const channels = 20
+	portioned(t, func(t *testing.T, m *managed) {
+		one := feed("a", "eth1", manyChannels(1, channels)...)
+		one.Rules.Policy.Kind = reattach.PolicyApprove
+		m.ok(m.Put(t.Context(), one))
+		was := eth1(1)
+		m.watcher.say(ifwatch.Changes{Changes: []ifwatch.Change{{Index: 1, Removed: &was, Read: time.Now()}}})
+		synctest.Wait()
+		m.begin(2)
+		synctest.Wait()
+		m.kernel.joining = synctest.Wait // whoever waits no longer asks before that
+		m.ok(m.Approve(t.Context(), "a", 0))
+		if s, err := m.StatusOf(t.Context(), "a"); err != nil || s.Joined != channels {
+			t.Errorf("%d joined, %v", s.Joined, err)
+		}
 	})
 }
 

@@ -1,9 +1,7 @@
 package membership
 
 import (
-	"encoding/binary"
 	"errors"
-	"net/netip"
 	"syscall"
 	"time"
 	"unsafe"
@@ -13,43 +11,18 @@ import (
 	"github.com/ssmd-project/ssmd/ifwatch"
 )
 
-// groupSourceReq is the kernel's struct group_source_req.
-type groupSourceReq [storageAt + 2*storageSize]byte
-
-const (
-	storageAt   = int(unsafe.Sizeof(uintptr(0))) // the index before it is padded
-	storageSize = 128                            // of a struct sockaddr_storage
-)
-
-func newGroupSourceReq(index int, c Channel) *groupSourceReq {
-	r := new(groupSourceReq)
-	binary.NativeEndian.PutUint32(r[:], uint32(index))
-	putSockaddr(r[storageAt:], c.Group)
-	putSockaddr(r[storageAt+storageSize:], c.Source)
-	return r
-}
-
-func putSockaddr(to []byte, a netip.Addr) {
-	family, at := uint16(unix.AF_INET), 4 // behind family and port
-	if a.Is6() {
-		family, at = unix.AF_INET6, 8 // and flow label
-	}
-	binary.NativeEndian.PutUint16(to, family)
-	copy(to[at:], a.AsSlice())
-}
-
-// rejoin makes two system calls of which Go's scheduler knows nothing, and not
-// through x/net: no other goroutine, and no collection of garbage, comes
+// rejoin makes two system calls of which Go's scheduler knows nothing, and no
+// other goroutine, and no collection of garbage, comes
 // between the leave and the join.
 func (s *linuxSocket) rejoin(index int, c Channel) (gap time.Duration, err error) {
-	request := newGroupSourceReq(index, c)
-	controlErr := s.conn.Control(func(fd uintptr) { gap, err = leaveAndJoin(fd, s.family, request) })
+	s.request.fill(index, c)
+	controlErr := s.conn.Control(func(fd uintptr) { gap, err = leaveAndJoin(fd, s.family, s.request) })
 	return gap, errors.Join(controlErr, err)
 }
 
-func leaveAndJoin(fd uintptr, f ifwatch.Family, request *groupSourceReq) (time.Duration, error) {
+func leaveAndJoin(fd uintptr, f ifwatch.Family, r *groupRequest) (time.Duration, error) {
 	option := func(number uintptr) syscall.Errno {
-		_, _, errno := unix.RawSyscall6(unix.SYS_SETSOCKOPT, fd, levelOf(f), number, uintptr(unsafe.Pointer(request)), unsafe.Sizeof(*request), 0)
+		_, _, errno := unix.RawSyscall6(unix.SYS_SETSOCKOPT, fd, levelOf(f), number, uintptr(unsafe.Pointer(&r.bytes)), uintptr(sourceSize), 0)
 		return errno
 	}
 	began := time.Now()

@@ -55,7 +55,7 @@ const (
 	filterSourcesAt = filterNumberAt + 4
 )
 
-func (r *request) fillFilter(index int, group netip.Addr, sources []netip.Addr) []byte {
+func (r *groupRequest) fillFilter(index int, group netip.Addr, sources []netip.Addr) []byte {
 	size := filterSourcesAt + len(sources)*storageSize
 	if cap(r.filter) < size {
 		r.filter = make([]byte, size)
@@ -72,7 +72,6 @@ func (r *request) fillFilter(index int, group netip.Addr, sources []netip.Addr) 
 	return filter
 }
 
-// setSources makes a call that x/net has not.
 func (s *linuxSocket) setSources(index int, group netip.Addr, sources []netip.Addr) (err error) {
 	filter := s.request.fillFilter(index, group, sources)
 	controlErr := s.conn.Control(func(fd uintptr) {
@@ -85,11 +84,4 @@ func (s *linuxSocket) setSources(index int, group netip.Addr, sources []netip.Ad
 		return controlErr
 	}
 	return err
-}
-
-func levelOf(f ifwatch.Family) uintptr {
-	if f == ifwatch.IPv6 {
-		return unix.IPPROTO_IPV6
-	}
-	return unix.IPPROTO_IP
 }

@@ -53,7 +53,7 @@ in the configuration file for one, in YAML or JSON.`,
 			return printChanged(c, status, o.asJSON)
 		},
 	})
-	o.flags = addEntryFlags(c.Flags())
+	o.flags = addEntryFlags(c.Flags(), entryFlags())
 	c.Flags().StringVarP(&o.file, "file", "f", "", "read the membership from a `file`, - for standard input")
 	c.Flags().BoolVar(&o.persist, "persist", false, "keep it over restarts of the daemon, in its state_dir")
 	c.Flags().SortFlags = false // as in the file

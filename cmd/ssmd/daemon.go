@@ -65,6 +65,7 @@ type worker struct {
 	editor    *editor
 	reloader  *reloader
 	attendant *attendant
+	adopter   *adopter
 	heir      *succession
 	server    *control.Server
 	handoffs  *handoffd.Server
@@ -74,9 +75,12 @@ type worker struct {
 }
 
 func (d daemon) wire() *worker {
-	manager := membership.New(membership.Options{Memory: d.state.load(), Audit: auditEvery(d.config), JoinsPerSecond: d.config.Pace.JoinsPerSecond, Handover: d.inherited})
+	last := d.state.load()
+	manager := membership.New(membership.Options{Memory: last.Memory, Audit: auditEvery(d.config), JoinsPerSecond: d.config.Pace.JoinsPerSecond, Handover: d.inherited})
 	d.state.memory = manager.Memory
 	w := &worker{daemon: d, manager: manager, editor: newEditor(manager, d.state, d.config.File), started: make(chan struct{})}
+	w.adopter = newAdopter(w.editor, d.log, last.Adopted)
+	d.state.adopted = w.adopter.Kept
 	w.heir = &succession{manager: manager, notifier: d.notifier, listener: d.listener, handoff: d.handoff, http: d.http, log: d.log}
 	w.attendant = &attendant{notifier: d.notifier, watchdog: service.WatchdogInterval(), totals: manager.Totals, still: w.heir.isGiving, log: d.log}
 	w.reloader = newReloader(&reloader{
@@ -89,6 +93,7 @@ func (d daemon) wire() *worker {
 		Editor:    w.editor,
 		Access:    d.access,
 		Reloader:  w.reloader,
+		Adopter:   w.adopter,
 		Yield:     w.heir.yield,
 		Subscribe: subscribeTo(manager),
 		Info:      control.Info{Version: buildVersion().Version, PID: os.Getpid(), Started: d.started, ConfigFile: d.config.File},
@@ -108,9 +113,10 @@ func (w *worker) work(ctx context.Context) error {
 	defer endServing()
 	ctx, end := context.WithCancel(ctx)
 	defer end()
-	logged, noticed := w.manager.Subscribe(), w.manager.Subscribe()
+	logged, noticed, adopted := w.manager.Subscribe(), w.manager.Subscribe(), w.manager.Subscribe()
 	defer logged.Close()
 	defer noticed.Close()
+	defer adopted.Close()
 
 	parts, ctx := errgroup.WithContext(ctx)
 	if w.http != nil { // from before the first joins: it says that they are not made yet
@@ -141,13 +147,14 @@ func (w *worker) work(ctx context.Context) error {
 		parts.Go(func() error { return w.serveHandoffs(serving) })
 		return w.server.Serve(serving, w.listener)
 	})
+	parts.Go(func() error { return w.adopter.follow(ctx, adopted) })
 	parts.Go(func() error { return logEvents(serving, logged, w.log) })
 	parts.Go(func() error {
 		w.attendant.attend(serving, noticed)
 		return nil
 	})
 	parts.Go(func() error {
-		w.state.keep(serving, w.manager.MemoryChanged())
+		w.state.keep(serving, w.manager.MemoryChanged(), w.adopter.Changed())
 		return nil
 	})
 	return parts.Wait()
@@ -159,6 +166,7 @@ func (w *worker) work(ctx context.Context) error {
 func (w *worker) start(ctx, holding context.Context) error {
 	defer close(w.started)
 	w.editor.restore()
+	w.adopter.Restore(holding) // before the first whole set: what is remembered of memberships that it lacks is forgotten then
 	taken, err := w.editor.replace(holding, w.config.Memberships)
 	if holding.Err() != nil || errors.Is(err, membership.ErrStopped) {
 		return nil // Run tells why
@@ -211,7 +219,7 @@ func (d daemon) tellRunning(taken []string) {
 		running = running.With("handoff", d.config.Handoff.Socket)
 	}
 	running.Info("running", "memberships", len(d.config.Memberships), "control", d.config.Control.Socket)
-	if len(d.config.Memberships) == 0 && d.handoff == nil {
+	if len(d.config.Memberships) == 0 && d.handoff == nil && len(d.state.adopted()) == 0 {
 		d.log.Warn("nothing to do: there are no memberships")
 	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -42,10 +43,16 @@ func entryFlags() []entryFlag {
 	}
 }
 
-// addEntryFlags adds them, and returns what makes an entry of those that were
+// ruleFlags returns those of them that say where and when something is joined,
+// and not what.
+func ruleFlags() []entryFlag {
+	what := []string{"name", "channels", "groups", "sources", "allow_any_range", "netns", "attach"}
+	return slices.DeleteFunc(entryFlags(), func(f entryFlag) bool { return slices.Contains(what, f.path) })
+}
+
+// addEntryFlags adds flags, and returns what makes an entry of those that were
 // given.
-func addEntryFlags(flags *pflag.FlagSet) (entry func() map[string]any) {
-	all := entryFlags()
+func addEntryFlags(flags *pflag.FlagSet, all []entryFlag) (entry func() map[string]any) {
 	values := make([]func() any, len(all))
 	for i, f := range all {
 		values[i] = f.add(flags, f)

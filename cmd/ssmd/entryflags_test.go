@@ -64,7 +64,7 @@ func TestFlagsMakeEntries(t *testing.T) {
 	whole := map[string]any{"channels": "10.1.0.1@232.1.1.1", "interface": "eth0"}
 	for flag, want := range tests {
 		flags := pflag.NewFlagSet("", pflag.ContinueOnError)
-		entry := addEntryFlags(flags)
+		entry := addEntryFlags(flags, entryFlags())
 		if err := flags.Parse([]string{flag}); err != nil {
 			t.Errorf("%s: %v", flag, err)
 			continue
@@ -96,7 +96,7 @@ func TestFlagsMakeEntries(t *testing.T) {
 
 func TestFlagsAreMergedAndRepeated(t *testing.T) {
 	flags := pflag.NewFlagSet("", pflag.ContinueOnError)
-	entry := addEntryFlags(flags)
+	entry := addEntryFlags(flags, entryFlags())
 	if err := flags.Parse([]string{"--policy=same", "--same=mac", "--same=subnet", "--interface=eth0", "--interface=name=eth1", "--interface=kind=veth", "--limit=x", "--reannounce=address=1"}); err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/ssmd-project/ssmd/control"
+	"github.com/ssmd-project/ssmd/internal/adopt"
 	"github.com/ssmd-project/ssmd/internal/statefile"
 	"github.com/ssmd-project/ssmd/membership"
 )
@@ -17,9 +18,10 @@ import (
 // state keeps what must survive a restart. Whatever goes wrong with it is
 // told, and nothing else stops for it.
 type state struct {
-	store  *statefile.Store // nil: nothing is kept
-	log    *slog.Logger
-	memory func(context.Context) (membership.Memory, error) // the manager's
+	store   *statefile.Store // nil: nothing is kept
+	log     *slog.Logger
+	memory  func(context.Context) (membership.Memory, error) // the manager's
+	adopted func() []adopt.Kept                              // the adopter's; it does not wait
 
 	mu    sync.Mutex
 	added map[string]string // as in the file
@@ -33,7 +35,7 @@ const stateTakes = 2 * time.Second
 // openState opens the directory; an empty name means that nothing is kept. It
 // waits for a daemon that is about to end.
 func openState(ctx context.Context, dir string, log *slog.Logger) *state {
-	s := &state{log: log}
+	s := &state{log: log, adopted: func() []adopt.Kept { return nil }}
 	if dir == "" {
 		return s
 	}
@@ -50,17 +52,17 @@ func openState(ctx context.Context, dir string, log *slog.Logger) *state {
 }
 
 // load reads what the daemon before left, nothing where there was none.
-func (s *state) load() membership.Memory {
+func (s *state) load() stored {
 	if s.store == nil {
-		return membership.Memory{}
+		return stored{}
 	}
 	var last stored
 	if _, err := s.store.Load(&last); err != nil {
 		s.log.Warn("cannot use the state of the last run: beginning anew", "error", err)
-		return membership.Memory{}
+		return stored{}
 	}
 	s.added = last.Added
-	return last.Memory
+	return last
 }
 
 // kept returns the entries of memberships that are kept, by name.
@@ -112,7 +114,7 @@ func (s *state) change(how func(map[string]string)) error {
 		added = make(map[string]string)
 	}
 	how(added)
-	return s.write(stored{memory, added})
+	return s.write(stored{memory, added, s.adopted()})
 }
 
 // write saves, with the lock held.
@@ -135,9 +137,9 @@ const (
 	lastStateRetry  = time.Minute
 )
 
-// keep saves what the manager remembers, as often as it changes, until ctx
-// ends.
-func (s *state) keep(ctx context.Context, changed <-chan struct{}) {
+// keep saves what the manager remembers, and what is adopted, as often as one of
+// them changes, until ctx ends.
+func (s *state) keep(ctx context.Context, changed, adopted <-chan struct{}) {
 	if s.store == nil {
 		return
 	}
@@ -147,6 +149,7 @@ func (s *state) keep(ctx context.Context, changed <-chan struct{}) {
 		case <-ctx.Done():
 			return
 		case <-changed:
+		case <-adopted:
 		}
 		for !s.save(ctx) {
 			if !pause(ctx, retry) {
@@ -179,7 +182,7 @@ func (s *state) save(ctx context.Context) bool {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	err = s.write(stored{memory, s.added})
+	err = s.write(stored{memory, s.added, s.adopted()})
 	if err != nil {
 		s.tellOnce(err)
 		return false
@@ -189,6 +192,14 @@ func (s *state) save(ctx context.Context) bool {
 		s.told = nil
 	}
 	return true
+}
+
+// saveNow saves, where anything is kept. Where that fails it is told, and tried
+// again with the next change.
+func (s *state) saveNow(ctx context.Context) {
+	if s.store != nil {
+		s.save(ctx)
+	}
 }
 
 // tellOnce tells of a failure, not of the same again: with another temporary

@@ -7,13 +7,15 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/ssmd-project/ssmd/internal/adopt"
 	"github.com/ssmd-project/ssmd/membership"
 )
 
 // stored is what is in the state file.
 type stored struct {
 	membership.Memory
-	Added map[string]string `json:"added,omitempty"` // entries of memberships, by name
+	Added   map[string]string `json:"added,omitempty"` // entries of memberships, by name
+	Adopted []adopt.Kept      `json:"adopted,omitempty"`
 }
 
 // WriteJSON writes what json.Marshal would, but a membership at a time: of many
@@ -40,6 +42,12 @@ func (s stored) WriteJSON(w io.Writer) error {
 	if len(s.Added) > 0 {
 		_ = out.WriteByte(',')
 		if err := encodeMember(out, encoder, "added", s.Added); err != nil {
+			return err
+		}
+	}
+	if len(s.Adopted) > 0 {
+		_ = out.WriteByte(',')
+		if err := encodeMember(out, encoder, "adopted", s.Adopted); err != nil {
 			return err
 		}
 	}
