@@ -14,22 +14,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A socket that is bound to a device is bound to it again.
-func storyHandoffBoundToDevice(t *testing.T, program string) {
-	bothFamilies(t, func(t *testing.T, f family) {
-		h := newHouse(t, f, program)
-		r := h.receiver()
-		ok(t, socketOf(t, r).bindToDevice("eth0"))
-		h.handOver(r)
-		h.hears(r)
-		for n := range 3 {
-			ok(t, h.Recreate("eth0", testnet.Veth{}))
-			h.reattached(uint64(n + 1))
-			h.hears(r)
-		}
-	})
-}
-
 // A socket that is connected to its source, address and port, hears that one
 // alone, and goes on to.
 func storyHandoffConnected(t *testing.T, program string) {

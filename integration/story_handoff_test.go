@@ -94,6 +94,9 @@ func storyHandoffEnded(t *testing.T, program string) {
 				h.hears(r)
 				end.by(h)
 				told.over(handoff.ErrEnded, end.says)
+				if name == "removed" && len(told.types(membership.EventDetached)) != 1 {
+					t.Errorf("was told %v, want that it was left before the end", told.types(membership.EventAttached, membership.EventDetached))
+				}
 				eventually(t, func() error {
 					if n := h.users(h.index(), f.channel.group); n != 0 {
 						return errors.New("it is joined still")

@@ -287,3 +287,20 @@ func TestSubscriptionSeveralReaders(t *testing.T) {
 		all.Wait()
 	})
 }
+
+// What a method did has its events up to the last one when it returns.
+func TestLastEvent(t *testing.T) {
+	m := New(Options{})
+	if n := m.LastEvent(); n != 0 {
+		t.Errorf("event %d before the first", n)
+	}
+	publish(m.hub, 3)
+	s, err := m.SubscribeSince(Since{Seq: m.LastEvent()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	publish(m.hub, 1)
+	if e, err := s.Next(t.Context()); err != nil || e.Seq != 4 || e.Seq != m.LastEvent() {
+		t.Errorf("event %d, %v, want that after the last, %d", e.Seq, err, m.LastEvent())
+	}
+}

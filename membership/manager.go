@@ -258,6 +258,10 @@ func (m *Manager) Interfaces(ctx context.Context) ([]InterfaceStatus, error) {
 // or after the manager's last event.
 func (m *Manager) Subscribe() *Subscription { return m.hub.subscribe() }
 
+// LastEvent returns the number of the last event so far, zero before the first.
+// What a method did that returned has its events up to there.
+func (m *Manager) LastEvent() uint64 { return m.hub.last() }
+
 // SubscribeSince returns the events since a point in the past, and those that
 // follow. Where some of them are no longer kept, an EventMissed comes first. The
 // error wraps ErrNoEvent for the number of an event that has not happened.

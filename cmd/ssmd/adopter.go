@@ -151,7 +151,7 @@ func (adoptionKeeper) Make(name string, rules []byte, iface string, channels []m
 
 // Lend implements adopt.Keeper.
 func (k adoptionKeeper) Lend(ctx context.Context, m membership.Membership, why string, lost func(string)) (adopt.Lease, error) {
-	l, err := k.editor.lend(ctx, m, why, lost)
+	l, err := k.editor.lend(ctx, m, why, func(note string, _ uint64) { lost(note) })
 	if errors.Is(err, errNameInUse) {
 		return nil, fmt.Errorf("%w: %s", adopt.ErrNameInUse, m.Name)
 	}

@@ -76,12 +76,13 @@ func (e *editor) replace(ctx context.Context, configured []membership.Membership
 	} else {
 		set = append(set, configured...)
 	}
+	last := e.manager.LastEvent()
 	if err := e.manager.Apply(ctx, set); err != nil {
 		return nil, err
 	}
 	e.fixed = fixed
 	for _, name := range taken {
-		e.added[name].lease.lose("the configuration has a membership of this name now")
+		e.added[name].lease.lose("the configuration has a membership of this name now", last)
 		delete(e.added, name)
 	}
 	if err := e.state.forget(fixed); err != nil {
@@ -180,7 +181,7 @@ func (e *editor) Delete(ctx context.Context, name string) error {
 	if err := e.manager.Delete(ctx, name); err != nil {
 		return errors.Join(err, undo())
 	}
-	e.added[name].lease.lose("the membership was removed")
+	e.added[name].lease.lose("the membership was removed", e.manager.LastEvent())
 	delete(e.added, name)
 	return nil
 }

@@ -14,7 +14,7 @@ import (
 type lender struct{ editor *editor }
 
 // Add implements handoffd.Keeper.
-func (l lender) Add(ctx context.Context, m membership.Membership, why string, lost func(note string)) (handoffd.Kept, error) {
+func (l lender) Add(ctx context.Context, m membership.Membership, why string, lost func(note string, last uint64)) (handoffd.Kept, error) {
 	lent, err := l.editor.lend(ctx, m, why, lost)
 	if errors.Is(err, errNameInUse) {
 		err = fmt.Errorf("membership %q: %w, want another, or none", m.Name, handoffd.ErrNameInUse)
@@ -30,6 +30,9 @@ func (l lender) StatusOf(ctx context.Context, name string) (membership.Status, e
 	return l.editor.manager.StatusOf(ctx, name)
 }
 
+// Since implements handoffd.Kept.
+func (l *lease) Since() uint64 { return l.since }
+
 // Put implements handoffd.Kept.
 func (l *lease) Put(ctx context.Context, m membership.Membership) error { return l.put(ctx, m) }
 
@@ -41,11 +44,22 @@ func (w *worker) newHandoffServer() *handoffd.Server {
 	return handoffd.NewServer(handoffd.Options{
 		Keeper:    lender{w.editor},
 		Parse:     parseNamed,
-		Subscribe: func() handoffd.Subscription { return w.manager.Subscribe() },
+		Subscribe: w.eventsFromNowOn,
 		Access:    w.handoffAccess,
 		Limit:     w.config.Handoff.Limit,
 		Logger:    w.log,
 	})
+}
+
+// eventsFromNowOn returns the manager's events, and the number of the last one
+// before them.
+func (w *worker) eventsFromNowOn() (handoffd.Subscription, uint64) {
+	last := w.manager.LastEvent()
+	events, err := w.manager.SubscribeSince(membership.Since{Seq: last})
+	if err != nil {
+		return w.manager.Subscribe(), last // it cannot be: the last one has happened
+	}
+	return events, last
 }
 
 // serveHandoffs serves applications until ctx is cancelled, where there is a

@@ -23,24 +23,27 @@ var (
 type lease struct {
 	editor *editor
 	name   string
-	why    string            // of what others cannot do to it, as "was handed over by process 12"
-	lost   func(note string) // nil for nobody who wants to know
+	why    string                         // of what others cannot do to it, as "was handed over by process 12"
+	since  uint64                         // number of the last event before it began
+	lost   func(note string, last uint64) // nil for nobody who wants to know
 }
 
 // lend adds a membership under a name that nobody has; otherwise the error wraps
 // errNameInUse. why says whose it is, to whoever wants to replace it. Where it
-// ends by somebody else, lost is told what happened, once: it must not wait, nor
-// call the editor. It is not called after end has returned.
-func (e *editor) lend(ctx context.Context, m membership.Membership, why string, lost func(note string)) (*lease, error) {
+// ends by somebody else, lost is told what happened, once, and the number of the
+// last event that is surely its own: it must not wait, nor call the editor. It is
+// not called after end has returned.
+func (e *editor) lend(ctx context.Context, m membership.Membership, why string, lost func(note string, last uint64)) (*lease, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if _, known := e.added[m.Name]; known || e.fixed[m.Name] {
 		return nil, fmt.Errorf("membership %q: %w", m.Name, errNameInUse)
 	}
+	since := e.manager.LastEvent()
 	if err := e.manager.Put(ctx, m); err != nil {
 		return nil, err
 	}
-	l := &lease{editor: e, name: m.Name, why: why, lost: lost}
+	l := &lease{editor: e, name: m.Name, why: why, since: since, lost: lost}
 	e.added[m.Name] = addition{Membership: m, lease: l}
 	return l, nil
 }
@@ -81,10 +84,11 @@ func (l *lease) end(ctx context.Context) error {
 	return err
 }
 
-// lose tells whoever has the lease that it is over. The editor's lock is held.
-func (l *lease) lose(note string) {
+// lose tells whoever has the lease that it is over, and the last event of those
+// until then. The editor's lock is held.
+func (l *lease) lose(note string, last uint64) {
 	if l != nil && l.lost != nil {
-		l.lost(note)
+		l.lost(note, last)
 	}
 }
 

@@ -60,7 +60,7 @@ func (e *editor) names(t *testing.T) (names []string) {
 func TestLeaseOutlivesReloads(t *testing.T) {
 	e := newLender(t)
 	var notes []string
-	l, err := e.lend(t.Context(), wishFor("lent", "10.1.0.1@232.1.1.1"), "was lent", func(note string) { notes = append(notes, note) })
+	l, err := e.lend(t.Context(), wishFor("lent", "10.1.0.1@232.1.1.1"), "was lent", func(note string, _ uint64) { notes = append(notes, note) })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,7 +107,8 @@ func TestLeaseOutlivesReloads(t *testing.T) {
 func TestLeaseOverTheControlSocket(t *testing.T) {
 	e := newLender(t)
 	var notes []string
-	note := func(n string) { notes = append(notes, n) }
+	var last uint64
+	note := func(n string, seq uint64) { notes, last = append(notes, n), seq }
 	l, err := e.lend(t.Context(), wishFor("lent", "10.1.0.1@232.1.1.1"), "was lent to a test", note)
 	if err != nil {
 		t.Fatal(err)
@@ -131,6 +132,9 @@ func TestLeaseOverTheControlSocket(t *testing.T) {
 	if len(notes) != 1 || !strings.Contains(notes[0], "removed") {
 		t.Errorf("told %q, want one note", notes)
 	}
+	if now := e.manager.LastEvent(); last != now || l.Since() > last {
+		t.Errorf("its events are those after %d up to %d, want up to %d", l.Since(), last, now)
+	}
 	if err := e.Put(t.Context(), "lent", entry, control.KeepUntilExit); err != nil {
 		t.Errorf("the name is not free: %v", err)
 	}
@@ -145,7 +149,7 @@ func TestLeaseOverTheControlSocket(t *testing.T) {
 // What ends a lease leaves nothing, and is not told of.
 func TestLeaseEnds(t *testing.T) {
 	e := newLender(t)
-	note := func(n string) { t.Errorf("told %q", n) }
+	note := func(n string, _ uint64) { t.Errorf("told %q", n) }
 	for range 2 {
 		l, err := e.lend(t.Context(), wishFor("lent", "10.1.0.1@232.1.1.1"), "", note)
 		if err != nil {

@@ -38,7 +38,7 @@ class Refused(Exception):
 class Handoff:
     """A socket that is with the daemon, until close().
 
-    sock is a UDP or raw socket, and entry what is wished for: a dictionary with
+    sock is a UDP socket, and entry what is wished for: a dictionary with
     the keys that a membership has in the daemon's configuration. path is where
     the daemon listens. The constructor waits for the answer, which is in
     membership; it raises Refused, or OSError where there is no daemon

@@ -50,8 +50,8 @@ func (d *descriptor) close() {
 	d.fd = -1
 }
 
-// takeDescriptor returns the only one of those that came, which must be a socket
-// that can receive multicast. Otherwise all are closed.
+// takeDescriptor returns the only one of those that came, which must be a UDP
+// socket. Otherwise all are closed.
 func takeDescriptor(fds []int) (*descriptor, *control.Problem) {
 	wrong := func() string {
 		switch {
@@ -74,7 +74,7 @@ func unsuitable(fd int) string {
 	get := func(option int) (int, error) { return unix.GetsockoptInt(fd, unix.SOL_SOCKET, option) }
 	domain, err := get(unix.SO_DOMAIN)
 	if err != nil {
-		return fmt.Sprintf("the descriptor is no socket (%v), want one of UDP or a raw one", err)
+		return fmt.Sprintf("the descriptor is no socket (%v), want a UDP socket", err)
 	}
 	kind, errKind := get(unix.SO_TYPE)
 	protocol, errProtocol := get(unix.SO_PROTOCOL)
@@ -84,12 +84,14 @@ func unsuitable(fd int) string {
 	switch {
 	case domain != unix.AF_INET && domain != unix.AF_INET6:
 		return fmt.Sprintf("the socket is of address family %d, want IPv4 (%d) or IPv6 (%d)", domain, unix.AF_INET, unix.AF_INET6)
-	case kind == unix.SOCK_RAW, kind == unix.SOCK_DGRAM && protocol == unix.IPPROTO_UDP:
+	case kind == unix.SOCK_DGRAM && protocol == unix.IPPROTO_UDP:
 		return ""
 	case kind == unix.SOCK_STREAM:
-		return fmt.Sprintf("it is a stream socket of protocol %d, want one of UDP or a raw one", protocol)
+		return fmt.Sprintf("it is a stream socket of protocol %d, want a UDP socket", protocol)
+	case kind == unix.SOCK_RAW:
+		return fmt.Sprintf("it is a raw socket of protocol %d, want a UDP socket", protocol)
 	}
-	return fmt.Sprintf("it is a socket of type %d and protocol %d, want one of UDP or a raw one", kind, protocol)
+	return fmt.Sprintf("it is a socket of type %d and protocol %d, want a UDP socket", kind, protocol)
 }
 
 func closeAll(fds []int) {

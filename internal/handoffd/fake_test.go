@@ -33,14 +33,16 @@ type keeper struct {
 	kept   map[string]*kept
 	taken  []string // names that something else has
 	events chan membership.Event
-	hangs  bool          // Add answers only when the asker gives up
-	stuck  chan struct{} // until it is closed, Remove answers only then
+	hangs  bool                             // Add answers only when the asker gives up
+	trying func(name string) (since uint64) // before Add looks; nil for nothing
+	stuck  chan struct{}                    // until it is closed, Remove answers only then
 }
 
 type kept struct {
 	keeper  *keeper
 	wish    membership.Membership
-	lost    func(string)
+	lost    func(string, uint64)
+	since   uint64
 	puts    int
 	removed chan struct{}
 }
@@ -49,9 +51,13 @@ func newKeeper() *keeper {
 	return &keeper{kept: make(map[string]*kept), events: make(chan membership.Event)}
 }
 
-func (k *keeper) Add(ctx context.Context, m membership.Membership, _ string, lost func(string)) (Kept, error) {
+func (k *keeper) Add(ctx context.Context, m membership.Membership, _ string, lost func(string, uint64)) (Kept, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	var since uint64
+	if k.trying != nil {
+		since = k.trying(m.Name)
+	}
 	if k.hangs {
 		<-ctx.Done()
 		return nil, ctx.Err()
@@ -59,7 +65,7 @@ func (k *keeper) Add(ctx context.Context, m membership.Membership, _ string, los
 	if k.kept[m.Name] != nil || slices.Contains(k.taken, m.Name) {
 		return nil, fmt.Errorf("membership %q: %w", m.Name, ErrNameInUse)
 	}
-	one := &kept{keeper: k, wish: m, lost: lost, removed: make(chan struct{})}
+	one := &kept{keeper: k, wish: m, lost: lost, since: since, removed: make(chan struct{})}
 	k.kept[m.Name] = one
 	return one, nil
 }
@@ -73,6 +79,8 @@ func (k *keeper) StatusOf(_ context.Context, name string) (membership.Status, er
 	}
 	return membership.Status{Name: name, State: membership.StateJoined, Channels: len(one.wish.Channels)}, nil
 }
+
+func (one *kept) Since() uint64 { return one.since }
 
 func (one *kept) Put(_ context.Context, m membership.Membership) error {
 	one.keeper.mu.Lock()
@@ -152,7 +160,7 @@ func newStand(t *testing.T, limit int, l limits) *stand {
 	listener, err := control.Handoff.Listen(s.path, 0o600, "")
 	ok(t, err)
 	s.server = newServer(Options{
-		Keeper: s.keeper, Parse: parseEntry, Subscribe: func() Subscription { return s.keeper }, Limit: limit,
+		Keeper: s.keeper, Parse: parseEntry, Subscribe: func() (Subscription, uint64) { return s.keeper, 0 }, Limit: limit,
 		Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	}, l)
 	ctx, cancel := context.WithCancel(context.Background())

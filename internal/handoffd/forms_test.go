@@ -70,7 +70,7 @@ func TestNearlyUDP(t *testing.T) {
 			c := s.dial()
 			c.t = t
 			c.send(request, open(t, fd, nil))
-			c.wantRefused(handoff.ProblemDescriptor, "want one of UDP")
+			c.wantRefused(handoff.ProblemDescriptor, "want a UDP socket")
 		})
 	}
 }

@@ -24,7 +24,7 @@ func open(t *testing.T, fd int, err error) int {
 	return fd
 }
 
-// What is no socket that can receive multicast is refused in words, and closed.
+// What is no UDP socket is refused in words, and closed.
 func TestUnsuitableDescriptors(t *testing.T) {
 	s := newStand(t, 8, quick())
 	stream := s.dial()
@@ -271,14 +271,20 @@ func TestSocketStaysAsItIs(t *testing.T) {
 	if err != nil || after != before {
 		t.Errorf("flags %#x, were %#x: %v", after, before, err)
 	}
-	raw, err := unix.Socket(unix.AF_INET6, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.IPPROTO_UDP)
-	if errors.Is(err, unix.EPERM) {
-		return
+}
+
+// A raw socket, which receives the datagrams of every port, is refused too.
+func TestRawSocket(t *testing.T) {
+	s := newStand(t, 8, quick())
+	for _, domain := range []int{unix.AF_INET, unix.AF_INET6} {
+		raw, err := unix.Socket(domain, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.IPPROTO_UDP)
+		if errors.Is(err, unix.EPERM) {
+			t.Skip("raw sockets take CAP_NET_RAW")
+		}
+		c := s.dial()
+		c.send(request, open(t, raw, err))
+		c.wantRefused(handoff.ProblemDescriptor, "it is a raw socket of protocol 17, want a UDP socket")
 	}
-	raw = open(t, raw, err)
-	other := s.dial()
-	other.send(request, raw)
-	other.wantType(handoff.TypeAnswer)
 }
 
 // A second server at a path is refused, and a socket that a killed one left is

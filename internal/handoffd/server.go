@@ -25,15 +25,18 @@ var ErrNameInUse = errors.New("name in use")
 type Keeper interface {
 	// Add adds a membership under a name that nobody has; otherwise the error
 	// wraps ErrNameInUse. why says whose it is, as "was handed over by
-	// process 12". Where somebody else ends it, lost is told how: it does
-	// not wait.
-	Add(ctx context.Context, m membership.Membership, why string, lost func(note string)) (Kept, error)
+	// process 12". Where somebody else ends it, lost is told how, and which
+	// event is the last of those until then: it does not wait.
+	Add(ctx context.Context, m membership.Membership, why string, lost func(note string, last uint64)) (Kept, error)
 	// StatusOf returns how a membership stands.
 	StatusOf(ctx context.Context, name string) (membership.Status, error)
 }
 
 // Kept is a membership that was added.
 type Kept interface {
+	// Since returns the number of the last event before it was added: those
+	// of its name up to there are somebody else's.
+	Since() uint64
 	// Put replaces it by one of the same name.
 	Put(ctx context.Context, m membership.Membership) error
 	// Remove removes it, unless it is gone already.
@@ -52,8 +55,9 @@ type Options struct {
 	// Parse reads a membership as it stands in the configuration file; this
 	// is its name where it says none. A bad one is a control.InvalidError.
 	Parse func(name string, entry []byte) (membership.Membership, error)
-	// Subscribe returns the manager's events from now on.
-	Subscribe func() Subscription
+	// Subscribe returns the manager's events from now on, and the number of
+	// the last one before them.
+	Subscribe func() (Subscription, uint64)
 	// Access says who may hand over. Zero: root and the process's own user.
 	Access control.Access
 	// Limit is how many sockets may be handed over at a time.
@@ -90,8 +94,10 @@ type Server struct {
 	total    atomic.Uint64
 	refused  atomic.Uint64
 
-	mu     sync.Mutex
-	routes map[string]*session // where events go, by the names of memberships
+	mu         sync.Mutex
+	routes     map[string]*session // where events go, by the names of memberships
+	dispatched uint64              // number of the last event that went there
+	leaving    map[*session]notice // what is told after a last event
 }
 
 // NewServer returns a server. It starts nothing: Serve does.
@@ -105,6 +111,7 @@ func newServer(o Options, l limits) *Server {
 		options: o, limits: l,
 		telling: semaphore.NewWeighted(l.refused),
 		routes:  make(map[string]*session),
+		leaving: make(map[*session]notice),
 	}
 }
 
@@ -130,8 +137,9 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	defer parts.Wait()
 	defer s.sessions.Wait()
 	defer cancel()
-	events := s.options.Subscribe()
+	events, before := s.options.Subscribe()
 	defer events.Close()
+	s.dispatched = before
 	parts.Go(func() { s.dispatch(ctx, events) })
 	stop := context.AfterFunc(ctx, func() { _ = l.Close() })
 	defer stop()
@@ -173,43 +181,6 @@ func pause(ctx context.Context, d time.Duration) {
 	case <-time.After(d):
 	case <-ctx.Done():
 	}
-}
-
-// dispatch brings each event to the client that it concerns, until the
-// manager's last one.
-func (s *Server) dispatch(ctx context.Context, events Subscription) {
-	for {
-		e, err := events.Next(ctx)
-		if err != nil {
-			return
-		}
-		s.mu.Lock()
-		if e.Type == membership.EventMissed {
-			for _, one := range s.routes {
-				one.box.Miss(e.Missed)
-			}
-		} else if one := s.routes[e.Membership]; one != nil {
-			one.box.Put(e)
-		}
-		s.mu.Unlock()
-	}
-}
-
-// route has the events of a membership go to a session. Where they go to another
-// one it is returned.
-func (s *Server) route(name string, one *session) (other *session) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if other = s.routes[name]; other == nil {
-		s.routes[name] = one
-	}
-	return other
-}
-
-func (s *Server) unroute(name string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.routes, name)
 }
 
 // receive serves one connection, and closes it.

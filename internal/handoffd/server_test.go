@@ -176,7 +176,7 @@ func TestEvents(t *testing.T) {
 func TestEndedBySomebodyElse(t *testing.T) {
 	s := newStand(t, 8, quick())
 	c, one, port := s.handed("a")
-	one.lost("it was removed")
+	one.lost("it was removed", 0)
 	if m := c.wantType(handoff.TypeEnded); m.Reason != "it was removed" || m.Cause != string(handoff.CauseRemoved) || string(m.Membership) != `"a"` {
 		t.Errorf("heard %+v", m)
 	}

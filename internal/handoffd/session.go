@@ -142,9 +142,11 @@ func (s *session) add(ctx context.Context, wish membership.Membership) (err erro
 		s.name, wish.Name = name, name
 		s.kept, err = s.options.Keeper.Add(ctx, wish, why, s.lost)
 		if err != nil {
-			s.unroute(name)
+			s.unroute(name, s)
+			return err
 		}
-		return err
+		s.box.Begin(s.kept.Since())
+		return nil
 	}
 	if wish.Name != "" {
 		return try(wish.Name)
@@ -172,7 +174,7 @@ func (s *session) goes(ctx context.Context) bool {
 }
 
 // lost takes note that somebody else ended the membership.
-func (s *session) lost(note string) { s.finish(handoff.CauseRemoved, note) }
+func (s *session) lost(note string, last uint64) { s.tell(s, notice{note, last}) }
 
 // finish has this be the last message, unless there is one already, and nothing
 // be read any more.
@@ -201,7 +203,7 @@ func (s *session) readUntil(t time.Time) {
 // the daemon ends. Where the manager gives no answer, the port is free first.
 func (s *session) end(ctx context.Context) {
 	defer close(s.gone)
-	defer s.unroute(s.name)
+	defer s.unroute(s.name, s)
 	defer s.socket.close()
 	if ctx.Err() != nil {
 		return

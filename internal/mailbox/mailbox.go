@@ -2,6 +2,7 @@
 package mailbox
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -20,6 +21,7 @@ type Mailbox struct {
 	mu     sync.Mutex
 	events []membership.Event
 	missed uint64
+	after  uint64            // number of the last event that is not for the reader
 	last   *membership.Event // nil while there may be more
 	muted  bool              // nobody listens
 }
@@ -30,11 +32,21 @@ func New() *Mailbox { return &Mailbox{wake: make(chan struct{}, 1)} }
 // Wake says that there may be something to take.
 func (b *Mailbox) Wake() <-chan struct{} { return b.wake }
 
+// Begin drops the events up to a number, also those that are still to come.
+func (b *Mailbox) Begin(after uint64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.after = after
+	b.events = slices.DeleteFunc(b.events, b.isEarly)
+}
+
+func (b *Mailbox) isEarly(e membership.Event) bool { return b.after > 0 && e.Seq <= b.after }
+
 // Put puts an event in, unless the last one is known.
 func (b *Mailbox) Put(e membership.Event) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.muted || b.last != nil {
+	if b.muted || b.last != nil || b.isEarly(e) {
 		return
 	}
 	if len(b.events) == Most {
