@@ -348,3 +348,40 @@ func TestStoryManyNamespaces(t *testing.T) {
 		}
 	}
 }
+
+// Who asks while a namespace's last membership is removed gets an answer.
+func TestStoryNamespaceAskedAtItsEnd(t *testing.T) {
+	a := newAbroad(t)
+	a.make("blue", "", v4)
+	feed := a.feed("blue", v4)
+	done := make(chan error, 1)
+	go func() {
+		var err error
+		for n := 0; n < 100 && err == nil; n++ {
+			if err = a.manager.Put(a.ctx, feed); err == nil {
+				err = a.manager.Delete(a.ctx, feed.Name)
+			}
+		}
+		done <- err
+	}()
+	for {
+		select {
+		case err := <-done:
+			ok(t, err)
+			return
+		default:
+		}
+		_, err := a.manager.Status(a.ctx)
+		ok(t, err)
+		_, err = a.manager.Interfaces(a.ctx)
+		ok(t, err)
+		_, err = a.manager.Lives(a.ctx)
+		ok(t, err)
+		if _, err := a.manager.Explain(a.ctx, feed.Name); err != nil && !errors.Is(err, membership.ErrNotFound) {
+			t.Fatal(err)
+		}
+		if _, err := a.manager.StatusOf(a.ctx, feed.Name); err != nil && !errors.Is(err, membership.ErrNotFound) {
+			t.Fatal(err)
+		}
+	}
+}

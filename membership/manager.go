@@ -204,13 +204,32 @@ func (m *Manager) Reannounce(ctx context.Context, name string) error {
 // Status returns the status of every membership, sorted by name.
 func (m *Manager) Status(ctx context.Context) ([]Status, error) {
 	var all []Status
-	for _, e := range m.all() {
-		if err := e.do(ctx, func() { all = append(all, e.keeper.statusOfAll()...) }); err != nil {
-			return nil, err
-		}
+	err := m.each(ctx, func(k *keeper) { all = append(all, k.statusOfAll()...) })
+	if err != nil {
+		return nil, err
 	}
 	slices.SortFunc(all, func(a, b Status) int { return strings.Compare(a.Name, b.Name) })
 	return all, nil
+}
+
+// each has every owner run a function, the own one's first.
+func (m *Manager) each(ctx context.Context, f func(*keeper)) error {
+	for _, e := range m.all() {
+		if err := m.ask(ctx, e, func() { f(e.keeper) }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ask has an owner run a function, unless its last membership was removed
+// meanwhile: there is nothing to ask for then.
+func (m *Manager) ask(ctx context.Context, e *engine, f func()) error {
+	err := e.do(ctx, f)
+	if err == ErrStopped && e != m.engine {
+		return m.do(ctx, func() {}) // unless it is the manager's end
+	}
+	return err
 }
 
 // StatusOf returns the status of one membership. The error wraps ErrNotFound
@@ -219,7 +238,7 @@ func (m *Manager) StatusOf(ctx context.Context, name string) (Status, error) {
 	var status Status
 	found := false
 	e := m.home(name)
-	err := e.do(ctx, func() { status, found = e.keeper.statusOf(name) })
+	err := m.ask(ctx, e, func() { status, found = e.keeper.statusOf(name) })
 	return status, orNotFound(err, found, name)
 }
 
@@ -229,7 +248,7 @@ func (m *Manager) Explain(ctx context.Context, name string) (Explanation, error)
 	var explanation Explanation
 	found := false
 	e := m.home(name)
-	err := e.do(ctx, func() { explanation, found = e.keeper.explain(name, time.Now()) })
+	err := m.ask(ctx, e, func() { explanation, found = e.keeper.explain(name, time.Now()) })
 	return explanation, orNotFound(err, found, name)
 }
 
@@ -246,10 +265,9 @@ func orNotFound(err error, found bool, name string) error {
 // namespace, the own one first, and index.
 func (m *Manager) Interfaces(ctx context.Context) ([]InterfaceStatus, error) {
 	var all []InterfaceStatus
-	for _, e := range m.all() {
-		if err := e.do(ctx, func() { all = append(all, e.keeper.interfaces()...) }); err != nil {
-			return nil, err
-		}
+	err := m.each(ctx, func(k *keeper) { all = append(all, k.interfaces()...) })
+	if err != nil {
+		return nil, err
 	}
 	return all, nil
 }

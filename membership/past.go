@@ -32,10 +32,9 @@ type InterfaceLife struct {
 // the manager to be told of it is not among them.
 func (m *Manager) Lives(ctx context.Context) ([]InterfaceLife, error) {
 	var all []InterfaceLife
-	for _, e := range m.all() {
-		if err := e.do(ctx, func() { all = append(all, e.keeper.lives()...) }); err != nil {
-			return nil, err
-		}
+	err := m.each(ctx, func(k *keeper) { all = append(all, k.lives()...) })
+	if err != nil {
+		return nil, err
 	}
 	slices.SortStableFunc(all, func(a, b InterfaceLife) int { return a.Began.Compare(b.Began) })
 	return all, nil
