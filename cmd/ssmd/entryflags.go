@@ -39,7 +39,7 @@ func entryFlags() []entryFlag {
 		{"reattach.when", "when", "an `expression` that must hold for a reattachment", word},
 		{"on_change", "on-change", "`keep` or leave an interface that no longer matches", word},
 		{"reannounce", "reannounce", "when to tell the network anew, `key=value` as carrier=false,every=5m", switches},
-		{"monitor", "monitor", "how to watch the streams, `key=value` as port=5001,stalled_after=2s,rtp=true", switches},
+		{"monitor", "monitor", "how to watch the streams, `key=value` as port=5001,stalled_after=2s,rtp=true", streams},
 		{"on_stall", "on-stall", "what to do when a stream has stalled: `reannounce`", words},
 	}
 }
@@ -119,16 +119,30 @@ func selectorOf(texts []string) map[string][]string {
 // switches takes keys with their values, which are true, false or words.
 func switches(flags *pflag.FlagSet, f entryFlag) func() any {
 	list := flags.StringSlice(f.name, nil, f.usage)
+	return func() any { return switchesOf(*list) }
+}
+
+func switchesOf(texts []string) map[string]any {
+	values := make(map[string]any)
+	for _, text := range texts {
+		key, value, _ := strings.Cut(text, "=")
+		values[key] = value
+		if value == "true" || value == "false" {
+			values[key] = value == "true"
+		}
+	}
+	return values
+}
+
+// streams takes what switches does, and numbers.
+func streams(flags *pflag.FlagSet, f entryFlag) func() any {
+	list := flags.StringSlice(f.name, nil, f.usage)
 	return func() any {
-		values := make(map[string]any)
-		for _, text := range *list {
-			key, value, _ := strings.Cut(text, "=")
-			values[key] = value
-			if number, err := strconv.ParseUint(value, 10, 32); err == nil && key != "every" {
+		values := switchesOf(*list)
+		for key, value := range values {
+			text, _ := value.(string)
+			if number, err := strconv.ParseUint(text, 10, 32); err == nil {
 				values[key] = number
-			}
-			if value == "true" || value == "false" {
-				values[key] = value == "true"
 			}
 		}
 		return values

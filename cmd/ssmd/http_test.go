@@ -58,6 +58,7 @@ func TestHealth(t *testing.T) {
 
 	ended := make(chan error, 1)
 	go func() { ended <- manager.Run(ending) }()
+	go func() { _ = w.monitor.Run(ending) }()
 	if err := manager.Apply(t.Context(), nil); err != nil {
 		t.Fatal(err)
 	}
