@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -35,23 +36,18 @@ type Found struct {
 	Memberships []Membership // sorted by group and index
 }
 
-// The bounds of a search for memberships on interfaces that are gone.
-const (
-	beyondHighest  = 64      // indexes above the highest that lives
-	mostDeadPlaces = 1 << 16 // asked of one socket
-)
-
 // looker looks into a process, and remembers what nothing in the system tells
 // later: where its sockets were members, and what the interfaces were called.
 type looker struct {
 	process   *Process
-	strangers map[uint64]bool                  // inodes of its sockets that are no UDP sockets
-	seen      map[uint64]map[place]string      // by the cookie of a socket
-	searched  map[uint64]bool                  // cookies of sockets that were asked about interfaces that are gone
-	names     map[int]string                   // of interfaces, by index
-	called    map[uint64]map[netip.Addr]string // by cookie and group: the interface that it was on for an earlier adopter; empty where it was on several
-	groups    map[netip.Addr]bool              // that any of its sockets was a member of
-	namespace uint64                           // of the process; zero where nobody may know
+	strangers map[uint64]bool                     // inodes of its sockets that are no UDP sockets
+	seen      map[uint64]map[place]string         // by the cookie of a socket
+	searched  map[uint64]bool                     // cookies of sockets that were asked about interfaces that are gone
+	lacking   map[uint64]map[netip.Addr]time.Time // by cookie and group: until when what it lacks is searched for
+	names     map[int]string                      // of interfaces, by index
+	called    map[uint64]map[netip.Addr]string    // by cookie and group: the interface that it was on for an earlier adopter; empty where it was on several
+	groups    map[netip.Addr]bool                 // that any of its sockets was a member of
+	namespace uint64                              // of the process; zero where nobody may know
 }
 
 // newLooker returns a looker that has seen something already, which it changes.
@@ -65,7 +61,8 @@ func newLooker(p *Process, seen map[uint64]map[place]string) *looker {
 	}
 	return &looker{
 		process: p, strangers: make(map[uint64]bool), seen: seen, searched: make(map[uint64]bool), called: called,
-		names: make(map[int]string), groups: make(map[netip.Addr]bool),
+		lacking: make(map[uint64]map[netip.Addr]time.Time),
+		names:   make(map[int]string), groups: make(map[netip.Addr]bool),
 	}
 }
 
@@ -168,6 +165,7 @@ func (l *looker) forgetOthers(all []Found) {
 	maps.DeleteFunc(l.seen, func(cookie uint64, _ map[place]string) bool { return !open[cookie] })
 	maps.DeleteFunc(l.called, func(cookie uint64, _ map[netip.Addr]string) bool { return !open[cookie] })
 	maps.DeleteFunc(l.searched, func(cookie uint64, _ bool) bool { return !open[cookie] })
+	maps.DeleteFunc(l.lacking, func(cookie uint64, _ map[netip.Addr]time.Time) bool { return !open[cookie] })
 }
 
 // lookAt asks one socket everywhere where anything is joined, or was seen. It
@@ -218,7 +216,7 @@ func (l *looker) ask(fd int, found *Found, p place, kernel lists) {
 	if err != nil || !joined || len(f.sources) == 0 && !f.anySource {
 		if _, was := seen[p]; was {
 			delete(seen, p)
-			delete(l.searched, found.cookie) // it may be on an interface that came and went meanwhile
+			l.lack(found.cookie, p.group)
 		}
 		return
 	}
@@ -227,6 +225,9 @@ func (l *looker) ask(fd int, found *Found, p place, kernel lists) {
 		l.seen[found.cookie] = seen
 	}
 	l.groups[p.group] = true
+	if _, was := seen[p]; !was {
+		delete(l.lacking[found.cookie], p.group)
+	}
 	slices.SortFunc(f.sources, netip.Addr.Compare)
 	name, known := nameOf(fd, p.index)
 	m := Membership{Group: p.group, Index: p.index, Interface: name, Sources: f.sources, State: StateJoined}
@@ -252,36 +253,4 @@ func (l *looker) stillMissing(fd int, p place) bool {
 	}
 	_, joined, err := readFilter(fd, p)
 	return err == nil && joined
-}
-
-// lookForDead asks a socket that is seen for the first time, or that lacks
-// something, on indexes that no list has: where no interface lives any more, or
-// another one.
-func (l *looker) lookForDead(found *Found, kernel lists) {
-	if l.searched[found.cookie] {
-		return
-	}
-	l.searched[found.cookie] = true
-	groups := maps.Clone(l.groups)
-	if group := found.Local.Addr().Unmap(); group.IsMulticast() {
-		groups[group] = true
-	}
-	fd, err := l.process.fetch(found.FD)
-	if err != nil {
-		return
-	}
-	defer unix.Close(fd)
-	if cookie, err := unix.GetsockoptUint64(fd, unix.SOL_SOCKET, unix.SO_COOKIE); err != nil || cookie != found.cookie {
-		return
-	}
-	budget := mostDeadPlaces
-	for _, group := range slices.SortedFunc(maps.Keys(groups), netip.Addr.Compare) {
-		for index := 1; index <= kernel.highest+beyondHighest && budget > 0; index++ {
-			p := place{group, index}
-			_, seen := l.seen[found.cookie][p]
-			if budget--; !kernel.groups[p] && !seen {
-				l.ask(fd, found, p, kernel)
-			}
-		}
-	}
 }
