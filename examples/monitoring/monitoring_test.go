@@ -19,6 +19,7 @@ import (
 
 	"github.com/ssmd-project/ssmd/internal/hooks"
 	"github.com/ssmd-project/ssmd/internal/metrics"
+	"github.com/ssmd-project/ssmd/internal/monitor"
 	"github.com/ssmd-project/ssmd/internal/testnet"
 	"github.com/ssmd-project/ssmd/membership"
 )
@@ -213,9 +214,16 @@ func (numbers) Totals(context.Context) (membership.Totals, error) {
 
 // gatherOwn returns ssmd's own metrics.
 func gatherOwn() ([]*dto.MetricFamily, error) {
-	registry := metrics.NewRegistry(metrics.Options{Source: numbers{}, Reload: func() metrics.Reload { return metrics.Reload{} }, Hooks: func() hooks.Counts { return hooks.Counts{} }})
+	registry := metrics.NewRegistry(metrics.Options{Source: numbers{}, Streams: streams{}, Reload: func() metrics.Reload { return metrics.Reload{} }, Hooks: func() hooks.Counts { return hooks.Counts{} }})
 	all, err := prometheus.Gatherers{registry}.Gather()
 	return slices.DeleteFunc(all, func(f *dto.MetricFamily) bool { return !strings.HasPrefix(f.GetName(), "ssmd_") }), err
+}
+
+// streams has one, with everything that there is to tell of it.
+type streams struct{}
+
+func (streams) Status(context.Context) (map[string]monitor.Status, error) {
+	return map[string]monitor.Status{"a": {Streams: []monitor.Stream{{RTP: &monitor.RTP{JitterSeconds: new(float64)}}}}}, nil
 }
 
 // promtool runs it. Without one the test is skipped, with SSMD_NO_SKIP=1 in the
