@@ -39,6 +39,7 @@ func TestDaemon(t *testing.T) {
 		"handoff apps":           storyHandoffApps,
 		"handoff bound":          storyHandoffBound,
 		"handoff bound address":  storyHandoffBoundToAddress,
+		"handoff busy":           storyHandoffBusy,
 		"handoff changed":        storyHandoffChanged,
 		"handoff connected":      storyHandoffConnected,
 		"handoff hostile":        storyHandoffHostile,

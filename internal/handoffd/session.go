@@ -122,6 +122,8 @@ func (s *session) problemOf(err error) *control.Problem {
 	switch {
 	case errors.Is(err, ErrNameInUse):
 		return &control.Problem{Type: handoff.ProblemNameInUse, Title: "Name in use", Status: 409, Detail: err.Error()}
+	case isEnd(err):
+		return control.ProblemOf(membership.ErrStopped)
 	case errors.Is(err, context.DeadlineExceeded):
 		return &control.Problem{Type: control.TypeBusy, Title: "Busy", Status: 503, Detail: fmt.Sprintf("the manager gave no answer within %s", s.limits.answer)}
 	}
@@ -149,7 +151,7 @@ func (s *session) add(ctx context.Context, wish membership.Membership) (err erro
 		return nil
 	}
 	if wish.Name != "" {
-		return try(wish.Name)
+		return s.stoppedOr(ctx, try(wish.Name))
 	}
 	for n := 1; ; n++ {
 		err := try(fmt.Sprintf("%s-%d-%d", s.process, s.conn.PID, n))
@@ -157,6 +159,22 @@ func (s *session) add(ctx context.Context, wish membership.Membership) (err erro
 			return err
 		}
 	}
+}
+
+// stoppedOr returns an error, or that the manager has stopped: a daemon that ends
+// lets go of no name, and the next one will have it.
+func (s *session) stoppedOr(ctx context.Context, err error) error {
+	if errors.Is(err, ErrNameInUse) {
+		if _, asked := s.options.Keeper.StatusOf(ctx, s.name); isEnd(asked) {
+			return membership.ErrStopped
+		}
+	}
+	return err
+}
+
+// isEnd reports whether an error says that the daemon ends.
+func isEnd(err error) bool {
+	return errors.Is(err, membership.ErrStopped) || errors.Is(err, context.Canceled)
 }
 
 // goes waits until a client that hung up is gone, and reports false where it did
