@@ -50,7 +50,7 @@ func (b *Mailbox) Put(e membership.Event) {
 		return
 	}
 	if len(b.events) == Most {
-		b.events = append(b.events[:0], b.events[1:]...)
+		b.drop() // the array is copied once in a while, not each time
 		b.missed++
 	}
 	b.events = append(b.events, e)
@@ -94,7 +94,7 @@ func (b *Mailbox) Take() (e membership.Event, found, last bool) {
 		b.missed = 0
 	case len(b.events) > 0:
 		e = b.events[0]
-		b.events = b.events[1:]
+		b.drop()
 		if len(b.events) == 0 {
 			b.events = nil // an idle reader has none
 		}
@@ -106,6 +106,12 @@ func (b *Mailbox) Take() (e membership.Event, found, last bool) {
 	}
 	b.signal()
 	return e, true, false
+}
+
+// drop drops the oldest event, and what it refers to.
+func (b *Mailbox) drop() {
+	b.events[0] = membership.Event{}
+	b.events = b.events[1:]
 }
 
 func (b *Mailbox) signal() {
