@@ -19,6 +19,9 @@ import (
 
 // TestDaemon tells the stories of the program itself, which it builds once.
 func TestDaemon(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short, as for the race detector, with which the program is not built")
+	}
 	t.Parallel()
 	program := buildProgram(t)
 	stories := map[string]func(*testing.T, string){
