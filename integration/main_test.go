@@ -4,9 +4,12 @@ package integration
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"net/netip"
 	"os"
+	"runtime"
+	"strconv"
 	"testing"
 	"time"
 
@@ -25,9 +28,21 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
+	waitTogether()
 	code := m.Run()
 	printTable(os.Stdout)
 	os.Exit(code)
+}
+
+// waitTogether lets more stories run at a time than there are processors, unless
+// -parallel says how many: the most of a story is waiting.
+func waitTogether() {
+	flag.Parse()
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
+	if !given {
+		_ = flag.Set("test.parallel", strconv.Itoa(2*runtime.GOMAXPROCS(0)))
+	}
 }
 
 // needs skips the test, with a reason, where the kernel lacks something. With
