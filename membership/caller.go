@@ -179,17 +179,12 @@ func (c *callerSocket) free(_ *sourceSet, channels []Channel) error {
 // freeLost frees an entry of a life that goes on, which the kernel has no more, and
 // reports whether it could.
 func (c *callerSocket) freeLost(group netip.Addr, channels []Channel) bool {
+	leave := func() { _ = c.socket.leaveGroup(c.index, group) }
 	if c.needsNoBallast(c.index, group) && !c.ended() {
-		_ = c.socket.leaveGroup(c.index, group)
+		leave()
 		return true
 	}
-	ballast := newOwnSockets(c.kernel, c.family, c.index, c.lot, func() bool { return false })
-	freed := joinAll(ballast, channels) && !c.ended() // or the index has another life by now
-	if freed {
-		_ = c.socket.leaveGroup(c.index, group)
-	}
-	ballast.abandon() // never to leave in this life of the index
-	return freed
+	return leaveOverBallast(newBallast(c.kernel, c.family, c.index, c.lot), channels, c.ended, leave)
 }
 
 func sourcesOf(channels []Channel) []netip.Addr {
@@ -237,16 +232,13 @@ func (c *callerSocket) freeStale(index int, stale staleEntry) bool {
 		leave()
 		return true
 	}
-	ballast := newOwnSockets(c.kernel, c.family, index, c.lot, func() bool { return false })
-	freed := joinAll(ballast, stale.channels)
-	switch {
-	case freed:
-		leave()
-	case c.keep != KeepAlways: // there it stays a sign of what the program wants
+	if leaveOverBallast(newBallast(c.kernel, c.family, index, c.lot), stale.channels, never, leave) {
+		return true
+	}
+	if c.keep != KeepAlways { // there it stays a sign of what the program wants
 		c.lot.freeOrPark(place{index, c.family}, staleSocket{c.socket, leave, stale})
 	}
-	ballast.abandon() // never to leave in this life of the index
-	return freed
+	return false
 }
 
 // needsNoBallast reports whether the kernel lists nobody as a member of a group on

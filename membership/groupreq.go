@@ -20,9 +20,10 @@ type groupRequest struct {
 	filter []byte // struct group_filter, of all sources of a group
 
 	// What set needs, so that no closure is made for each call.
-	level, option, size uintptr
-	errno               syscall.Errno
-	set                 func(fd uintptr)
+	level, option uintptr
+	value         []byte
+	errno         syscall.Errno
+	set           func(fd uintptr)
 }
 
 const (
@@ -35,7 +36,7 @@ const (
 func newGroupRequest() *groupRequest {
 	r := new(groupRequest)
 	r.set = func(fd uintptr) {
-		_, _, r.errno = unix.Syscall6(unix.SYS_SETSOCKOPT, fd, r.level, r.option, uintptr(unsafe.Pointer(&r.bytes)), r.size, 0)
+		_, _, r.errno = unix.Syscall6(unix.SYS_SETSOCKOPT, fd, r.level, r.option, uintptr(unsafe.Pointer(&r.value[0])), uintptr(len(r.value)), 0)
 	}
 	return r
 }
@@ -46,9 +47,9 @@ func (r *groupRequest) fill(index int, c Channel) {
 	putSockaddr(r.bytes[groupSize:], c.Source)
 }
 
-// do sets an option of a socket to the first size bytes of the request.
-func (r *groupRequest) do(conn syscall.RawConn, f ifwatch.Family, option, size int) error {
-	r.level, r.option, r.size, r.errno = levelOf(f), uintptr(option), uintptr(size), 0
+// do sets an option of a socket to a value that is not empty.
+func (r *groupRequest) do(conn syscall.RawConn, f ifwatch.Family, option int, value []byte) error {
+	r.level, r.option, r.value, r.errno = levelOf(f), uintptr(option), value, 0
 	if err := conn.Control(r.set); err != nil {
 		return err
 	}

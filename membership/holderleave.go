@@ -1,6 +1,8 @@
 package membership
 
-import "slices"
+import (
+	"slices"
+)
 
 func (o *ownSockets) leave(c Channel, set *sourceSet) error {
 	err := set.socket.leave(o.index, c)
@@ -34,18 +36,13 @@ func (o *ownSockets) emptied(set *sourceSet) {
 // free puts ballast in the place of what is lost: others may be members of the
 // group, and leaving takes a user, whoever brought it.
 func (o *ownSockets) free(set *sourceSet, channels []Channel) error {
-	ballast := newOwnSockets(o.kernel, o.family, o.index, o.lot, func() bool { return false })
-	freed := joinAll(ballast, channels) && !o.ended() // or the index has another life by now
-	if freed {
-		_ = set.socket.leaveGroup(o.index, set.group) // it may have been lost on the socket too
-		set.socket.sources -= int(set.sources)
-		set.sources = 0
-		o.emptied(set)
-	}
-	ballast.abandon() // never to leave in this life of the index
-	if !freed {
+	leave := func() { _ = set.socket.leaveGroup(o.index, set.group) } // it may have been lost on the socket too
+	if !leaveOverBallast(newBallast(o.kernel, o.family, o.index, o.lot), channels, o.ended, leave) {
 		return errLost
 	}
+	set.socket.sources -= int(set.sources)
+	set.sources = 0
+	o.emptied(set)
 	return nil
 }
 

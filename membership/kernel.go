@@ -97,17 +97,17 @@ func newLinuxSocket(f ifwatch.Family, c syscall.Conn, r *groupRequest) (*linuxSo
 
 func (s *linuxSocket) join(index int, c Channel) error {
 	s.request.fill(index, c)
-	return s.request.do(s.conn, s.family, unix.MCAST_JOIN_SOURCE_GROUP, sourceSize)
+	return s.request.do(s.conn, s.family, unix.MCAST_JOIN_SOURCE_GROUP, s.request.bytes[:])
 }
 
 func (s *linuxSocket) leave(index int, c Channel) error {
 	s.request.fill(index, c)
-	return s.request.do(s.conn, s.family, unix.MCAST_LEAVE_SOURCE_GROUP, sourceSize)
+	return s.request.do(s.conn, s.family, unix.MCAST_LEAVE_SOURCE_GROUP, s.request.bytes[:])
 }
 
 func (s *linuxSocket) leaveGroup(index int, group netip.Addr) error {
 	s.request.fill(index, Channel{Group: group})
-	return s.request.do(s.conn, s.family, unix.MCAST_LEAVE_GROUP, groupSize)
+	return s.request.do(s.conn, s.family, unix.MCAST_LEAVE_GROUP, s.request.bytes[:groupSize])
 }
 
 func (s *linuxSocket) occupied(index int) bool {

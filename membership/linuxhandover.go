@@ -121,29 +121,23 @@ func believes(fd, index int, channels []Channel) bool {
 // many; none where it excludes sources. The layout is that of struct
 // group_filter.
 func filterOf(fd, index int, group netip.Addr, most int) ([]netip.Addr, error) {
-	const modeAt, countAt = storageAt + storageSize, storageAt + storageSize + 4
-	const listAt = countAt + 4
-	filter := make([]byte, listAt+most*storageSize)
+	filter := make([]byte, filterSourcesAt+most*storageSize)
 	binary.NativeEndian.PutUint32(filter, uint32(index))
 	putSockaddr(filter[storageAt:], group)
-	binary.NativeEndian.PutUint32(filter[countAt:], uint32(most))
-	level := unix.IPPROTO_IP
-	if group.Is6() {
-		level = unix.IPPROTO_IPV6
-	}
+	binary.NativeEndian.PutUint32(filter[filterNumberAt:], uint32(most))
 	size := uint32(len(filter))
-	_, _, errno := unix.Syscall6(unix.SYS_GETSOCKOPT, uintptr(fd), uintptr(level), unix.MCAST_MSFILTER,
+	_, _, errno := unix.Syscall6(unix.SYS_GETSOCKOPT, uintptr(fd), levelOf(ifwatch.FamilyOf(group)), unix.MCAST_MSFILTER,
 		uintptr(unsafe.Pointer(&filter[0])), uintptr(unsafe.Pointer(&size)), 0)
 	if errno != 0 {
 		return nil, errno
 	}
-	if binary.NativeEndian.Uint32(filter[modeAt:]) != unix.MCAST_INCLUDE {
+	if binary.NativeEndian.Uint32(filter[filterModeAt:]) != unix.MCAST_INCLUDE {
 		return nil, nil
 	}
-	count := min(int(binary.NativeEndian.Uint32(filter[countAt:])), most)
+	count := min(int(binary.NativeEndian.Uint32(filter[filterNumberAt:])), most)
 	sources := make([]netip.Addr, count)
 	for n := range sources {
-		sources[n] = sockaddrOf(filter[listAt+n*storageSize:])
+		sources[n] = sockaddrOf(filter[filterSourcesAt+n*storageSize:])
 	}
 	return sources, nil
 }

@@ -3,7 +3,6 @@ package membership
 import (
 	"encoding/binary"
 	"net/netip"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -72,16 +71,6 @@ func (r *groupRequest) fillFilter(index int, group netip.Addr, sources []netip.A
 	return filter
 }
 
-func (s *linuxSocket) setSources(index int, group netip.Addr, sources []netip.Addr) (err error) {
-	filter := s.request.fillFilter(index, group, sources)
-	controlErr := s.conn.Control(func(fd uintptr) {
-		_, _, errno := unix.Syscall6(unix.SYS_SETSOCKOPT, fd, levelOf(s.family), unix.MCAST_MSFILTER, uintptr(unsafe.Pointer(&filter[0])), uintptr(len(filter)), 0)
-		if errno != 0 {
-			err = errno
-		}
-	})
-	if controlErr != nil {
-		return controlErr
-	}
-	return err
+func (s *linuxSocket) setSources(index int, group netip.Addr, sources []netip.Addr) error {
+	return s.request.do(s.conn, s.family, unix.MCAST_MSFILTER, s.request.fillFilter(index, group, sources))
 }
