@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/ssmd-project/ssmd/internal/mailbox"
+	"github.com/ssmd-project/ssmd/internal/pause"
 	"github.com/ssmd-project/ssmd/membership"
 )
 
@@ -77,13 +78,13 @@ func HandOver(ctx context.Context, conn any, entry Entry, o Options) (*Handoff, 
 		return nil, fmt.Errorf("hand over: %w", err)
 	}
 	h := &Handoff{path: o.path(), socket: socket, box: mailbox.New(), puts: make(chan put), ended: make(chan struct{}), entry: data}
-	var wait backoff
+	wait := again()
 	var c *net.UnixConn
 	for {
 		if c, h.status, err = connect(ctx, h.path, socket, data); err == nil {
 			break
 		}
-		if !o.Wait || !passes(err) || !wait.pause(ctx) {
+		if !o.Wait || !passes(err) || !wait.Next(ctx) {
 			return nil, err
 		}
 	}
@@ -188,9 +189,9 @@ func (h *Handoff) run(ctx context.Context, c *net.UnixConn) {
 // resume hands the socket to the next daemon.
 func (h *Handoff) resume(ctx context.Context, c **net.UnixConn) error {
 	h.box.Put(membership.Event{Time: time.Now(), Type: EventLost, Membership: h.Status().Name, Reason: "no connection to the daemon; what is joined stays joined"})
-	var wait backoff
+	wait := again()
 	for {
-		if !wait.pause(ctx) {
+		if !wait.Next(ctx) {
 			return io.EOF
 		}
 		next, status, err := connect(ctx, h.path, h.socket, h.entry)
@@ -294,16 +295,7 @@ func (h *Handoff) take(m received, asked *put) *put {
 	return nil
 }
 
-// backoff is a pause that doubles, from 10 ms up to a second.
-type backoff struct{ last time.Duration }
-
-// pause waits, and reports false where ctx ended before.
-func (b *backoff) pause(ctx context.Context) bool {
-	b.last = min(max(2*b.last, 10*time.Millisecond), time.Second)
-	select {
-	case <-time.After(b.last):
-		return true
-	case <-ctx.Done():
-		return false
-	}
+// again is a pause between tries to reach the daemon.
+func again() pause.Doubling {
+	return pause.Doubling{First: 10 * time.Millisecond, Most: time.Second}
 }

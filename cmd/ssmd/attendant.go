@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/ssmd-project/ssmd/control"
+	"github.com/ssmd-project/ssmd/internal/pause"
 	"github.com/ssmd-project/ssmd/internal/service"
 	"github.com/ssmd-project/ssmd/membership"
 )
@@ -104,7 +105,7 @@ func (a *attendant) attend(ctx context.Context, events nexter) {
 	})
 	for range changed {
 		a.update(ctx)
-		if !pause(ctx, statusPace) {
+		if !pause.For(ctx, statusPace) {
 			return
 		}
 	}
@@ -132,7 +133,7 @@ func (a *attendant) feed(ctx context.Context) {
 		if err == nil {
 			a.tell(a.notifier.Alive())
 		}
-		if !pause(ctx, a.watchdog/2) {
+		if !pause.For(ctx, a.watchdog/2) {
 			return
 		}
 	}
@@ -141,7 +142,7 @@ func (a *attendant) feed(ctx context.Context) {
 // feedWhileStill tells that all is well where the manager does not answer since
 // another process takes its time to take over.
 func (a *attendant) feedWhileStill(ctx context.Context) {
-	for a.watchdog > 0 && pause(ctx, a.watchdog/2) {
+	for a.watchdog > 0 && pause.For(ctx, a.watchdog/2) {
 		if a.still() {
 			a.tell(a.notifier.Alive())
 		}

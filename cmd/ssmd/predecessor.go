@@ -11,6 +11,7 @@ import (
 
 	"github.com/ssmd-project/ssmd/control"
 	"github.com/ssmd-project/ssmd/internal/handover"
+	"github.com/ssmd-project/ssmd/internal/pause"
 	"github.com/ssmd-project/ssmd/internal/service"
 	"github.com/ssmd-project/ssmd/internal/web"
 )
@@ -21,7 +22,7 @@ func (d *daemon) takeOver(ctx context.Context) error {
 	for until := time.Now().Add(handoverPatience); ; {
 		err := d.tryTakeOver(ctx)
 		ends := isLost(err) || errors.Is(err, control.ErrInUse)
-		if !ends || time.Now().After(until) || !pause(ctx, takeOverPace) {
+		if !ends || time.Now().After(until) || !pause.For(ctx, takeOverPace) {
 			return err
 		}
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/ssmd-project/ssmd/control"
 	"github.com/ssmd-project/ssmd/internal/adopt"
+	"github.com/ssmd-project/ssmd/internal/pause"
 	"github.com/ssmd-project/ssmd/internal/statefile"
 	"github.com/ssmd-project/ssmd/membership"
 )
@@ -40,7 +41,7 @@ func openState(ctx context.Context, dir string, log *slog.Logger) *state {
 		return s
 	}
 	store, err := statefile.Open(dir)
-	for until := time.Now().Add(stateTakes); errors.Is(err, statefile.ErrInUse) && time.Now().Before(until) && pause(ctx, statePace); {
+	for until := time.Now().Add(stateTakes); errors.Is(err, statefile.ErrInUse) && time.Now().Before(until) && pause.For(ctx, statePace); {
 		store, err = statefile.Open(dir)
 	}
 	if err != nil {
@@ -143,7 +144,7 @@ func (s *state) keep(ctx context.Context, changed, adopted <-chan struct{}) {
 	if s.store == nil {
 		return
 	}
-	retry := firstStateRetry
+	retry := pause.Doubling{First: firstStateRetry, Most: lastStateRetry}
 	for {
 		select {
 		case <-ctx.Done():
@@ -152,25 +153,14 @@ func (s *state) keep(ctx context.Context, changed, adopted <-chan struct{}) {
 		case <-adopted:
 		}
 		for !s.save(ctx) {
-			if !pause(ctx, retry) {
+			if !retry.Next(ctx) {
 				return
 			}
-			retry = min(2*retry, lastStateRetry)
 		}
-		retry = firstStateRetry
-		if !pause(ctx, statePace) {
+		retry.Reset()
+		if !pause.For(ctx, statePace) {
 			return
 		}
-	}
-}
-
-// pause reports whether ctx outlasted it.
-func pause(ctx context.Context, d time.Duration) bool {
-	select {
-	case <-ctx.Done():
-		return false
-	case <-time.After(d):
-		return true
 	}
 }
 

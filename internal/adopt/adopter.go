@@ -15,6 +15,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/ssmd-project/ssmd/internal/pause"
 	"github.com/ssmd-project/ssmd/membership"
 )
 
@@ -72,7 +73,7 @@ func (a *Adopter) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-a.wake:
-			if !sleep(ctx, max(hintPause, hintShare*took)) { // others come with it
+			if !pause.For(ctx, max(hintPause, hintShare*took)) { // others come with it
 				return nil
 			}
 		case <-timer.C:
@@ -81,15 +82,6 @@ func (a *Adopter) Run(ctx context.Context) error {
 		a.lookAtAll(ctx)
 		took = time.Since(began)
 		timer.Reset(max(leastPause, lookShare*took))
-	}
-}
-
-func sleep(ctx context.Context, d time.Duration) bool {
-	select {
-	case <-time.After(d):
-		return true
-	case <-ctx.Done():
-		return false
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/ssmd-project/ssmd/internal/pause"
 	"github.com/ssmd-project/ssmd/internal/testnet"
 	"github.com/ssmd-project/ssmd/membership"
 	"github.com/ssmd-project/ssmd/reattach"
@@ -76,7 +77,7 @@ func (d *director) begin(ctx context.Context) error {
 // watch lets things go on for a while, and tells of the traffic.
 func (d *director) watch(ctx context.Context, stay time.Duration) {
 	before, began := d.lab.read(), time.Now()
-	pause(ctx, stay)
+	pause.For(ctx, stay)
 	after, took := d.lab.read(), time.Since(began)
 	rate := func(n uint64) float64 { return float64(n) / took.Seconds() }
 	d.tell(func(v *show) {

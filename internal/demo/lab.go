@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/ssmd-project/ssmd/ifwatch"
+	"github.com/ssmd-project/ssmd/internal/pause"
 	"github.com/ssmd-project/ssmd/internal/testnet"
 	"github.com/ssmd-project/ssmd/membership"
 	"github.com/ssmd-project/ssmd/reattach"
@@ -129,7 +130,7 @@ func (l *lab) read() reading {
 func (l *lab) drain(ctx context.Context) reading {
 	const onTheWay = 20 * time.Millisecond
 	now := l.read()
-	pause(ctx, onTheWay)
+	pause.For(ctx, onTheWay)
 	after := l.read()
 	for w := range after {
 		after[w].sent = now[w].sent
@@ -145,15 +146,5 @@ func (l *lab) close() {
 	}
 	if l.network != nil {
 		l.network.Close()
-	}
-}
-
-// pause waits, no longer than ctx.
-func pause(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-timer.C:
 	}
 }

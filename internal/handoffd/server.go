@@ -14,6 +14,7 @@ import (
 	"github.com/ssmd-project/ssmd/control"
 	"github.com/ssmd-project/ssmd/handoff"
 	"github.com/ssmd-project/ssmd/internal/mailbox"
+	"github.com/ssmd-project/ssmd/internal/pause"
 	"github.com/ssmd-project/ssmd/membership"
 )
 
@@ -147,7 +148,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	door := control.NewDoor(l, control.DoorOptions{
 		Access: s.options.Access, Most: s.options.Limit, What: "sockets that are handed over", Logger: s.options.Logger,
 	})
-	var wait backoff
+	wait := pause.Doubling{First: 5 * time.Millisecond, Most: time.Second}
 	for {
 		v, err := door.Accept()
 		switch {
@@ -160,26 +161,11 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 			return err
 		case err != nil:
 			s.options.Logger.Warn("accept a hand-over", "error", err)
-			wait.pause(ctx)
+			wait.Next(ctx)
 		default:
-			wait = backoff{}
+			wait.Reset()
 			s.sessions.Go(func() { s.receive(ctx, v) })
 		}
-	}
-}
-
-// backoff is a pause that doubles, from 5 ms up to a second.
-type backoff struct{ last time.Duration }
-
-func (b *backoff) pause(ctx context.Context) {
-	b.last = min(max(2*b.last, 5*time.Millisecond), time.Second)
-	pause(ctx, b.last)
-}
-
-func pause(ctx context.Context, d time.Duration) {
-	select {
-	case <-time.After(d):
-	case <-ctx.Done():
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/ssmd-project/ssmd/control"
 	"github.com/ssmd-project/ssmd/handoff"
 	"github.com/ssmd-project/ssmd/internal/mailbox"
+	"github.com/ssmd-project/ssmd/internal/pause"
 	"github.com/ssmd-project/ssmd/membership"
 )
 
@@ -266,7 +267,7 @@ func (s *session) follow(ctx context.Context, replies chan<- []byte, done <-chan
 		case <-done: // nobody listens
 		case <-s.ending:
 		}
-		pause(ctx, s.limits.pace)
+		pause.For(ctx, s.limits.pace)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/ssmd-project/ssmd/internal/pause"
 	"github.com/ssmd-project/ssmd/membership"
 )
 
@@ -49,7 +50,7 @@ func (f *follower) run(ctx context.Context) {
 		}
 		now := time.Now()
 		f.tell(func(m *model) { m.lose(err, now) })
-		pause(ctx, f.pace.again)
+		pause.For(ctx, f.pace.again)
 	}
 }
 
@@ -112,14 +113,5 @@ func (f *follower) follow(ctx context.Context) error {
 		took, waiting = looked.Sub(began), false
 		f.tell(func(m *model) { m.all, m.lost = all, nil })
 		due.Reset(max(f.pace.ages, time.Duration(f.pace.share)*took))
-	}
-}
-
-func pause(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-timer.C:
 	}
 }
