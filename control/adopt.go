@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"time"
@@ -80,15 +79,7 @@ func (s *Server) adopt(ctx context.Context, r request) (any, error) {
 		return nil, errNoAdopter
 	}
 	var wanted AdoptionRequest
-	decoder := json.NewDecoder(bytes.NewReader(r.body))
-	decoder.DisallowUnknownFields()
-	err := decoder.Decode(&wanted)
-	if err == nil {
-		if _, more := decoder.Token(); !errors.Is(more, io.EOF) {
-			err = errors.New("there is more than one value")
-		}
-	}
-	if err != nil {
+	if err := readObject(r.body, &wanted); err != nil {
 		return nil, fmt.Errorf(`%w: %w, want for example {"pid": 1234}`, errBadRequest, err)
 	}
 	return s.options.Adopter.Adopt(ctx, wanted)

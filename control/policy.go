@@ -49,21 +49,26 @@ func (s *Server) undrain(ctx context.Context, r request) (any, error) {
 	return Drained{Interface: r.name, Netns: netns}, s.options.Manager.Undrain(ctx, netns, r.name)
 }
 
-// readApproval reads one object and nothing behind it.
+// readObject reads one object with known keys, and nothing behind it.
+func readObject(body []byte, to any) error {
+	decoder := json.NewDecoder(bytes.NewReader(body))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(to); err != nil {
+		return err
+	}
+	if _, more := decoder.Token(); !errors.Is(more, io.EOF) {
+		return errors.New("there is more than one value")
+	}
+	return nil
+}
+
+// readApproval reads an approval, or nothing.
 func readApproval(body []byte) (Approval, error) {
 	var a Approval
 	if len(body) == 0 {
 		return a, nil
 	}
-	decoder := json.NewDecoder(bytes.NewReader(body))
-	decoder.DisallowUnknownFields()
-	err := decoder.Decode(&a)
-	if err == nil {
-		if _, more := decoder.Token(); !errors.Is(more, io.EOF) {
-			err = errors.New("there is more than one value")
-		}
-	}
-	if err != nil {
+	if err := readObject(body, &a); err != nil {
 		return Approval{}, fmt.Errorf(`%w: %w, want {"instance": 7} or nothing`, errBadRequest, err)
 	}
 	return a, nil
