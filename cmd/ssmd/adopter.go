@@ -34,8 +34,13 @@ func newAdopter(e *editor, log *slog.Logger, earlier []adopt.Kept) *adopter {
 func (a *adopter) follow(ctx context.Context, events nexter) error {
 	var parts sync.WaitGroup
 	defer parts.Wait()
-	losses := ifwatch.WatchLosses(ifwatch.Options{}, func([]ifwatch.GroupKey) { a.Hint() })
-	parts.Go(func() { losses(ctx) })
+	parts.Go(func() {
+		select {
+		case <-a.Begun(): // the kernel's notices cost whoever leaves groups
+			ifwatch.WatchLosses(ifwatch.Options{}, func([]ifwatch.GroupKey) { a.Hint() })(ctx)
+		case <-ctx.Done():
+		}
+	})
 	parts.Go(func() {
 		for e, err := events.Next(ctx); err == nil; e, err = events.Next(ctx) {
 			if a.Concerns(e.Membership) {

@@ -36,7 +36,14 @@ type Adopter struct {
 	names   atomic.Pointer[map[string]bool] // of the memberships, after the last look
 	kept    atomic.Pointer[[]Kept]          // likewise
 	changed chan struct{}                   // receives when kept did
+
+	begun chan struct{} // closed with the first adoption
+	begin func()
 }
+
+// Begun returns a channel that is closed with the first adoption: before it Hint
+// has nothing to say.
+func (a *Adopter) Begun() <-chan struct{} { return a.begun }
 
 // Concerns reports whether a membership is one of an adopted process. It does not
 // wait.
@@ -48,7 +55,11 @@ func (a *Adopter) Concerns(name string) bool {
 // New returns an Adopter. It starts nothing. What an earlier one kept is for
 // Restore.
 func New(k Keeper, log *slog.Logger, earlier []Kept) *Adopter {
-	a := &Adopter{keeper: k, log: log, wake: make(chan struct{}, 1), changed: make(chan struct{}, 1), adoptions: make(map[string]*adoption), waits: len(earlier) > 0}
+	a := &Adopter{
+		keeper: k, log: log, wake: make(chan struct{}, 1), changed: make(chan struct{}, 1), begun: make(chan struct{}),
+		adoptions: make(map[string]*adoption), waits: len(earlier) > 0,
+	}
+	a.begin = sync.OnceFunc(func() { close(a.begun) })
 	a.kept.Store(&earlier)
 	return a
 }
@@ -62,10 +73,11 @@ func (a *Adopter) Hint() {
 }
 
 // Run follows what is adopted until ctx is cancelled, and returns nil then. What
-// processes have joined stays joined.
+// processes have joined stays joined. While nothing is adopted it sleeps.
 func (a *Adopter) Run(ctx context.Context) error {
 	defer a.letGo()
 	timer := time.NewTimer(leastPause)
+	timer.Stop()
 	defer timer.Stop()
 	var took time.Duration
 	for {
@@ -79,9 +91,11 @@ func (a *Adopter) Run(ctx context.Context) error {
 		case <-timer.C:
 		}
 		began := time.Now()
-		a.lookAtAll(ctx)
+		some := a.lookAtAll(ctx)
 		took = time.Since(began)
-		timer.Reset(max(leastPause, lookShare*took))
+		if timer.Stop(); some {
+			timer.Reset(max(leastPause, lookShare*took))
+		}
 	}
 }
 
@@ -100,7 +114,8 @@ func (a *Adopter) letGo() {
 	a.watchers.Wait()
 }
 
-func (a *Adopter) lookAtAll(ctx context.Context) {
+// lookAtAll reports whether anything is adopted yet.
+func (a *Adopter) lookAtAll(ctx context.Context) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	defer a.note()
@@ -111,6 +126,14 @@ func (a *Adopter) lookAtAll(ctx context.Context) {
 			a.end(ctx, one)
 		}
 	}
+	return len(a.adoptions) > 0
+}
+
+// adds has an adoption followed. The lock is held.
+func (a *Adopter) adds(one *adoption) {
+	a.adoptions[one.id] = one
+	a.begin()
+	a.Hint() // Run may sleep
 }
 
 // ids returns those of the adoptions, oldest first. The lock is held.
@@ -154,7 +177,7 @@ func (a *Adopter) Adopt(ctx context.Context, s Selection, rules []byte) (Adoptio
 		return Adoption{}, err
 	}
 	a.last++
-	a.adoptions[one.id] = one
+	a.adds(one)
 	a.note()
 	a.log.Info("adopted", "adoption", one.id, "selection", s.String(), "memberships", len(one.names()))
 	return one.status(), nil

@@ -1,12 +1,16 @@
 package adopt
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"os"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -49,6 +53,27 @@ func TestAdoptedHearsAgain(t *testing.T) {
 				}
 			})
 		}
+	})
+}
+
+// Where nothing is adopted nothing is looked at.
+func TestNothingAdopted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := New(nil, slog.New(slog.DiscardHandler), nil)
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- a.Run(ctx) }()
+		time.Sleep(time.Hour)
+		if a.names.Load() != nil {
+			t.Error("it looked at nothing")
+		}
+		select {
+		case <-a.Begun():
+			t.Error("it says that something was adopted")
+		default:
+		}
+		cancel()
+		ok(t, <-ended)
 	})
 }
 

@@ -135,7 +135,7 @@ func (a *Adopter) Restore(ctx context.Context) {
 		if one == nil {
 			continue
 		}
-		a.adoptions[k.ID] = one
+		a.adds(one)
 		switch err := one.look(ctx); {
 		case one.PID != 0 && errors.Is(err, ErrEnded):
 			a.log.Info("a process that was adopted has ended meanwhile", "adoption", k.ID, "pid", k.PID)
