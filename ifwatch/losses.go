@@ -39,15 +39,26 @@ func WatchLosses(o Options, lost func([]GroupKey)) (run func(ctx context.Context
 			var groups []GroupKey
 			if groups, err = waitForLosses(conn); err == nil {
 				lost(groups)
-				pause(ctx, floodPause)
+				pause(ctx, pauseAfter(groups))
 			}
 		}
 	}
 }
 
-// floodPause is how long a second loss may wait behind the first. Whoever leaves
-// 50,000 groups is told of each, and to read each would take as long as leaving.
-const floodPause = 10 * time.Millisecond
+// The pauses are how long a second loss may wait behind the first, and behind so
+// many that all is to be compared. Whoever leaves 50,000 groups is told of each,
+// and to read each would take as long as leaving.
+const (
+	lossPause  = 10 * time.Millisecond
+	floodPause = 100 * time.Millisecond
+)
+
+func pauseAfter(groups []GroupKey) time.Duration {
+	if groups == nil {
+		return floodPause
+	}
+	return lossPause
+}
 
 func pause(ctx context.Context, d time.Duration) {
 	timer := time.NewTimer(d)
