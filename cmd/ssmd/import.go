@@ -31,7 +31,7 @@ configuration file. What could not be understood is told on standard error, by
 its line, and the exit code is 1 then; what was understood is printed all the
 same. "-" is standard input.`,
 		Example: `  ssmd import camera.sdp --interface eth0
-  ssmd import rtp://10.1.0.1@232.1.1.1:5004 --interface eth0
+  ssmd import rtp://10.1.0.1@232.1.1.1:5004 --interface eth0 --monitor
   ssmd import st2110.sdp --interface red0 --dup-interface blue0 -o /etc/ssmd/memberships.d/st2110.yaml
   curl -s http://camera/stream.sdp | ssmd import - --interface kind=physical`,
 		RunE: func(c *cobra.Command, args []string) error { return runImport(c, args, o) },
@@ -42,6 +42,7 @@ same. "-" is standard input.`,
 	flags.StringVar(&o.prefix, "prefix", "", "`text` in front of each name")
 	flags.StringVarP(&o.output, "output", "o", "", "write to a new `file`; one that is there is left alone, and the import fails")
 	flags.BoolVar(&o.reading.Origin, "origin", false, "where no filter names the source, take the address in o=, if that is the sender's")
+	flags.BoolVar(&o.reading.Monitor, "monitor", false, "have the streams monitored, on the ports and as RTP where that is said")
 	flags.SortFlags = false
 	return c
 }
@@ -65,7 +66,7 @@ func runImport(c *cobra.Command, args []string, o importOptions) error {
 		}
 		flaws = append(flaws, more...)
 		for _, f := range feeds {
-			entries = append(entries, importer.NewEntry(names.Next(f), f, selectorOf(o.selectorTexts(f))))
+			entries = append(entries, o.reading.NewEntry(names.Next(f), f, selectorOf(o.selectorTexts(f))))
 		}
 	}
 	if err := o.write(c, entries); err != nil {
@@ -89,7 +90,7 @@ func readFeeds(c *cobra.Command, from string, o importer.Options) ([]importer.Fe
 	case isAddress && (scheme == "http" || scheme == "https"):
 		return nil, nil, wrongWords(c, "%s: nothing is fetched, want: curl %s | %s -", from, from, c.CommandPath())
 	case isAddress:
-		feeds, flaws := importer.ParseAddress(from)
+		feeds, flaws := importer.ParseAddress(from, o)
 		return feeds, flaws, nil
 	case from != "-":
 		f, err := os.Open(from)

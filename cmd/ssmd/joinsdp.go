@@ -49,7 +49,7 @@ func (o joinOptions) joinDescribed(c *cobra.Command, args []string) error {
 
 func (o joinOptions) joinFeed(c *cobra.Command, name string, f importer.Feed, keys map[string]any) error {
 	entry := maps.Clone(keys)
-	described := importer.NewEntry(name, f, nil)
+	described := importer.Options{}.NewEntry(name, f, nil)
 	entry["name"], entry["channels"], entry["allow_any_range"] = name, described.Channels, described.AnyRange
 	text, err := json.Marshal(entry)
 	if err != nil {

@@ -30,6 +30,10 @@ type Feed struct {
 	// Leg counts from 0 through what sends the same thing: the first, the
 	// second of SMPTE ST 2022-7.
 	Leg int
+
+	Port      uint16 // that it is sent to; zero where that is not said
+	RTP       bool
+	ClockRate uint32 // of the RTP timestamps, in Hz; zero where that is not said
 }
 
 // AnyRange reports whether a group is outside the source-specific ranges.
@@ -69,6 +73,10 @@ type Options struct {
 	// Without it such a stream is a flaw: o= is whoever wrote the description
 	// (RFC 8866, section 5.2), which may be another machine than the sender.
 	Origin bool
+
+	// Monitor has entries say how the streams are monitored. A stream whose port
+	// is not known is a flaw then, and an entry all the same.
+	Monitor bool
 }
 
 // Parse reads the content of one file, by its form: an SDP description, or
@@ -97,8 +105,8 @@ func Parse(file string, data []byte, o Options) ([]Feed, []Flaw) {
 }
 
 // ParseAddress reads one address, as rtp://10.1.0.1@232.1.1.1:5004.
-func ParseAddress(text string) ([]Feed, []Flaw) {
-	p := &parser{file: "address", told: make(map[Flaw]bool)}
+func ParseAddress(text string, o Options) ([]Feed, []Flaw) {
+	p := &parser{file: "address", options: o, told: make(map[Flaw]bool)}
 	p.address("", line{text: strings.TrimSpace(text)})
 	return p.feeds, p.flaws
 }
@@ -158,6 +166,14 @@ func shorten(text string) string {
 		end-- // what is no text is cut anywhere
 	}
 	return text[:end] + "..."
+}
+
+// add keeps a feed, of which a line says the port.
+func (p *parser) add(at line, f Feed) {
+	if p.options.Monitor && f.Port == 0 {
+		p.fail(at, "no port to be monitored on")
+	}
+	p.feeds = append(p.feeds, f)
 }
 
 // join returns each source with a run of groups, and reports whether all of it

@@ -234,7 +234,7 @@ func FuzzParse(f *testing.F) {
 			var names Names
 			var entries []Entry
 			for _, feed := range feeds {
-				entries = append(entries, NewEntry(names.Next(feed), feed, map[string][]string{"name": {"eth0"}}))
+				entries = append(entries, Options{}.NewEntry(names.Next(feed), feed, map[string][]string{"name": {"eth0"}}))
 			}
 			if len(feeds) == 0 && len(flaws) == 0 && len(data) == 0 {
 				t.Error("nothing is told of nothing")
@@ -249,4 +249,48 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestMonitored(t *testing.T) {
+	const channel = "c=IN IP4 232.1.1.1/32\na=source-filter: incl IN IP4 * 10.1.0.1\n"
+	tests := map[string]struct {
+		text string
+		want *Monitor
+		flaw string
+	}{
+		"its format's clock":     {text: head + "m=video 50000 RTP/AVP 112\na=rtpmap:113 raw/1\na=rtpmap:112 raw/90000\n" + channel, want: &Monitor{50000, true, 90000}},
+		"channels behind it":     {text: head + "m=audio 5004 RTP/AVP 96\na=rtpmap:96 L24/48000/2\n" + channel, want: &Monitor{5004, true, 48000}},
+		"a static payload type":  {text: head + "m=video 5004 RTP/AVPF 33\n" + channel, want: &Monitor{Port: 5004, RTP: true}},
+		"the first of two ports": {text: head + "m=video 5004/2 RTP/AVP 33\n" + channel, want: &Monitor{Port: 5004, RTP: true}},
+		"no RTP":                 {text: head + "m=video 5004 udp 33\na=rtpmap:33 MP2T/90000\n" + channel, want: &Monitor{Port: 5004}},
+		"a rate of no sense":     {text: head + "m=video 5004 RTP/AVP 96\na=rtpmap:96 raw/x\n" + channel, want: &Monitor{Port: 5004, RTP: true}},
+		"no media":               {text: head + channel, flaw: "no port to be monitored on"},
+		"refused":                {text: head + "m=video 0 RTP/AVP 96\n" + channel, flaw: "no port to be monitored on"},
+		"no port of sense":       {text: head + "m=video 70000 RTP/AVP 96\n" + channel, flaw: "no port to be monitored on"},
+		"an address of RTP":      {text: "rtp://10.1.0.1@232.1.1.1:5004\n", want: &Monitor{Port: 5004, RTP: true}},
+		"an address of UDP":      {text: "udp://10.1.0.1@232.1.1.1:5004\n", want: &Monitor{Port: 5004}},
+		"without a port":         {text: "udp://10.1.0.1@232.1.1.1\n", flaw: "no port to be monitored on"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			o := Options{Monitor: true}
+			feeds, flaws := Parse("f", []byte(test.text), o)
+			if len(feeds) != 1 {
+				t.Fatalf("%d feeds, %v", len(feeds), flaws)
+			}
+			var told []string
+			for _, f := range flaws {
+				told = append(told, f.Reason)
+			}
+			if got := strings.Join(told, "; "); got != test.flaw {
+				t.Errorf("told %q, want %q", got, test.flaw)
+			}
+			if diff := cmp.Diff(test.want, o.NewEntry("x", feeds[0], nil).Monitor); diff != "" {
+				t.Error(diff)
+			}
+			if unasked := (Options{}).NewEntry("x", feeds[0], nil).Monitor; unasked != nil {
+				t.Errorf("%+v, unasked", unasked)
+			}
+		})
+	}
 }

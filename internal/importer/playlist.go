@@ -55,7 +55,7 @@ func (p *parser) address(title string, l line) {
 	if !at {
 		given, target = "", rest
 	}
-	group, ok := p.target(l, target)
+	group, port, ok := p.target(l, target)
 	if !ok {
 		return
 	}
@@ -75,7 +75,7 @@ func (p *parser) address(title string, l line) {
 		return
 	}
 	if channels, ok := p.join(l, group, 1, sources); ok {
-		p.feeds = append(p.feeds, Feed{Title: title, Channels: channels})
+		p.add(l, Feed{Title: title, Channels: channels, Port: port, RTP: scheme == "rtp"})
 	}
 }
 
@@ -89,21 +89,23 @@ func sourcesIn(query string) []string {
 }
 
 // target reads GROUP or GROUP:PORT.
-func (p *parser) target(l line, text string) (netip.Addr, bool) {
+func (p *parser) target(l line, text string) (group netip.Addr, port uint16, ok bool) {
 	host := text
 	if i := strings.LastIndex(text, ":"); i >= 0 && !strings.HasSuffix(text, "]") {
 		host = text[:i]
-		if port, err := strconv.ParseUint(text[i+1:], 10, 16); err != nil || port == 0 || strings.Contains(host, ":") && !strings.HasPrefix(host, "[") {
+		given, err := strconv.ParseUint(text[i+1:], 10, 16)
+		if err != nil || given == 0 || strings.Contains(host, ":") && !strings.HasPrefix(host, "[") {
 			p.fail(l, "no port from 1 to 65535 behind the last colon; IPv6 addresses stand in brackets")
-			return netip.Addr{}, false
+			return netip.Addr{}, 0, false
 		}
+		port = uint16(given)
 	}
-	group, ok := p.host(l, "group", host)
+	group, ok = p.host(l, "group", host)
 	if ok && !group.IsMulticast() {
 		p.fail(l, "%s is no multicast address: nothing is to be joined for it", group)
-		return netip.Addr{}, false
+		return netip.Addr{}, 0, false
 	}
-	return group, ok
+	return group, port, ok
 }
 
 // host reads one address. Brackets are for IPv6 alone.

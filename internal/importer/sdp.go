@@ -13,6 +13,7 @@ type section struct {
 	title       string
 	kind        string // of media, as "video"
 	mid         string // RFC 5888
+	transport   transport
 	connections []connection
 	filters     []*filter
 	broken      bool // a flaw of it was told: what is missing therefore is none
@@ -70,7 +71,7 @@ func (p *parser) description(lines []line) *description {
 		case "i":
 			now.title = titleOf(now, d, value)
 		case "m":
-			now = &section{at: l, kind: first(value)}
+			now = &section{at: l, kind: first(value), transport: transportOf(value)}
 			d.media = append(d.media, now)
 		case "c":
 			c, ok := p.connection(l, value)
@@ -116,6 +117,8 @@ func (p *parser) attribute(d *description, now *section, l line, value string) {
 				d.legs[mid] = place
 			}
 		}
+	case "rtpmap":
+		now.transport.describe(words)
 	case "source-filter":
 		f, ok := p.filter(l, words)
 		now.filters = appendTo(p, now, l, now.filters, f, ok)
@@ -165,7 +168,10 @@ func (p *parser) medium(d *description, m *section) {
 		if m.title != "" {
 			title, kind = strings.TrimSpace(d.title+" "+m.title), ""
 		}
-		p.feeds = append(p.feeds, Feed{Title: title, Kind: kind, Channels: channels, Leg: d.legs[m.mid]})
+		p.add(m.at, Feed{
+			Title: title, Kind: kind, Channels: channels, Leg: d.legs[m.mid],
+			Port: m.transport.port, RTP: m.transport.rtp, ClockRate: m.transport.clockRate,
+		})
 	}
 }
 

@@ -70,11 +70,22 @@ type Entry struct {
 	Channels  []string            `yaml:"channels" json:"channels"`
 	AnyRange  bool                `yaml:"allow_any_range,omitempty" json:"allow_any_range,omitempty"`
 	Interface map[string][]string `yaml:"interface,flow" json:"interface"`
+	Monitor   *Monitor            `yaml:"monitor,flow,omitempty" json:"monitor,omitempty"`
+}
+
+// Monitor is how a stream is monitored, as it stands in a file.
+type Monitor struct {
+	Port      uint16 `yaml:"port" json:"port"`
+	RTP       bool   `yaml:"rtp,omitempty" json:"rtp,omitempty"`
+	ClockRate uint32 `yaml:"clock_rate,omitempty" json:"clock_rate,omitempty"`
 }
 
 // NewEntry makes one of a feed.
-func NewEntry(name string, f Feed, selector map[string][]string) Entry {
+func (o Options) NewEntry(name string, f Feed, selector map[string][]string) Entry {
 	e := Entry{Name: name, AnyRange: bool(f.AnyRange()), Interface: selector}
+	if o.Monitor && f.Port > 0 {
+		e.Monitor = &Monitor{f.Port, f.RTP, f.ClockRate}
+	}
 	known := make(map[membership.Channel]bool)
 	for _, c := range f.Channels {
 		if !known[c] {
