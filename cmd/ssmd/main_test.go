@@ -57,6 +57,7 @@ var commands = map[string]func(*testscript.TestScript, bool, []string){
 	"signal": sendSignal,
 	"exits":  exits,
 	"until":  until,
+	"retry":  retry,
 }
 
 // link adds or deletes a veth pair, NAME and NAMEp: link add|del NAME. What is
@@ -115,14 +116,27 @@ func until(ts *testscript.TestScript, _ bool, args []string) {
 	if len(args) < 2 {
 		ts.Fatalf("usage: until REGEXP ARGUMENT...")
 	}
-	wanted, err := regexp.Compile("(?m)" + args[0])
+	untilPrinted(ts, args[0], "ssmd", args[1:]...)
+}
+
+// retry runs a shell script until what it prints matches, where others may come
+// between its steps: retry REGEXP FILE.
+func retry(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: retry REGEXP FILE")
+	}
+	untilPrinted(ts, args[0], "sh", "-e", args[1])
+}
+
+func untilPrinted(ts *testscript.TestScript, pattern, program string, args ...string) {
+	wanted, err := regexp.Compile("(?m)" + pattern)
 	ts.Check(err)
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	err = testnet.Eventually(ctx, func() error {
-		_ = ts.Exec("ssmd", args[1:]...) // its output says how it went
+		_ = ts.Exec(program, args...) // its output says how it went
 		if got := ts.ReadFile("stdout") + ts.ReadFile("stderr"); !wanted.MatchString(got) {
-			return fmt.Errorf("ssmd %s: nothing matches %s in:\n%s", strings.Join(args[1:], " "), args[0], got)
+			return fmt.Errorf("%s %s: nothing matches %s in:\n%s", program, strings.Join(args, " "), pattern, got)
 		}
 		return nil
 	})
