@@ -32,8 +32,9 @@ func leaving(b *testing.B, kind string) func() subject {
 // BenchmarkLeave measures from the word to leave to all channels being left,
 // newest first.
 func BenchmarkLeave(b *testing.B) {
-	took := measure(b, 4, leaving(b, kindLibrary), leaving(b, kindBare))
+	took := measure(b, 4, leaving(b, kindLibrary), leaving(b, kindBare), leaving(b, kindGo))
 	compare(b, placeLeave, "leave 50,000 v4 channels while the interface lives", took[0], took[1], 0.5, atMost(1.2))
+	compare(b, placeLeave, "— the bare calls in Go, in the place of ssmd", took[2], took[1], 0.5, goal{})
 }
 
 // BenchmarkStop measures from SIGTERM to the end of the process that holds the

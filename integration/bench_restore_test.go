@@ -34,7 +34,7 @@ func BenchmarkRestore(b *testing.B) {
 	} {
 		b.Run(r.name, func(b *testing.B) {
 			words := r.load.args("eth0")
-			starts := []func() subject{restoring(b, kindLibrary, words...), restoring(b, kindBare, words...), restoring(b, kindXNet, words...)}
+			starts := []func() subject{restoring(b, kindLibrary, words...), restoring(b, kindBare, words...), restoring(b, kindGo, words...), restoring(b, kindXNet, words...)}
 			filter := r.load.sources > 1 && bareCalls() == kindBare
 			if filter {
 				starts = append(starts, restoring(b, kindBare, append(words, "filter")...))
@@ -42,9 +42,10 @@ func BenchmarkRestore(b *testing.B) {
 			took := measure(b, r.rounds, starts...)
 			what := fmt.Sprintf("restore %s after a re-creation", r.load)
 			compare(b, placeRestore, what, took[0], took[1], 0.5, atMost(r.most))
-			compare(b, placeRestore, "— the same by golang.org/x/net in a loop, in the place of ssmd", took[2], took[1], 0.5, goal{})
+			compare(b, placeRestore, "— the bare calls in Go, in the place of ssmd", took[2], took[1], 0.5, goal{})
+			compare(b, placeRestore, "— golang.org/x/net in a loop, in the place of ssmd", took[3], took[1], 0.5, goal{})
 			if filter {
-				compare(b, placeRestore, "— the same with two calls a group, in the place of ssmd", took[3], took[1], 0.5, goal{})
+				compare(b, placeRestore, "— the same with two calls a group, in the place of ssmd", took[4], took[1], 0.5, goal{})
 			}
 		})
 	}
