@@ -34,6 +34,7 @@ func TestDaemon(t *testing.T) {
 		"bad file":               storyBadFile,
 		"doctor":                 storyDoctor,
 		"doctor elsewhere":       storyDoctorNetns,
+		"doctor monitored":       storyDoctorMonitored,
 		"doctor unprivileged":    storyDoctorUnprivileged,
 		"document":               storyDocument,
 		"handed over":            storyHandedOver,

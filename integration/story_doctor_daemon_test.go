@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -87,6 +88,32 @@ func storyDoctor(t *testing.T, program string) {
 		ok(t, wantOutcome(r, code, map[string]doctor.Outcome{"membership": doctor.Fault, "interface": doctor.OK}, 3))
 		p.obey(of(r.Subjects[0].Findings, "membership")[0])
 		d.await(inState(membership.StateJoined))
+	})
+}
+
+// The daemon's monitor hears what comes in, and is no receiver.
+func storyDoctorMonitored(t *testing.T, program string) {
+	bothFamilies(t, func(t *testing.T, f family) {
+		l := newLab(t, f)
+		dir := l.daemonDir()
+		config := fmt.Sprintf("memberships:\n  - {name: feed, channels: %q, interface: eth0, monitor: {port: %d}}\n", l.channel, port)
+		ok(t, os.WriteFile(filepath.Join(dir, "ssmd.yaml"), []byte(config), 0o644))
+		d := startDaemon(l, program, dir, nil)
+		eventually(t, func() error {
+			text, err := d.client.MembershipJSON(d.ctx, "feed")
+			var s control.Status
+			if err == nil {
+				err = json.Unmarshal(text, &s)
+			}
+			if err == nil && (s.Monitor == nil || len(s.Monitor.Streams) == 0 || s.Monitor.Streams[0].Interface == "" || s.Monitor.Streams[0].Error != "") {
+				err = fmt.Errorf("not monitored: %s", text)
+			}
+			return err
+		})
+		r, _ := d.visit(l.Near, nil, "feed", "--port", fmt.Sprint(port))
+		if got := worstOf(r, "receivers"); got != doctor.Warning {
+			t.Errorf("without a receiver: %q, %+v", got, r)
+		}
 	})
 }
 

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -18,7 +19,8 @@ type owner struct {
 }
 
 // nameProcesses finds who has the sockets, and asks those that may be receivers.
-// Of other users' processes that takes root.
+// Of other users' processes that takes root. The daemon's own are none: they hold
+// memberships, or monitor.
 func (f *Facts) nameProcesses(channels []membership.Channel, daemon int) {
 	if len(f.Sockets) == 0 {
 		return
@@ -35,6 +37,7 @@ func (f *Facts) nameProcesses(channels []membership.Channel, daemon int) {
 			f.askSocket(s, o.descriptor, channels)
 		}
 	}
+	f.Sockets = slices.DeleteFunc(f.Sockets, func(s Socket) bool { return s.Process != nil && s.Process.PID == daemon })
 }
 
 // findOwners returns who has which socket, by what a descriptor's link says. What
