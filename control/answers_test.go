@@ -138,7 +138,7 @@ func TestAnswersMatchTheDocument(t *testing.T) {
 		t.Error("a successor that nobody is")
 		return false
 	}
-	h := serveAll(t, ServerOptions{Manager: fullManager(), Editor: &fakeEditor{}, Reloader: reloader, Adopter: &fakeAdopter{}, Yield: noSuccessor}, nil)
+	h := serveAll(t, ServerOptions{Manager: fullManager(), Monitor: fullMonitor(), Editor: &fakeEditor{}, Reloader: reloader, Adopter: &fakeAdopter{}, Yield: noSuccessor}, nil)
 	seen := map[string]bool{"GET /v1/openapi.json": true, "POST /v1/takeover": true} // below, and TestTakeOver
 	for _, a := range append(good, refused...) {
 		a.check(t, h.socket, d, s)

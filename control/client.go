@@ -55,7 +55,7 @@ func newClient(socket string, patience time.Duration) *Client {
 }
 
 // Memberships returns the status of every membership, sorted by name.
-func (c *Client) Memberships(ctx context.Context) ([]membership.Status, error) {
+func (c *Client) Memberships(ctx context.Context) ([]Status, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, longestAnswer, c.noAnswer(longestAnswer))
 	defer cancel()
 	response, err := c.request(ctx, http.MethodGet, "/v1/memberships", nil)
@@ -63,7 +63,7 @@ func (c *Client) Memberships(ctx context.Context) ([]membership.Status, error) {
 		return nil, err
 	}
 	defer response.Body.Close()
-	all := []membership.Status{}
+	all := []Status{}
 	if err := decodeEach(response.Body, &all); err != nil {
 		return nil, c.unread(ctx, err)
 	}
@@ -72,8 +72,8 @@ func (c *Client) Memberships(ctx context.Context) ([]membership.Status, error) {
 
 // Membership returns the status of one membership. The error is
 // membership.ErrNotFound to errors.Is where there is none of that name.
-func (c *Client) Membership(ctx context.Context, name string) (membership.Status, error) {
-	return get[membership.Status](ctx, c, membershipPath(name))
+func (c *Client) Membership(ctx context.Context, name string) (Status, error) {
+	return get[Status](ctx, c, membershipPath(name))
 }
 
 // MembershipsJSON returns the answer that Memberships decodes, as the daemon
@@ -96,8 +96,8 @@ func (c *Client) MembershipJSON(ctx context.Context, name string) ([]byte, error
 // Explain returns every interface held against every rule of a membership.
 // The error is membership.ErrNotFound to errors.Is where there is none of that
 // name.
-func (c *Client) Explain(ctx context.Context, name string) (membership.Explanation, error) {
-	return get[membership.Explanation](ctx, c, membershipPath(name)+"/explain")
+func (c *Client) Explain(ctx context.Context, name string) (Explanation, error) {
+	return get[Explanation](ctx, c, membershipPath(name)+"/explain")
 }
 
 // Interfaces returns the interface instances as the daemon sees them.

@@ -5,8 +5,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-
-	"github.com/ssmd-project/ssmd/membership"
 )
 
 // Editor changes the memberships of a daemon that runs. Its methods are called
@@ -65,7 +63,7 @@ func (s *Server) put(ctx context.Context, r request) (any, error) {
 	if err := s.options.Editor.Put(ctx, r.name, r.body, keep); err != nil {
 		return nil, err
 	}
-	return s.options.Manager.StatusOf(ctx, r.name)
+	return s.statusOf(ctx, r.name)
 }
 
 func (s *Server) delete(ctx context.Context, r request) (any, error) {
@@ -73,7 +71,7 @@ func (s *Server) delete(ctx context.Context, r request) (any, error) {
 		return nil, errNoEditor
 	}
 	name := r.name
-	last, err := s.options.Manager.StatusOf(ctx, name)
+	last, err := s.statusOf(ctx, name)
 	if err != nil {
 		return nil, err
 	}
@@ -83,17 +81,17 @@ func (s *Server) delete(ctx context.Context, r request) (any, error) {
 // Put adds a membership to the daemon, or replaces the one that was added
 // under its name, and returns its status. The entry is what stands in the file
 // for one membership, in YAML or JSON.
-func (c *Client) Put(ctx context.Context, name string, entry []byte, keep Keep) (membership.Status, error) {
+func (c *Client) Put(ctx context.Context, name string, entry []byte, keep Keep) (Status, error) {
 	path := membershipPath(name)
 	if keep == KeepOver {
 		path += "?persist=true"
 	}
-	return call[membership.Status](ctx, c, http.MethodPut, path, bytes.NewReader(entry))
+	return call[Status](ctx, c, http.MethodPut, path, bytes.NewReader(entry))
 }
 
 // Delete removes a membership that was added, and returns its last status. The
 // error is membership.ErrNotFound to errors.Is where there is none of that
 // name.
-func (c *Client) Delete(ctx context.Context, name string) (membership.Status, error) {
-	return call[membership.Status](ctx, c, http.MethodDelete, membershipPath(name), nil)
+func (c *Client) Delete(ctx context.Context, name string) (Status, error) {
+	return call[Status](ctx, c, http.MethodDelete, membershipPath(name), nil)
 }

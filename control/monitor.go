@@ -20,6 +20,13 @@ type Status struct {
 	Monitor *monitor.Status `json:"monitor,omitempty"`
 }
 
+// Explanation is a status with every interface held against every rule.
+type Explanation struct {
+	Status     Status                            `json:"status"`
+	Channels   []membership.ChannelStatus        `json:"channels"`
+	Interfaces []membership.InterfaceExplanation `json:"interfaces"`
+}
+
 // withMonitors adds to each status what there is of its streams.
 func (s *Server) withMonitors(ctx context.Context, statuses []membership.Status) (any, error) {
 	if s.options.Monitor == nil {

@@ -15,6 +15,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"github.com/ssmd-project/ssmd/ifwatch"
+	"github.com/ssmd-project/ssmd/internal/monitor"
 	"github.com/ssmd-project/ssmd/membership"
 	"github.com/ssmd-project/ssmd/reattach"
 )
@@ -147,8 +148,8 @@ func TestDocumentHasEveryRoute(t *testing.T) {
 // encoded, and that those that may be left out are not required.
 func TestSchemasAreTheTypes(t *testing.T) {
 	types := map[string]any{
-		"Membership": membership.Status{}, "Attachment": membership.Attachment{}, "Previous": membership.Previous{},
-		"Counters": membership.Counters{}, "Explanation": membership.Explanation{}, "ChannelStatus": membership.ChannelStatus{},
+		"Membership": Status{}, "Monitor": monitor.Status{}, "Stream": monitor.Stream{}, "RTP": monitor.RTP{}, "Attachment": membership.Attachment{}, "Previous": membership.Previous{},
+		"Counters": membership.Counters{}, "Explanation": Explanation{}, "ChannelStatus": membership.ChannelStatus{},
 		"InterfaceExplanation": membership.InterfaceExplanation{}, "Check": reattach.Check{}, "Interface": membership.InterfaceStatus{},
 		"Address": ifwatch.Address{}, "Returns": ifwatch.Returns{}, "Protocol": ifwatch.Protocol{}, "Daemon": Daemon{}, "Channels": Channels{},
 		"Drained": Drained{}, "Event": membership.Event{}, "Problem": Problem{}, "Flaw": Flaw{}, "Reloaded": Reloaded{}, "ReloadStatus": ReloadStatus{},

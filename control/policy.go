@@ -12,7 +12,6 @@ import (
 	"strings"
 
 	"github.com/ssmd-project/ssmd/ifwatch"
-	"github.com/ssmd-project/ssmd/membership"
 )
 
 // errBadRequest is wrapped by the errors of requests that cannot be read.
@@ -29,14 +28,14 @@ func (s *Server) approve(ctx context.Context, r request) (any, error) {
 	if err := s.options.Manager.Approve(ctx, r.name, approval.Instance); err != nil {
 		return nil, err
 	}
-	return s.options.Manager.StatusOf(ctx, r.name)
+	return s.statusOf(ctx, r.name)
 }
 
 func (s *Server) reannounce(ctx context.Context, r request) (any, error) {
 	if err := s.options.Manager.Reannounce(ctx, r.name); err != nil {
 		return nil, err
 	}
-	return s.options.Manager.StatusOf(ctx, r.name)
+	return s.statusOf(ctx, r.name)
 }
 
 func (s *Server) drain(ctx context.Context, r request) (any, error) {
@@ -79,12 +78,12 @@ func readApproval(body []byte) (Approval, error) {
 // the only instance that awaits it. The error is membership.ErrNotFound to
 // errors.Is where there is no membership of that name, and
 // membership.ErrNotApproved where nothing, or something else, awaits it.
-func (c *Client) Approve(ctx context.Context, name string, id ifwatch.ID) (membership.Status, error) {
+func (c *Client) Approve(ctx context.Context, name string, id ifwatch.ID) (Status, error) {
 	body, err := json.Marshal(Approval{Instance: id})
 	if err != nil {
-		return membership.Status{}, err
+		return Status{}, err
 	}
-	return call[membership.Status](ctx, c, http.MethodPost, membershipPath(name)+"/approve", bytes.NewReader(body))
+	return call[Status](ctx, c, http.MethodPost, membershipPath(name)+"/approve", bytes.NewReader(body))
 }
 
 // Drain has every membership leave an interface, and returns when the reports
@@ -114,6 +113,6 @@ func interfacePath(name string) string {
 // The error is membership.ErrNotFound to errors.Is where there is none of that
 // name, and membership.ErrPutOff where it follows once an interface has its
 // carrier.
-func (c *Client) Reannounce(ctx context.Context, name string) (membership.Status, error) {
-	return call[membership.Status](ctx, c, http.MethodPost, membershipPath(name)+"/reannounce", nil)
+func (c *Client) Reannounce(ctx context.Context, name string) (Status, error) {
+	return call[Status](ctx, c, http.MethodPost, membershipPath(name)+"/reannounce", nil)
 }

@@ -77,15 +77,24 @@ func (s *Server) memberships(ctx context.Context, _ request) (any, error) {
 }
 
 func (s *Server) membership(ctx context.Context, r request) (any, error) {
-	status, err := s.options.Manager.StatusOf(ctx, r.name)
+	return s.statusOf(ctx, r.name)
+}
+
+func (s *Server) statusOf(ctx context.Context, name string) (Status, error) {
+	status, err := s.options.Manager.StatusOf(ctx, name)
 	if err != nil {
-		return nil, err
+		return Status{}, err
 	}
 	return s.withMonitor(ctx, status)
 }
 
 func (s *Server) explain(ctx context.Context, r request) (any, error) {
-	return s.options.Manager.Explain(ctx, r.name)
+	e, err := s.options.Manager.Explain(ctx, r.name)
+	if err != nil {
+		return nil, err
+	}
+	status, err := s.withMonitor(ctx, e.Status)
+	return Explanation{status, e.Channels, e.Interfaces}, err
 }
 
 func (s *Server) interfaces(ctx context.Context, _ request) (any, error) {

@@ -20,7 +20,7 @@ func (c *chaos) statusAgrees() error {
 		m := c.members[status.Name]
 		if m == nil {
 			errs = append(errs, fmt.Errorf("%s is there, and was removed", status.Name))
-		} else if m.is = c.agreeing(m, status); len(m.is) == 0 {
+		} else if m.is = c.agreeing(m, status.Status); len(m.is) == 0 {
 			errs = append(errs, fmt.Errorf("%s is %s on %+v: %s", status.Name, status.State, status.Attachments, status.Reason))
 		}
 	}

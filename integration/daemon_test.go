@@ -174,8 +174,14 @@ func (d *daemon) await(check func(membership.Status) error) membership.Status {
 			d.t.Fatalf("the daemon ended: %v", d.err)
 		default:
 		}
-		return d.client.Membership(d.ctx, "feed")
+		return d.membership("feed")
 	})
+}
+
+// membership is how one stands.
+func (d *daemon) membership(name string) (membership.Status, error) {
+	s, err := d.client.Membership(d.ctx, name)
+	return s.Status, err
 }
 
 func (d *daemon) signal(s os.Signal) {

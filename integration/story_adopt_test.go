@@ -234,5 +234,5 @@ func (d *daemon) adopt(r control.AdoptionRequest) (one control.Adoption) {
 
 func (d *daemon) awaitMembership(name string, check func(membership.Status) error) {
 	d.t.Helper()
-	awaitStatus(d.t, d.ctx, check, func() (membership.Status, error) { return d.client.Membership(d.ctx, name) })
+	awaitStatus(d.t, d.ctx, check, func() (membership.Status, error) { return d.membership(name) })
 }

@@ -199,7 +199,7 @@ func newLeaveCommand() *cobra.Command {
 }
 
 // printChanged says what has become of a membership.
-func printChanged(c *cobra.Command, s membership.Status, asJSON bool) error {
+func printChanged(c *cobra.Command, s control.Status, asJSON bool) error {
 	return output(c, func(w io.Writer) error {
 		if asJSON {
 			return printJSON(w, s)

@@ -3,9 +3,11 @@ package main
 import (
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/ssmd-project/ssmd/control"
 	"github.com/ssmd-project/ssmd/membership"
 	"github.com/ssmd-project/ssmd/reattach"
 )
@@ -28,7 +30,7 @@ func newExplainCommand() *cobra.Command {
 				if asJSON {
 					return printJSON(w, explanation)
 				}
-				return printExplanation(w, explanation)
+				return printExplanation(w, time.Now(), explanation)
 			})
 		},
 	})
@@ -37,7 +39,7 @@ func newExplainCommand() *cobra.Command {
 }
 
 // printExplanation writes a paragraph an interface, its verdict first.
-func printExplanation(w io.Writer, e membership.Explanation) error {
+func printExplanation(w io.Writer, now time.Time, e control.Explanation) error {
 	s := e.Status
 	_, err := fmt.Fprintf(w, "%s: %s, %d of %s joined: %s\n", printable(s.Name), s.State, s.Joined, plural(s.Channels, "channel"), printable(s.Reason))
 	if err != nil {
@@ -49,6 +51,13 @@ func printExplanation(w io.Writer, e membership.Explanation) error {
 		}
 		if _, err := fmt.Fprintf(w, "  %s on %s: %s\n", c.Channel, cell(c.Interface), printable(c.Error)); err != nil {
 			return err
+		}
+	}
+	if s.Monitor != nil {
+		for _, stream := range s.Monitor.Streams {
+			if _, err := fmt.Fprintf(w, "  %s\n", streamLine(now, stream)); err != nil {
+				return err
+			}
 		}
 	}
 	for _, i := range e.Interfaces {

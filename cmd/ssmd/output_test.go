@@ -13,6 +13,7 @@ import (
 
 	"github.com/ssmd-project/ssmd/control"
 	"github.com/ssmd-project/ssmd/ifwatch"
+	"github.com/ssmd-project/ssmd/internal/monitor"
 	"github.com/ssmd-project/ssmd/membership"
 	"github.com/ssmd-project/ssmd/reattach"
 )
@@ -58,13 +59,20 @@ func compare(t *testing.T, want, got string) {
 }
 
 func TestPrintStatuses(t *testing.T) {
-	got := printed(t, func(w io.Writer) error {
-		return printStatuses(w, now, []membership.Status{feedA, feedB, feedC})
-	})
+	all := []control.Status{{Status: feedA}, {Status: feedB}, {Status: feedC}}
+	got := printed(t, func(w io.Writer) error { return printStatuses(w, now, all) })
 	compare(t, `NAME    STATE     JOINED  INTERFACE    SINCE  REASON
 feed-a  joined    2/2     eth0         5m3s   eth0 (instance 7) matches name=eth0
 feed-b  degraded  2/3     a\x1b[31m,b  3s     1 refused
 feed-c  waiting   0/1     -            5m3s   no interface matches alias=\u202eevil
+`, got)
+	all[0].Monitor = &monitor.Status{Streams: []monitor.Stream{{DatagramsPerSecond: 96, BytesPerSecond: 96_800}}}
+	all[2].Monitor = &monitor.Status{Stalled: 1, Streams: []monitor.Stream{{Stalled: true}}}
+	got = printed(t, func(w io.Writer) error { return printStatuses(w, now, all) })
+	compare(t, `NAME    STATE     JOINED  INTERFACE    SINCE  RATE             REASON
+feed-a  joined    2/2     eth0         5m3s   96/s 774 kbit/s  eth0 (instance 7) matches name=eth0
+feed-b  degraded  2/3     a\x1b[31m,b  3s     -                1 refused
+feed-c  waiting   0/1     -            5m3s   stalled          no interface matches alias=\u202eevil
 `, got)
 }
 
@@ -111,8 +119,10 @@ func TestDaemonLine(t *testing.T) {
 }
 
 func TestPrintExplanation(t *testing.T) {
-	e := membership.Explanation{
-		Status: feedB,
+	e := control.Explanation{
+		Status: control.Status{Status: feedB, Monitor: &monitor.Status{Streams: []monitor.Stream{
+			{Channel: channel("10.1.0.1@232.1.1.1"), Interface: "b", Stalled: true, Since: then},
+		}}},
 		Channels: []membership.ChannelStatus{
 			{Channel: channel("10.1.0.1@232.1.1.1"), Interface: "b", Joined: true},
 			{Channel: channel("10.1.0.1@232.1.1.2"), Interface: "b", Error: "no buffer space available"},
@@ -130,6 +140,7 @@ func TestPrintExplanation(t *testing.T) {
 	}
 	compare(t, `feed-b: degraded, 2 of 3 channels joined: 1 refused
   10.1.0.1@232.1.1.2 on b: no buffer space available
+  10.1.0.1@232.1.1.1 on b: stalled for 5m3s
 
 b (ifindex 2, instance 9), attached: accept: matches name=b alias=x\x1b[2J
   ok  name   wanted b*  found b
@@ -138,9 +149,10 @@ b (ifindex 2, instance 9), attached: accept: matches name=b alias=x\x1b[2J
 c (ifindex 3, instance 10): reject: name: wanted b*, found c
   reject  name        wanted b*  found c
   wait    require up  wanted up  found down
-`, printed(t, func(w io.Writer) error { return printExplanation(w, e) }))
+`, printed(t, func(w io.Writer) error { return printExplanation(w, now, e) }))
 	compare(t, "feed-c: waiting, 0 of 1 channel joined: none\n\nThere is no interface.\n", printed(t, func(w io.Writer) error {
-		return printExplanation(w, membership.Explanation{Status: membership.Status{Name: "feed-c", State: membership.StateWaiting, Channels: 1, Reason: "none"}})
+		none := membership.Status{Name: "feed-c", State: membership.StateWaiting, Channels: 1, Reason: "none"}
+		return printExplanation(w, now, control.Explanation{Status: control.Status{Status: none}})
 	}))
 }
 
@@ -227,7 +239,7 @@ func TestReport(t *testing.T) {
 func TestLongReasonsAreShortenedInTheTableOnly(t *testing.T) {
 	long := feedC
 	long.Reason = strings.Repeat("ä", 1000)
-	table := printed(t, func(w io.Writer) error { return printStatuses(w, now, []membership.Status{long}) })
+	table := printed(t, func(w io.Writer) error { return printStatuses(w, now, []control.Status{{Status: long}}) })
 	if !strings.HasSuffix(table, " "+strings.Repeat("ä", 197)+"...\n") {
 		t.Errorf("got %s", table)
 	}

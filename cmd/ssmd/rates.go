@@ -47,16 +47,6 @@ func (r *rates) look() {
 	}
 	r.byName = make(map[string]statuspage.Rates, len(all))
 	for name, s := range all {
-		r.byName[name] = sumOf(s)
+		r.byName[name] = statuspage.Rates{Stalled: s.Stalled, Datagrams: s.DatagramsPerSecond(), Bytes: s.BytesPerSecond()}
 	}
-}
-
-// sumOf adds up the streams of a membership.
-func sumOf(s monitor.Status) statuspage.Rates {
-	sum := statuspage.Rates{Stalled: s.Stalled}
-	for i := range s.Streams {
-		sum.Datagrams += s.Streams[i].DatagramsPerSecond
-		sum.Bytes += s.Streams[i].BytesPerSecond
-	}
-	return sum
 }

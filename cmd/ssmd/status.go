@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -94,19 +95,30 @@ func runStatusOf(ctx context.Context, o statusOptions, name string) error {
 
 // printStatuses writes a table, a line a membership. What is longer than a line
 // is shortened: printStatus writes it whole.
-func printStatuses(w io.Writer, now time.Time, statuses []membership.Status) error {
+func printStatuses(w io.Writer, now time.Time, statuses []control.Status) error {
 	if len(statuses) == 0 {
 		_, err := fmt.Fprintln(w, "There is no membership.")
 		return err
 	}
-	t := newTable(w, "NAME", "STATE", "JOINED", "INTERFACE", "SINCE", "REASON")
+	isMonitored := slices.ContainsFunc(statuses, func(s control.Status) bool { return s.Monitor != nil })
+	row := func(name, state, joined, on, since, rate, reason string) []string {
+		if !isMonitored {
+			return []string{name, state, joined, on, since, reason}
+		}
+		return []string{name, state, joined, on, since, rate, reason}
+	}
+	t := newTable(w, row("NAME", "STATE", "JOINED", "INTERFACE", "SINCE", "RATE", "REASON")...)
 	for _, s := range statuses {
-		t.row(s.Name, string(s.State), fmt.Sprintf("%d/%d", s.Joined, s.Channels), shorten(attachedTo(s)), age(now.Sub(s.Since)), shorten(s.Reason))
+		rate := ""
+		if s.Monitor != nil {
+			rate = s.Monitor.Brief()
+		}
+		t.row(row(s.Name, string(s.State), fmt.Sprintf("%d/%d", s.Joined, s.Channels), shorten(attachedTo(s)), age(now.Sub(s.Since)), rate, shorten(s.Reason))...)
 	}
 	return t.flush()
 }
 
-func attachedTo(s membership.Status) string {
+func attachedTo(s control.Status) string {
 	names := make([]string, len(s.Attachments))
 	for i, a := range s.Attachments {
 		names[i] = a.Interface

@@ -22,7 +22,7 @@ func newTopCommand() *cobra.Command {
 until q is pressed. Where the daemon ends it says so, and goes on with the next.
 
 Keys: j and k or arrows, page up and down, g and G move; / filters, by words of
-names, states, interfaces and reasons; s sorts by the next column; q quits.
+names, states, interfaces, rates and reasons; s sorts by the next column; q quits.
 Without a terminal it prints what status does, once.`,
 		Example: "  ssmd top",
 		Args:    noArguments,

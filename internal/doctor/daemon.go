@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/ssmd-project/ssmd/control"
 	"github.com/ssmd-project/ssmd/ifwatch"
 	"github.com/ssmd-project/ssmd/membership"
 	"github.com/ssmd-project/ssmd/reattach"
@@ -11,8 +12,8 @@ import (
 
 // Daemon is what Subjects asks; control.Client answers.
 type Daemon interface {
-	Memberships(ctx context.Context) ([]membership.Status, error)
-	Explain(ctx context.Context, name string) (membership.Explanation, error)
+	Memberships(ctx context.Context) ([]control.Status, error)
+	Explain(ctx context.Context, name string) (control.Explanation, error)
 	Interfaces(ctx context.Context) ([]membership.InterfaceStatus, error)
 }
 
@@ -49,7 +50,7 @@ func Subjects(ctx context.Context, d Daemon, names []string) ([]Subject, error) 
 }
 
 // subjectsOf turns an explanation into subjects.
-func subjectsOf(e membership.Explanation, netns map[ifwatch.ID]string) []Subject {
+func subjectsOf(e control.Explanation, netns map[ifwatch.ID]string) []Subject {
 	base := Subject{Membership: e.Status.Name, State: e.Status.State, Reason: e.Status.Reason, Daemon: true}
 	var subjects []Subject
 	for _, a := range e.Status.Attachments {

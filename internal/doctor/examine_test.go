@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/ssmd-project/ssmd/control"
 	"github.com/ssmd-project/ssmd/ifwatch"
 	"github.com/ssmd-project/ssmd/internal/doctor/firewall"
 	"github.com/ssmd-project/ssmd/membership"
@@ -238,8 +239,10 @@ func TestQuote(t *testing.T) {
 }
 
 func TestSubjectsOf(t *testing.T) {
-	e := membership.Explanation{
-		Status:   membership.Status{Name: "feed-a", State: membership.StateDegraded, Attachments: []membership.Attachment{{Interface: "eth0", Index: 3, Instance: 9, Netns: "blue"}}},
+	e := control.Explanation{
+		Status: control.Status{Status: membership.Status{
+			Name: "feed-a", State: membership.StateDegraded, Attachments: []membership.Attachment{{Interface: "eth0", Index: 3, Instance: 9, Netns: "blue"}},
+		}},
 		Channels: []membership.ChannelStatus{{Channel: channel4, Instance: 9, Joined: true}, {Channel: channel6, Instance: 9, Error: "no"}, {Channel: channel4, Instance: 8}},
 	}
 	want := []Subject{{Membership: "feed-a", State: membership.StateDegraded, Channels: []membership.Channel{channel4, channel6}, Refused: []string{channel6.String() + ": no"},

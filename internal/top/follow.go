@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/ssmd-project/ssmd/control"
 	"github.com/ssmd-project/ssmd/internal/pause"
 	"github.com/ssmd-project/ssmd/membership"
 )
@@ -12,7 +13,7 @@ import (
 // Source is the daemon. Its methods are called from one goroutine.
 type Source interface {
 	// Memberships returns the status of every membership.
-	Memberships(ctx context.Context) ([]membership.Status, error)
+	Memberships(ctx context.Context) ([]control.Status, error)
 	// Events returns the events from now on.
 	Events(ctx context.Context) (Stream, error)
 }

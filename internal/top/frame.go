@@ -7,6 +7,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/ssmd-project/ssmd/control"
 	"github.com/ssmd-project/ssmd/internal/text"
 	"github.com/ssmd-project/ssmd/membership"
 )
@@ -54,7 +55,7 @@ func (m *model) frame(now time.Time, columns, rows int) []line {
 }
 
 // title counts the states.
-func (m *model) title(list []membership.Status) line {
+func (m *model) title(list []control.Status) line {
 	counts := make(map[membership.State]int)
 	for _, s := range m.all {
 		counts[s.State]++
@@ -86,16 +87,20 @@ func (m *model) status(now time.Time) line {
 }
 
 // table draws the heading and what of the list has room, around the selected.
-func (m *model) table(list []membership.Status, now time.Time, columns int) []line {
-	name, on := 4, 9
+func (m *model) table(list []control.Status, now time.Time, columns int) []line {
+	name, on, rate := 4, 9, 0 // no column where nothing is monitored
 	for _, s := range list {
 		name, on = max(name, utf8.RuneCountInString(s.Name)), max(on, utf8.RuneCountInString(text.Escape(attachedTo(s))))
+		rate = max(rate, len(rateOf(s)))
 	}
 	name, on = min(name, max(8, columns/4)), min(on, max(9, columns/6))
-	row := func(state, of, joined, interfaces, since, reason string) string {
+	row := func(state, of, joined, interfaces, since, comesIn, reason string) string {
+		if rate > 0 {
+			reason = pad(comesIn, rate) + "  " + reason
+		}
 		return fmt.Sprintf("%-8s  %s  %9s  %s  %6s  %s", state, pad(of, name), joined, pad(interfaces, on), since, reason)
 	}
-	lines := []line{{row("STATE", "NAME", "JOINED", "INTERFACE", "SINCE", "REASON"), dim}}
+	lines := []line{{row("STATE", "NAME", "JOINED", "INTERFACE", "SINCE", "RATE", "REASON"), dim}}
 	at := m.place(list)
 	m.first = min(max(m.first, at-m.height+1, 0), max(0, len(list)-m.height))
 	m.first = min(m.first, at)
@@ -105,7 +110,7 @@ func (m *model) table(list []membership.Status, now time.Time, columns int) []li
 		if s.Name == m.selected {
 			look += ";" + reversed
 		}
-		words := row(string(s.State), s.Name, fmt.Sprintf("%d/%d", s.Joined, s.Channels), text.Escape(attachedTo(s)), text.Age(now.Sub(s.Since)), s.Reason)
+		words := row(string(s.State), s.Name, fmt.Sprintf("%d/%d", s.Joined, s.Channels), text.Escape(attachedTo(s)), text.Age(now.Sub(s.Since)), rateOf(s), s.Reason)
 		lines = append(lines, line{pad(text.Escape(words), columns), look})
 	}
 	for len(lines) <= m.height {
@@ -116,7 +121,7 @@ func (m *model) table(list []membership.Status, now time.Time, columns int) []li
 
 // tail draws the selected membership's reason whole, the last events and the
 // keys, as far as there is room.
-func (m *model) tail(list []membership.Status, now time.Time, columns, rows int) []line {
+func (m *model) tail(list []control.Status, now time.Time, columns, rows int) []line {
 	if rows < 10 {
 		return nil
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ssmd-project/ssmd/control"
 	"github.com/ssmd-project/ssmd/membership"
 )
 
@@ -34,7 +35,7 @@ const mostEvents = 50
 
 // model is all that is known and chosen.
 type model struct {
-	all    []membership.Status
+	all    []control.Status
 	events []membership.Event // the newest last
 	lost   error              // why the daemon is not heard, nil while it is
 	since  time.Time          // it is lost
@@ -48,16 +49,16 @@ type model struct {
 }
 
 // listed returns what passes the filter, sorted.
-func (m *model) listed() []membership.Status {
+func (m *model) listed() []control.Status {
 	words := strings.Fields(strings.ToLower(m.filter))
-	var list []membership.Status
+	var list []control.Status
 	for _, s := range m.all {
-		text := strings.ToLower(s.Name + " " + string(s.State) + " " + attachedTo(s) + " " + s.Reason)
+		text := strings.ToLower(strings.Join([]string{s.Name, string(s.State), attachedTo(s), rateOf(s), s.Reason}, " "))
 		if !slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(text, w) }) {
 			list = append(list, s)
 		}
 	}
-	slices.SortStableFunc(list, func(a, b membership.Status) int {
+	slices.SortStableFunc(list, func(a, b control.Status) int {
 		by := 0
 		switch m.order {
 		case byState:
@@ -72,7 +73,7 @@ func (m *model) listed() []membership.Status {
 	return list
 }
 
-func attachedTo(s membership.Status) string {
+func attachedTo(s control.Status) string {
 	names := make([]string, len(s.Attachments))
 	for i, a := range s.Attachments {
 		names[i] = a.Interface
@@ -80,9 +81,17 @@ func attachedTo(s membership.Status) string {
 	return strings.Join(names, ",")
 }
 
+// rateOf says how the streams come in, where they are monitored.
+func rateOf(s control.Status) string {
+	if s.Monitor == nil {
+		return ""
+	}
+	return s.Monitor.Brief()
+}
+
 // place returns where the selected membership is in a list, or the first.
-func (m *model) place(list []membership.Status) int {
-	return max(0, slices.IndexFunc(list, func(s membership.Status) bool { return s.Name == m.selected }))
+func (m *model) place(list []control.Status) int {
+	return max(0, slices.IndexFunc(list, func(s control.Status) bool { return s.Name == m.selected }))
 }
 
 // move selects what is so many lines further on, as far as there is any.

@@ -10,14 +10,16 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/ssmd-project/ssmd/control"
+	"github.com/ssmd-project/ssmd/internal/monitor"
 	words "github.com/ssmd-project/ssmd/internal/text"
 	"github.com/ssmd-project/ssmd/membership"
 )
 
 var noon = time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)
 
-func status(name string, state membership.State, on string, ago time.Duration) membership.Status {
-	s := membership.Status{Name: name, State: state, Reason: "reason of " + name, Channels: 2, Since: noon.Add(-ago)}
+func status(name string, state membership.State, on string, ago time.Duration) control.Status {
+	s := control.Status{Status: membership.Status{Name: name, State: state, Reason: "reason of " + name, Channels: 2, Since: noon.Add(-ago)}}
 	if on != "" {
 		s.Joined, s.Attachments = 2, []membership.Attachment{{Interface: on, Instance: 1}}
 	}
@@ -25,7 +27,7 @@ func status(name string, state membership.State, on string, ago time.Duration) m
 }
 
 func some() *model {
-	return &model{all: []membership.Status{
+	return &model{all: []control.Status{
 		status("a", membership.StateJoined, "eth0", time.Hour), status("b", membership.StateWaiting, "", time.Minute),
 		status("c", membership.StateDegraded, "eth1", time.Second), status("d", membership.StateJoined, "eth1", 2*time.Hour),
 	}}
@@ -164,4 +166,32 @@ func TestFrameFits(t *testing.T) {
 			}
 		}
 	}
+}
+
+// Where something is monitored there is a column that says how it comes in.
+func TestRates(t *testing.T) {
+	m := some()
+	if picture := drawn(m); strings.Contains(picture, "RATE") {
+		t.Errorf("nothing is monitored:\n%s", picture)
+	}
+	m.all[0].Monitor = &monitor.Status{Streams: []monitor.Stream{{DatagramsPerSecond: 96, BytesPerSecond: 96_800}}}
+	m.all[3].Monitor = &monitor.Status{Stalled: 1, Streams: []monitor.Stream{{}}}
+	picture := drawn(m)
+	for _, want := range []string{"SINCE  RATE             REASON", "96/s 774 kbit/s  reason of a", "stalled          reason of d", "                 reason of b"} {
+		if !strings.Contains(picture, want) {
+			t.Errorf("no %q in:\n%s", want, picture)
+		}
+	}
+	m.filter = "stalled"
+	if got := m.names(); got != "d" {
+		t.Errorf("filtered: %q", got)
+	}
+}
+
+func drawn(m *model) string {
+	var lines []string
+	for _, l := range m.frame(noon, 120, 20) {
+		lines = append(lines, l.text)
+	}
+	return strings.Join(lines, "\n")
 }
