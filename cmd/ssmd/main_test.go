@@ -110,13 +110,13 @@ func exits(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// until runs ssmd until what it prints, to either output, matches: until
-// REGEXP ARGUMENT...
-func until(ts *testscript.TestScript, _ bool, args []string) {
+// until runs ssmd until what it prints, to either output, matches, or with "!"
+// does not: until REGEXP ARGUMENT...
+func until(ts *testscript.TestScript, not bool, args []string) {
 	if len(args) < 2 {
 		ts.Fatalf("usage: until REGEXP ARGUMENT...")
 	}
-	untilPrinted(ts, args[0], "ssmd", args[1:]...)
+	untilPrinted(ts, func(matched bool) bool { return matched != not }, args[0], "ssmd", args[1:]...)
 }
 
 // retry runs a shell script until what it prints matches, where others may come
@@ -125,18 +125,18 @@ func retry(ts *testscript.TestScript, _ bool, args []string) {
 	if len(args) != 2 {
 		ts.Fatalf("usage: retry REGEXP FILE")
 	}
-	untilPrinted(ts, args[0], "sh", "-e", args[1])
+	untilPrinted(ts, func(matched bool) bool { return matched }, args[0], "sh", "-e", args[1])
 }
 
-func untilPrinted(ts *testscript.TestScript, pattern, program string, args ...string) {
+func untilPrinted(ts *testscript.TestScript, good func(matched bool) bool, pattern, program string, args ...string) {
 	wanted, err := regexp.Compile("(?m)" + pattern)
 	ts.Check(err)
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	err = testnet.Eventually(ctx, func() error {
 		_ = ts.Exec(program, args...) // its output says how it went
-		if got := ts.ReadFile("stdout") + ts.ReadFile("stderr"); !wanted.MatchString(got) {
-			return fmt.Errorf("%s %s: nothing matches %s in:\n%s", program, strings.Join(args, " "), pattern, got)
+		if got := ts.ReadFile("stdout") + ts.ReadFile("stderr"); !good(wanted.MatchString(got)) {
+			return fmt.Errorf("%s %s: held against %s:\n%s", program, strings.Join(args, " "), pattern, got)
 		}
 		return nil
 	})
