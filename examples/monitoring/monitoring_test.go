@@ -41,7 +41,7 @@ func exported(t *testing.T) map[string]map[string][]string {
 	ended := make(chan error, 1)
 	go func() { ended <- manager.Run(ctx) }()
 	registry := metrics.NewRegistry(metrics.Options{
-		Source: manager,
+		Source: manager, Streams: streams{},
 		Reload: func() metrics.Reload { return metrics.Reload{Successful: true, LastSuccess: time.Now()} },
 		Hooks:  func() hooks.Counts { return hooks.Counts{} },
 	})

@@ -1,12 +1,12 @@
 package metrics
 
 import (
-	"strconv"
-
 	"github.com/ssmd-project/ssmd/internal/monitor"
 )
 
-var streamLabels = []string{"membership", "channel", "interface", "instance"}
+// The instance is no label: what is counted goes on over the lives of an interface,
+// and Prometheus has a label of that name.
+var streamLabels = []string{"membership", "channel", "interface"}
 
 // What is exported of each stream that is monitored.
 var (
@@ -28,7 +28,7 @@ var (
 func (s sink) ofStreams(all map[string]monitor.Status) {
 	for name, m := range all {
 		for _, one := range m.Streams {
-			s.ofStream(one, []string{name, one.Channel.String(), one.Interface, strconv.FormatUint(uint64(one.Instance), 10)})
+			s.ofStream(one, []string{name, one.Channel.String(), one.Interface})
 		}
 	}
 }
