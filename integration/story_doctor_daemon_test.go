@@ -110,7 +110,7 @@ func storyDoctorMonitored(t *testing.T, program string) {
 			}
 			return err
 		})
-		r, _ := d.visit(l.Near, nil, "feed", "--port", fmt.Sprint(port))
+		r, _ := d.visit(l.Near, nil, "feed")
 		if got := worstOf(r, "receivers"); got != doctor.Warning {
 			t.Errorf("without a receiver: %q, %+v", got, r)
 		}

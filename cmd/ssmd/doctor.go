@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -123,7 +124,7 @@ func runDoctor(ctx context.Context, o doctorOptions, names []string, given []doc
 	}
 	subjects = append(named, subjects...)
 	for n := range subjects {
-		subjects[n].Port = o.port
+		subjects[n].Port = cmp.Or(o.port, subjects[n].Port)
 	}
 	report, err := doctor.Run(ctx, subjects, options)
 	if err != nil {

@@ -52,6 +52,9 @@ func Subjects(ctx context.Context, d Daemon, names []string) ([]Subject, error) 
 // subjectsOf turns an explanation into subjects.
 func subjectsOf(e control.Explanation, netns map[ifwatch.ID]string) []Subject {
 	base := Subject{Membership: e.Status.Name, State: e.Status.State, Reason: e.Status.Reason, Daemon: true}
+	if m := e.Status.Monitor; m != nil {
+		base.Port = m.Port
+	}
 	var subjects []Subject
 	for _, a := range e.Status.Attachments {
 		s := base

@@ -17,6 +17,7 @@ import (
 	"github.com/ssmd-project/ssmd/control"
 	"github.com/ssmd-project/ssmd/ifwatch"
 	"github.com/ssmd-project/ssmd/internal/doctor/firewall"
+	"github.com/ssmd-project/ssmd/internal/monitor"
 	"github.com/ssmd-project/ssmd/membership"
 )
 
@@ -249,6 +250,10 @@ func TestSubjectsOf(t *testing.T) {
 		Interface: "eth0", Attached: true, Index: 3, Netns: "blue", Daemon: true}}
 	if diff := cmp.Diff(want, subjectsOf(e, nil), compareAddr); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
+	}
+	e.Status.Monitor, want[0].Port = &monitor.Status{Port: 5001}, 5001
+	if diff := cmp.Diff(want, subjectsOf(e, nil), compareAddr); diff != "" {
+		t.Errorf("monitored, -want +got:\n%s", diff)
 	}
 	given := SubjectsOf([]Given{{channel4, "eth0"}, {channel6, "eth1"}, {channel6, "eth0"}, {channel4, "eth0"}})
 	want = []Subject{{Interface: "eth0", Channels: []membership.Channel{channel4, channel6}}, {Interface: "eth1", Channels: []membership.Channel{channel6}}}
