@@ -345,7 +345,7 @@ func TestCheck(t *testing.T) {
 		"has the mode 0775: somebody else": func() { mode(file, 0o775) },
 		"has the mode 0757: somebody else": func() { mode(file, 0o757) },
 		s.dir + " has the mode 0777: ":     func() { mode(s.dir, 0o777) },
-		"is no file":                       func() { mode(file, 0o755); file = s.dir },
+		"is no regular file":               func() { mode(file, 0o755); file = s.dir },
 	} {
 		was := file
 		change()
