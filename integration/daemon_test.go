@@ -56,6 +56,7 @@ func TestDaemon(t *testing.T) {
 		"handoff shared socket":  storyHandoffSharedSocket,
 		"handoff taken over":     storyHandoffTakenOver,
 		"hooks":                  storyHooks,
+		"hooks that do wrong":    storyHooksThatDoWrong,
 		"hooks that hang":        storyHooksThatHang,
 		"killed":                 storyKilled,
 		"killed at a restart":    storyRestartKilled,
