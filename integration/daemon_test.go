@@ -64,6 +64,7 @@ func TestDaemon(t *testing.T) {
 		"paced":                  storyPaced,
 		"page":                   storyPage,
 		"page of many":           storyPageMany,
+		"page taken over":        storyPageTakenOver,
 		"page with keys":         storyPageKeys,
 		"page of hostile names":  storyPageHostile,
 		"port in use":            storyPortInUse,
