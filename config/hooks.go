@@ -26,9 +26,12 @@ type Hook struct {
 
 	// Timeout is after which it is killed, with all that it started.
 	Timeout time.Duration `yaml:"timeout"`
+
+	// Line and Column are where the command stands in the file.
+	Line, Column int `yaml:"-"`
 }
 
-// Equal reports whether two hooks are the same in every respect.
+// Equal reports whether two hooks are the same, wherever they stand.
 func (h Hook) Equal(o Hook) bool {
 	return slices.Equal(h.Command, o.Command) && slices.Equal(h.On, o.On) && slices.Equal(h.Names, o.Names) && h.Timeout == o.Timeout
 }
@@ -104,6 +107,9 @@ func (r *reader) hooks(n *yaml.Node, at *place, c *Config) {
 		}
 		h := Hook{Timeout: defaultHookTimeout}
 		h.Command = r.command(n, f, &here)
+		if v, ok := f["command"]; ok {
+			h.Line, h.Column = v.value.Line, v.value.Column
+		}
 		if v, ok := f["on"]; ok {
 			if h.On, ok = choices(r, v.value, here.at("on"), HookEvents()...); ok && len(h.On) == 0 {
 				r.fail(deref(v.value), here.at("on"), "an empty list, want at least one, for example attached")

@@ -21,8 +21,8 @@ func TestHooks(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []Hook{
-		{Command: []string{"/bin/true"}, On: []string{"attached"}, Timeout: 10 * time.Second},
-		{Command: []string{"/usr/local/bin/notify", "", "a b; $x"}, On: []string{"detached", "held", "reloaded"}, Names: []string{"feed-*", "b"}, Timeout: time.Minute},
+		{Command: []string{"/bin/true"}, On: []string{"attached"}, Timeout: 10 * time.Second, Line: 2, Column: 15},
+		{Command: []string{"/usr/local/bin/notify", "", "a b; $x"}, On: []string{"detached", "held", "reloaded"}, Names: []string{"feed-*", "b"}, Timeout: time.Minute, Line: 3, Column: 14},
 	}
 	if diff := cmp.Diff(want, c.Hooks); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
 	"github.com/ssmd-project/ssmd/internal/testnet"
@@ -123,6 +124,84 @@ func storyHooksThatHang(t *testing.T, program string) {
 	}
 	if !strings.Contains(d.stderr.String(), "the hook is too slow: the oldest events that wait for it are dropped") {
 		t.Error("the log does not tell of what was dropped")
+	}
+}
+
+// wrongHooks are hooks that do what none should. Each process that would stay
+// has its number in a file.
+var wrongHooks = []struct{ name, text, result string }{
+	{"missing", "", "failed"},
+	{"fails", "exit 1", "failed"},
+	{"floods", "echo $$ >>$1/left; yes & yes >&2", "killed"},
+	{"hangs", "echo $$ >>$1/left; exec sleep 1000", "killed"},
+	{"stubborn", "trap '' TERM INT HUP; echo $$ >>$1/left; while :; do sleep 1000; done", "killed"},
+	{"keeps its output open", "sleep 1000 & echo $! >>$1/left", "good"},
+	{"keeps it open elsewhere", "setsid sleep 1000 & echo $! >>$1/elsewhere", "good"},
+}
+
+// Whatever hooks do, datagrams flow and memberships move on, each run ends as it
+// should, and nothing is left of them but what left their process group.
+func storyHooksThatDoWrong(t *testing.T, program string) {
+	t.Parallel()
+	l := newLab(t, v4)
+	dir := l.listeningDir()
+	file := filepath.Join(dir, "ssmd.yaml")
+	text, err := os.ReadFile(file)
+	ok(t, err)
+	hooks := "hooks:\n"
+	results := map[string]float64{}
+	for _, h := range wrongHooks {
+		path := filepath.Join(dir, h.name)
+		if h.text != "" {
+			ok(t, os.WriteFile(path, []byte("#!/bin/sh\n"+h.text+"\n"), 0o755))
+		}
+		hooks += fmt.Sprintf("  - {command: [%q, %q], on: [attached, detached, reattached], timeout: 500ms}\n", path, dir)
+		results[h.result]++
+	}
+	write(t, file, string(text)+hooks)
+	t.Cleanup(func() { killAll(t, filepath.Join(dir, "elsewhere")) })
+	d := startDaemon(l, program, dir, nil)
+	receiver := l.fed()
+	d.await(inState(membership.StateJoined))
+	l.hears(receiver)
+	const lives = 3
+	for n := range uint64(lives) {
+		l.again()
+		d.await(inPlaceOf(n + 1))
+		l.hears(receiver)
+	}
+	want := map[string]float64{"dropped": 0}
+	for result, n := range results {
+		want[result] = n * (1 + 2*lives)
+	}
+	eventually(t, func() error {
+		now := d.scrape()
+		got := map[string]float64{"dropped": now["ssmd_hook_events_dropped_total"]}
+		for result := range results {
+			got[result] = now[fmt.Sprintf("ssmd_hook_runs_total{result=%q}", result)]
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			return fmt.Errorf("-want +got:\n%s", diff)
+		}
+		return nil
+	})
+	d.signal(unix.SIGTERM)
+	if code := d.ended(); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	nothingLeft(t, filepath.Join(dir, "left"))
+	l.deaf(receiver)
+}
+
+// killAll ends the processes whose numbers are in a file.
+func killAll(t *testing.T, file string) {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	ok(t, err)
+	for _, word := range strings.Fields(string(text)) {
+		pid, err := strconv.Atoi(word)
+		ok(t, err)
+		_ = unix.Kill(pid, unix.SIGKILL)
 	}
 }
 

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/ssmd-project/ssmd/internal/testnet"
 	"github.com/ssmd-project/ssmd/membership"
 )
@@ -25,6 +27,12 @@ func startPage(t *testing.T, program, file string) (d *daemon, dir string) {
 	return startDaemon(l, program, dir, nil), dir
 }
 
+// What the page says of its connection, in its head and where all see it.
+const (
+	isLive  = `document.getElementById('connection').dataset.state === 'live' && document.getElementById('stale').hidden`
+	isStale = `document.getElementById('connection').dataset.state === 'stale' && !document.getElementById('stale').hidden`
+)
+
 func rowState(name, state string) string {
 	return fmt.Sprintf(`document.getElementById('m-%s')?.querySelector('.state').textContent === %q`, name, state)
 }
@@ -36,7 +44,7 @@ func storyPage(t *testing.T, program string) {
 	d, dir := startPage(t, program, "memberships:\n  - {name: feed, channels: 10.1.0.1@232.1.1.1, interface: eth0}\n  - {name: other, channels: 10.1.0.1@232.1.1.2, interface: eth7}\n")
 	d.await(inState(membership.StateJoined))
 	p := openBrowser(t, d.Near).open(pageAddress)
-	p.until(`document.getElementById('connection').dataset.state === 'live'`)
+	p.until(isLive)
 	p.until(rowState("feed", "joined"))
 	p.until(rowState("other", "waiting"))
 	p.shows("eth0: 1 life, instance")
@@ -57,11 +65,67 @@ func storyPage(t *testing.T, program string) {
 
 	d.signal(os.Kill)
 	d.ended()
-	p.until(`document.getElementById('connection').dataset.state === 'stale' && !document.getElementById('stale').hidden`)
+	p.until(isStale)
 	p.shows("What is shown is from before")
 	startDaemon(d.lab, program, dir, nil).await(inState(membership.StateJoined))
-	p.until(`document.getElementById('connection').dataset.state === 'live' && document.getElementById('stale').hidden`)
+	p.until(isLive)
 	p.shows("eth0: 1 life, instance") // the new daemon knows of no other
+}
+
+// Whichever daemon answers, the page goes on by itself and shows what that one
+// knows; where none answers it says so.
+func storyPageTakenOver(t *testing.T, program string) {
+	t.Parallel()
+	const feed, gone, comes = "  - {name: feed, channels: 10.1.0.1@232.1.1.1, interface: eth0}\n", "  - {name: gone, channels: 10.1.0.1@232.1.1.2, interface: eth0}\n",
+		"  - {name: comes, channels: 10.1.0.1@232.1.1.3, interface: eth7}\n"
+	first, dir := startPage(t, program, "memberships:\n"+feed+gone)
+	first.await(inState(membership.StateJoined))
+	p := openBrowser(t, first.Near).open(pageAddress)
+	p.until(isLive)
+	p.until(rowState("gone", "joined"))
+	p.value(`window.untouched = true; window.seen = []; new MutationObserver(() => seen.push(document.getElementById('connection').dataset.state))
+		.observe(document.getElementById('connection'), {attributes: true})`)
+
+	write(t, filepath.Join(dir, "ssmd.yaml"), "http: {listen: 127.0.0.1:9781, status: true}\nmemberships:\n"+feed+comes)
+	second := successor(first.lab, program, dir)
+	if code := first.ended(); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	second.await(inState(membership.StateJoined))
+	p.until(isLive)
+	p.until(rowState("comes", "waiting"))
+	p.until(rowState("feed", "joined"))
+	p.until(`!document.getElementById('m-gone') && document.getElementById('shown').textContent === '2 memberships'`)
+	p.until(`seen.includes('stale') && seen.at(-1) === 'live'`)
+	ok(t, second.Cut("eth0"))
+	p.until(rowState("feed", "detached"))
+
+	// One that hangs says nothing: the page's clock is put forward, so that it
+	// counts as gone now.
+	second.stop()
+	p.value(`(() => { const now = Date.now; Date.now = () => now() + 60_000; })()`)
+	p.until(isStale)
+	ok(t, second.Connect(testnet.Veth{}))
+	second.cont()
+	p.until(isLive)
+	p.until(rowState("feed", "joined"))
+
+	// A page of one membership goes on too.
+	p.value(`location.hash = '#m=feed'`)
+	p.shows("Every interface against every rule")
+	second.signal(unix.SIGTERM)
+	if code := second.ended(); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	p.until(isStale)
+	ok(t, second.Cut("eth0"))
+	third := startDaemon(second.lab, program, dir, nil)
+	third.await(inState(membership.StateDetached))
+	p.until(isLive)
+	p.until(`document.querySelector('#detail .facts .state').textContent === 'detached'`)
+	if p.value(`window.untouched`) != true {
+		t.Error("the page was loaded anew")
+	}
 }
 
 // All can be done with the keyboard, and on a phone in the dark.

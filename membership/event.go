@@ -67,7 +67,8 @@ type Event struct {
 	Reason     string     `json:"reason,omitempty"`
 	Missed     uint64     `json:"missed,omitempty"` // of EventMissed; at most so many where a time was asked for
 
-	// What only the process itself can use.
+	// What the control API does not tell.
+	Was   State `json:"-"` // of EventState: the one before, which may be the same with another reason; empty: the membership is new
 	Index int   `json:"-"` // of Interface
 	Err   error `json:"-"` // of EventError, and of an EventState or EventDetached that a refusal led to; for errors.Is, as Status.Err
 }

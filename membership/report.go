@@ -41,8 +41,9 @@ func (k *keeper) reportOn(m *member, now time.Time) {
 		m.since = now
 	}
 	k.totals.enter(m.state, state)
+	was := m.state
 	m.state, m.reason = state, reason
-	e := Event{Time: now, Type: EventState, Membership: m.wish.name, State: state, Cause: m.cause, Reason: reason, Err: m.err()}
+	e := Event{Time: now, Type: EventState, Membership: m.wish.name, State: state, Was: was, Cause: m.cause, Reason: reason, Err: m.err()}
 	if len(m.attachments) > 0 && state == StateDegraded {
 		e.Cause = CauseKernel
 	}

@@ -20,7 +20,7 @@ const (
 )
 
 // eventSize is what an event takes besides its words.
-const eventSize = 184
+const eventSize = 200
 
 // ring keeps the last events in the order of their numbers, which have no gap.
 type ring struct {

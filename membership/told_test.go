@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/ssmd-project/ssmd/reattach"
 )
 
@@ -61,5 +63,30 @@ func TestToldInOrder(t *testing.T) {
 	}
 	if len(s.keeper.told) > 0 || cap(s.keeper.told) > mostToldAhead {
 		t.Errorf("room for %d events is kept", cap(s.keeper.told))
+	}
+}
+
+// A state is told with the one before, so that nobody has to remember it.
+func TestStateIsToldWithTheOneBefore(t *testing.T) {
+	s := newStory(t)
+	var got []string
+	s.keeper.publish = func(e Event) {
+		if e.Type == EventState {
+			got = append(got, fmt.Sprintf("%s, was %q", e.State, e.Was))
+		}
+	}
+	s.apply(feed("a", "eth2", one))
+	s.apply(feed("a", "eth1", one))
+	s.create(1, mac1)
+	s.deliver()
+	s.remove(1)
+	s.deliver()
+	s.create(1, mac1)
+	s.deliver()
+	s.apply()
+	s.apply(feed("a", "eth1", one))
+	want := []string{`waiting, was ""`, `waiting, was "waiting"`, `joined, was "waiting"`, `detached, was "joined"`, `joined, was "detached"`, `joined, was ""`}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/ssmd-project/ssmd/config"
 	"github.com/ssmd-project/ssmd/control"
+	"github.com/ssmd-project/ssmd/internal/hooks"
 )
 
 type checkOptions struct {
@@ -25,14 +26,18 @@ type checked struct {
 	Memberships int            `json:"memberships"`
 	Channels    int            `json:"channels"`
 	Errors      []control.Flaw `json:"errors"`
+	Warnings    []control.Flaw `json:"warnings"`
 }
+
+const checkLong = `Check the configuration file. Every error is told, one a line. A hook that this
+user could not run as it is now is a warning: it may be installed later, or on another host.`
 
 func newCheckCommand() *cobra.Command {
 	var o checkOptions
 	c := &cobra.Command{
 		Use:     "check",
 		Short:   "Check the configuration file, and print what it comes to",
-		Long:    "Check the configuration file. Every error is told, one a line.",
+		Long:    checkLong,
 		Example: "  ssmd check -c /etc/ssmd/ssmd.yaml\n  ssmd check --print",
 		Args:    noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -63,7 +68,14 @@ func runCheck(c *cobra.Command, o checkOptions) error {
 		return nil
 	case failure != nil:
 		return printErrors(c.ErrOrStderr(), failure)
-	case o.print:
+	}
+	for _, w := range outcome.Warnings {
+		w.Message = "warning: " + w.Message
+		if err := printFlaws(c.ErrOrStderr(), []control.Flaw{w}); err != nil {
+			return err
+		}
+	}
+	if o.print {
 		text, err := loaded.YAML()
 		if err != nil {
 			return err
@@ -77,7 +89,7 @@ func runCheck(c *cobra.Command, o checkOptions) error {
 }
 
 func outcomeOf(o checkOptions, loaded config.Config, failure error) checked {
-	outcome := checked{File: loaded.File, Good: failure == nil, Memberships: len(loaded.Memberships), Errors: []control.Flaw{}}
+	outcome := checked{File: loaded.File, Good: failure == nil, Memberships: len(loaded.Memberships), Errors: []control.Flaw{}, Warnings: hookWarnings(loaded)}
 	for _, m := range loaded.Memberships {
 		outcome.Channels += len(m.Channels)
 	}
@@ -90,6 +102,19 @@ func outcomeOf(o checkOptions, loaded config.Config, failure error) checked {
 		outcome.File = cmp.Or(outcome.File, e.File)
 	}
 	return outcome
+}
+
+// hookWarnings are about hooks that the daemon would not run.
+func hookWarnings(loaded config.Config) []control.Flaw {
+	warnings := []control.Flaw{}
+	for n, h := range loaded.Hooks {
+		if err := hooks.Check(h.Command[0]); err != nil {
+			warnings = append(warnings, control.Flaw{
+				File: loaded.File, Line: h.Line, Column: h.Column, Path: fmt.Sprintf("hooks[%d].command", n), Message: err.Error(),
+			})
+		}
+	}
+	return warnings
 }
 
 // printErrors writes the errors of a configuration in the form that editors

@@ -2,7 +2,8 @@ package doctor
 
 import (
 	"fmt"
-	"strings"
+
+	"github.com/ssmd-project/ssmd/internal/text"
 )
 
 // some names the first of several things, and counts the others.
@@ -22,12 +23,5 @@ const toHear = "It takes an interface that is up, CAP_NET_RAW, as root has, and 
 // sprintf is fmt.Sprintf, of formats that are no constants.
 func sprintf(format string, values ...any) string { return fmt.Sprintf(format, values...) }
 
-// quote puts a word that a shell would not take as one into quotes: names of
-// interfaces are somebody else's words.
-func quote(word string) string {
-	const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-/:%@"
-	if word != "" && strings.Trim(word, plain) == "" {
-		return word
-	}
-	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
-}
+// quote makes a word of a command of a name.
+func quote(name string) string { return text.ShellWord(name) }

@@ -35,13 +35,12 @@ type Dispatcher struct {
 	running sync.WaitGroup
 	mu      sync.Mutex
 	runners []*runner
-	states  map[string]membership.State // the last of each membership
 	ended   bool
 }
 
 // New returns a dispatcher without hooks.
 func New(log *slog.Logger) *Dispatcher {
-	return &Dispatcher{log: log, states: make(map[string]membership.State)}
+	return &Dispatcher{log: log}
 }
 
 // Counts returns what was done so far.
@@ -115,11 +114,8 @@ func (d *Dispatcher) dispatch(e membership.Event) {
 		return
 	}
 	words := []string{string(e.Type)}
-	if e.Type == membership.EventState && d.states[e.Membership] != e.State {
-		d.states[e.Membership] = e.State
-		if e.State != membership.StateDetached { // of which there is an event
-			words = append(words, string(e.State))
-		}
+	if e.Type == membership.EventState && e.State != e.Was && e.State != membership.StateDetached { // of which there is an event
+		words = append(words, string(e.State))
 	}
 	for _, word := range words {
 		for _, r := range d.runners {

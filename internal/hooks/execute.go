@@ -48,7 +48,7 @@ func environment(j job) []string {
 // group is killed, also what it left in the background.
 func execute(ctx context.Context, command, env []string, log *slog.Logger) error {
 	if err := Check(command[0]); err != nil {
-		return err
+		return fmt.Errorf("check hook: %w", err)
 	}
 	read, write, err := os.Pipe()
 	if err != nil {

@@ -89,8 +89,8 @@ func attached(n int) membership.Event {
 	return membership.Event{Seq: uint64(n), Time: time.Unix(1, 500).UTC(), Type: membership.EventAttached, Membership: "feed", Interface: "eth0", Instance: 7, Cause: membership.CauseAppeared, Reason: "a; $(b)\n'c'"}
 }
 
-func state(is membership.State) membership.Event {
-	return membership.Event{Type: membership.EventState, Membership: "feed", State: is}
+func state(is, was membership.State) membership.Event {
+	return membership.Event{Type: membership.EventState, Membership: "feed", State: is, Was: was}
 }
 
 // A hook gets what is documented and nothing else: no environment, no input, no
@@ -135,13 +135,15 @@ func TestOrder(t *testing.T) {
 	s := newStage(t)
 	s.Set([]config.Hook{s.script(`echo "$SSMD_EVENT $SSMD_STATE" >>"$1/out"`, "attached", "detached", "held", "joined")})
 	for _, e := range []membership.Event{
-		attached(1), state(membership.StateJoined), state(membership.StateJoined), state(membership.StateHeld), state(membership.StateHeld), state(membership.StateJoined),
-		{Type: membership.EventDetached, Membership: "feed"}, state(membership.StateDetached), {Type: membership.EventReloaded},
+		attached(1), state(membership.StateJoined, ""), state(membership.StateJoined, membership.StateJoined), state(membership.StateHeld, membership.StateJoined),
+		state(membership.StateHeld, membership.StateHeld), state(membership.StateJoined, membership.StateHeld), {Type: membership.EventDetached, Membership: "feed"},
+		state(membership.StateDetached, membership.StateJoined), {Type: membership.EventReloaded}, state(membership.StateJoined, membership.StateDetached),
+		{Type: membership.EventDetached, Membership: "feed"}, state(membership.StateJoined, ""), // it was removed, and is new
 	} {
 		s.dispatch(e)
 	}
-	s.wantCounts(Counts{Good: 5})
-	if got, want := s.read("out"), "attached \njoined joined\nheld held\njoined joined\ndetached \n"; got != want {
+	s.wantCounts(Counts{Good: 8})
+	if got, want := s.read("out"), "attached \njoined joined\nheld held\njoined joined\ndetached \njoined joined\ndetached \njoined joined\n"; got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 }
@@ -266,10 +268,11 @@ func TestQueueKeepsTheNewest(t *testing.T) {
 func TestSet(t *testing.T) {
 	s := newStage(t)
 	stays, goes := s.script(`while ! [ -e "$1/go" ]; do sleep 0.01; done; echo $SSMD_SEQ >>"$1/out"`, "attached"), s.script("", "attached")
+	comes := s.script(`echo new$SSMD_SEQ >>"$1/new"`, "attached") // written before anything runs, which would inherit the open file: ETXTBSY
 	s.Set([]config.Hook{goes, stays})
 	s.dispatch(attached(1))
 	s.dispatch(attached(2))
-	s.Set([]config.Hook{stays, s.script(`echo new$SSMD_SEQ >>"$1/new"`, "attached")})
+	s.Set([]config.Hook{stays, comes})
 	s.dispatch(attached(3))
 	if err := os.WriteFile(filepath.Join(s.dir, "go"), nil, 0o644); err != nil {
 		t.Fatal(err)
@@ -342,7 +345,7 @@ func TestCheck(t *testing.T) {
 		"has the mode 0775: somebody else": func() { mode(file, 0o775) },
 		"has the mode 0757: somebody else": func() { mode(file, 0o757) },
 		s.dir + " has the mode 0777: ":     func() { mode(s.dir, 0o777) },
-		"is no file":                       func() { mode(file, 0o755); file = s.dir },
+		"is no regular file":               func() { mode(file, 0o755); file = s.dir },
 	} {
 		was := file
 		change()

@@ -39,6 +39,16 @@ func Escape(words string) string {
 	return b.String()
 }
 
+// ShellWord puts a word that a shell would not take as one into quotes: names
+// are somebody else's words.
+func ShellWord(word string) string {
+	const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-/:%@"
+	if word != "" && strings.Trim(word, plain) == "" {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+}
+
 // Age returns how long ago a moment was, as a person says it.
 func Age(d time.Duration) string {
 	d = max(d, 0).Truncate(time.Second)
