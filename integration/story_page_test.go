@@ -49,6 +49,7 @@ func storyPage(t *testing.T, program string) {
 	p.until(rowState("other", "waiting"))
 	p.shows("eth0: 1 life, instance")
 	p.until(`document.querySelectorAll('#timeline rect.attached').length === 1`)
+	p.until(`document.querySelector('#m-feed .reason').clientWidth > 150`) // also in a window that is not wide
 
 	ok(t, d.Cut("eth0"))
 	p.until(rowState("feed", "detached"))
