@@ -192,3 +192,58 @@ func storyDoctorRunsElsewhere(t *testing.T, program string) {
 		p.hears(p.fed())
 	})
 }
+
+// What the kernel refuses the daemon, it takes once its limit is as the command
+// has it.
+func storyDoctorRefused(t *testing.T, program string) {
+	t.Parallel()
+	l := newLab(t, v4)
+	ok(t, l.Near.SetSysctl("net/ipv4/igmp_max_memberships", "0"))
+	d, p := attended(l, program, "memberships:\n  - {name: feed, channels: 10.1.0.1@232.1.1.1, interface: eth0}\n")
+	d.await(inState(membership.StateDegraded))
+	d.mended(p, "feed", "limits", "no socket can join anything")
+	d.await(inState(membership.StateJoined))
+	l.hears(l.fed())
+	r, code := d.visit(l.Near, nil, "feed")
+	ok(t, wantOutcome(r, code, map[string]doctor.Outcome{"membership": doctor.OK}, 0))
+	ok(t, l.Near.SetSysctl("net/ipv4/igmp_max_memberships", "0"))
+	ok(t, l.Recreate("eth0", testnet.Veth{}))
+	d.await(inState(membership.StateDegraded))
+	r, code = d.visit(l.Near, nil, "feed")
+	ok(t, wantOutcome(r, code, map[string]doctor.Outcome{"membership": doctor.Fault, "limits": doctor.Fault}, 3))
+}
+
+// A daemon that has too few descriptors for what it is to join.
+func storyDoctorDescriptors(t *testing.T, program string) {
+	t.Parallel()
+	l := newLab(t, v4)
+	d, _ := attended(l, program, "memberships:\n  - {name: feed, groups: 232.1.1.0/26, sources: 10.1.0.1, interface: eth0}\n")
+	d.await(inState(membership.StateJoined))
+	limits := func(wanted doctor.Outcome, limit uint64) {
+		t.Helper()
+		var was unix.Rlimit
+		ok(t, unix.Prlimit(d.cmd.Process.Pid, unix.RLIMIT_NOFILE, nil, &was))
+		ok(t, unix.Prlimit(d.cmd.Process.Pid, unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: limit, Max: was.Max}, nil))
+		r, code := d.visit(l.Near, nil, "feed")
+		ok(t, wantOutcome(r, code, map[string]doctor.Outcome{"limits": wanted}, code))
+	}
+	limits(doctor.OK, 128)
+	limits(doctor.Warning, 64) // four sockets, and what else it opens
+	limits(doctor.OK, 128)
+}
+
+// What is about to be joined is no fault, and is waited for.
+func storyDoctorSettling(t *testing.T, program string) {
+	t.Parallel()
+	l := newLab(t, v4)
+	d, p := attended(l, program, "memberships:\n  - {name: feed, channels: 10.1.0.1@232.1.1.1, interface: eth0, reattach: {settle: 2s}}\n")
+	d.await(inState(membership.StateSettling))
+	r, code := d.visit(l.Near, nil, "feed")
+	ok(t, wantOutcome(r, code, map[string]doctor.Outcome{"membership": doctor.Warning}, 3))
+	if found := of(r.Subjects[0].Findings, "membership")[0]; !hasAll(found.Advice, []string{"ssmd wait feed"}) {
+		t.Errorf("it says %+v", found)
+	}
+	p.shell("ssmd wait feed")
+	r, code = d.visit(l.Near, nil, "feed")
+	ok(t, wantOutcome(r, code, map[string]doctor.Outcome{"membership": doctor.OK}, code))
+}
