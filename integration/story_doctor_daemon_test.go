@@ -142,9 +142,11 @@ func storyDoctorUnprivileged(t *testing.T, program string) {
 	l := newLab(t, v4)
 	d := startDaemon(l, program, l.daemonDir(), nil)
 	d.await(inState(membership.StateJoined))
+	l.hears(l.fed())
 	r, code := d.visit(l.Near, &syscall.Credential{Uid: nobody, Gid: nobody}, "10.1.0.1@232.1.1.1%eth0")
 	ok(t, wantOutcome(r, code, map[string]doctor.Outcome{"kernel_membership": doctor.OK, "datagrams": doctor.Unknown, "report": doctor.Unknown,
-		"querier": doctor.Unknown, "firewall": doctor.Unknown, "bridge": doctor.Unknown, "rp_filter": doctor.OK}, 0))
+		"querier": doctor.Unknown, "firewall": doctor.Unknown, "bridge": doctor.Unknown, "rp_filter": doctor.OK,
+		"receivers": doctor.OK, "receiver_multicast_all": doctor.OK, "stale_membership": doctor.Unknown}, 0))
 	for _, check := range []string{"datagrams", "firewall"} {
 		if found := of(r.Subjects[0].Findings, check)[0]; !strings.Contains(found.Found, "needs CAP_NET_") {
 			t.Errorf("%s does not say what is missing: %+v", check, found)

@@ -103,6 +103,46 @@ func TestStoryReannounced(t *testing.T) {
 	})
 }
 
+// What a stale socket of another process took, in a group in which others stay,
+// nobody has noticed yet when it is announced: it is joined again, and not left at
+// the cost of the others.
+func TestStoryReannounceOfTheLost(t *testing.T) {
+	bothFamilies(t, func(t *testing.T, f family) {
+		for cause, do := range map[membership.Cause]func(*stage){
+			membership.CauseCarrier: func(s *stage) {
+				ok(s.t, s.Far.Set("far0", testnet.Down))
+				ok(s.t, s.Far.Set("far0", testnet.Up))
+			},
+			membership.CauseAddress: func(s *stage) {
+				s.otherReporter()
+			},
+			membership.CauseRequest: func(s *stage) {
+				eventually(s.t, func() error { return s.manager.Reannounce(s.ctx, "feed") }) // once it is running
+			},
+		} {
+			t.Run(string(cause), func(t *testing.T) {
+				t.Parallel()
+				l := newLab(t, f)
+				thief := l.joined()
+				s := unaudited(l, membership.Options{Audit: -1})
+				s.apply(f.feed())
+				s.wait("feed", membership.StateJoined)
+				l.again()
+				s.reattached(1)
+				s.settled(s.capture)
+				ok(t, l.socket().join(l.index(), f.other))
+				s.wantUsers(2)
+				thief.close()
+				s.wantUsers(1)
+				do(s)
+				s.events.wait(t, membership.EventReannounced, cause)
+				s.wantUsers(2)
+				s.hears(s.fed())
+			})
+		}
+	})
+}
+
 // Who wants no announcement gets none.
 func TestStoryNotReannounced(t *testing.T) {
 	bothFamilies(t, func(t *testing.T, f family) {

@@ -109,7 +109,7 @@ func (k *keeper) wishReady(a *attachment, now time.Time) {
 		k.touch(m)
 		k.noteMemory()
 		if what, cause := unwatched(f, orNone(a.before), i.now); goesOn && slices.Contains(m.wish.reannounce.On, what) {
-			k.askAnnounce(a, f, cause)
+			k.askAnnounce(a, f, cause, now)
 		}
 	}
 	a.resumed = nil

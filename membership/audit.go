@@ -52,13 +52,21 @@ func (k *keeper) suspect(lost []ifwatch.GroupKey, now time.Time) {
 	if lost != nil && !slices.ContainsFunc(lost, k.holdsGroup) {
 		return
 	}
-	if soonest := k.lastAudit.Add(max(hintPause, auditShare*k.auditTook)); now.Before(soonest) {
+	if soonest := k.auditAgain(); now.Before(soonest) {
 		k.nextAudit = earlier(k.nextAudit, soonest)
 		return
 	}
 	k.suspicious = true
 	k.flush(now)
 }
+
+// auditAgain returns from when on an audit may follow the last.
+func (k *keeper) auditAgain() time.Time {
+	return k.lastAudit.Add(max(hintPause, auditShare*k.auditTook))
+}
+
+// isSilent reports whether nothing is announced now: what is lost is found first.
+func (k *keeper) isSilent() bool { return k.suspicious || k.auditing == auditSuspicion }
 
 // auditState is what an audit that is under way is for.
 type auditState string

@@ -95,7 +95,7 @@ func (k *keeper) instanceChanged(iface ifwatch.Interface, read, now time.Time) {
 	if was.Renames != iface.Renames {
 		k.renewProbes(i)
 	}
-	k.notice(i, was)
+	k.notice(i, was, now)
 	if was.Multicast != iface.Multicast {
 		k.touchAll(i)
 	}

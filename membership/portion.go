@@ -48,7 +48,7 @@ func (k *keeper) portionNow() *portion {
 	if k.portion == nil {
 		k.portion = k.newPortion()
 	}
-	k.portion.silent = k.auditing == auditSuspicion
+	k.portion.silent = k.isSilent()
 	return k.portion
 }
 
@@ -176,7 +176,7 @@ type undone struct {
 func (k *keeper) whenMade() begun {
 	u := undone{make(map[*pool]struct{}), make(chan struct{})}
 	for _, p := range k.asked {
-		if _, cut := k.cut[p]; cut {
+		if k.isOwed(p) {
 			u.pools[p] = struct{}{}
 		}
 	}
@@ -187,11 +187,18 @@ func (k *keeper) whenMade() begun {
 	return begun{u.made}
 }
 
+// isOwed reports whether more is to be made of a pool: with the next portion, or
+// when an audit is over.
+func (k *keeper) isOwed(p *pool) bool {
+	_, cut := k.cut[p]
+	return cut || k.isSilent() && k.isToAnnounce(p)
+}
+
 // noteMade tells those who wait for what was made by now, or is over.
 func (k *keeper) noteMade() {
 	k.awaited = slices.DeleteFunc(k.awaited, func(u undone) bool {
 		for p := range u.pools {
-			if _, cut := k.cut[p]; !cut {
+			if !k.isOwed(p) {
 				delete(u.pools, p)
 			}
 		}

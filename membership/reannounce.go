@@ -132,7 +132,7 @@ func reporters(f ifwatch.Family, i ifwatch.Interface) []ifwatch.Address {
 
 // notice remembers what of a change makes the attachments on an instance be
 // announced anew.
-func (k *keeper) notice(i *instance, was ifwatch.Interface) {
+func (k *keeper) notice(i *instance, was ifwatch.Interface, now time.Time) {
 	if was.Returns.Ups != i.now.Returns.Ups && len(i.pools) > 0 {
 		k.suspicious = true // while it is down, losses are not seen
 	}
@@ -143,18 +143,20 @@ func (k *keeper) notice(i *instance, was ifwatch.Interface) {
 		}
 		for a := range i.attachments {
 			if slices.Contains(a.member.wish.reannounce.On, what) {
-				k.askAnnounce(a, f, cause)
+				k.askAnnounce(a, f, cause, now)
 			}
 		}
 	}
 }
 
 // askAnnounce has the channels of a family on an attachment announced as soon
-// as reports go out.
-func (k *keeper) askAnnounce(a *attachment, f ifwatch.Family, cause Cause) {
+// as reports go out, and the kernel was seen to hold them: who leaves what was
+// lost takes a user from the group, which may be somebody else.
+func (k *keeper) askAnnounce(a *attachment, f ifwatch.Family, cause Cause, now time.Time) {
 	if a.pools[f] == nil {
 		return // joined later, and announced thereby
 	}
+	k.suspicious = k.suspicious || !now.Before(k.auditAgain())
 	if a.announce == nil {
 		a.announce = make(map[ifwatch.Family]Cause, 1)
 	}
@@ -170,7 +172,7 @@ func canReport(f ifwatch.Family, i ifwatch.Interface) bool {
 
 // announceAsked hands the pools what is to be announced now.
 func (k *keeper) announceAsked() {
-	if k.auditing == auditSuspicion {
+	if k.isSilent() {
 		return
 	}
 	for a := range k.announcing {
@@ -191,7 +193,7 @@ func (a *attachment) alive() bool { return slices.Contains(a.member.attachments,
 
 // reportAnnounced tells of what the pools announced.
 func (k *keeper) reportAnnounced(now time.Time) {
-	if k.auditing == auditSuspicion {
+	if k.isSilent() {
 		return
 	}
 	for a := range k.announcing {
@@ -243,14 +245,31 @@ func (k *keeper) reannounce(m *member, now time.Time) (putOff []ifwatch.Interfac
 	k.beginRequest(now)
 	for _, a := range m.attachments {
 		for _, f := range a.families() {
-			k.askAnnounce(a, f, CauseRequest)
+			k.askAnnounce(a, f, CauseRequest, now)
 			if !canReport(f, a.instance.now) {
 				putOff = append(putOff, a.instance.now)
 			}
 		}
 	}
 	k.endRequest(now)
+	for _, a := range m.attachments {
+		for f := range a.announce { // they wait for an audit
+			k.asked = append(k.asked, a.pools[f])
+		}
+	}
 	return putOff
+}
+
+// isToAnnounce reports whether a pool is to be handed something to announce.
+func (k *keeper) isToAnnounce(p *pool) bool {
+	for a := range k.announcing {
+		for f := range a.announce {
+			if a.pools[f] == p && a.handed[f] != p && canReport(f, a.instance.now) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // announcePeriodic asks for what is due by now.
@@ -265,7 +284,7 @@ func (k *keeper) announcePeriodic(now time.Time) {
 			}
 			a.announcedAt = now // not again at once where it is put off
 			for _, f := range a.families() {
-				k.askAnnounce(a, f, CauseEvery)
+				k.askAnnounce(a, f, CauseEvery, now)
 			}
 		}
 	}
