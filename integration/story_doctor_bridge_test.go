@@ -60,7 +60,7 @@ func TestStoryDoctorBridgeElsewhere(t *testing.T) {
 	p.silent("bridge")
 	p.shellIn(p.Far, "ip link set br0 type bridge mcast_querier 0")
 	found := p.finds("bridge", doctor.Warning, "the bridge br0 snoops, asks nothing itself")
-	if len(found.Mend) > 0 || !hasAll(found.Advice, []string{"another network namespace", "ip link set br0 type bridge mcast_querier 1"}) {
+	if len(found.Mend) > 0 || !hasAll(found.Advice, []string{"another network namespace", "ip link set dev br0 type bridge mcast_querier 1"}) {
 		t.Errorf("it says %+v", found)
 	}
 	index := p.index()

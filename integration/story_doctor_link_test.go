@@ -1,10 +1,12 @@
 package integration
 
 import (
+	"os/exec"
 	"testing"
 
 	"github.com/ssmd-project/ssmd/internal/doctor"
 	"github.com/ssmd-project/ssmd/internal/testnet"
+	"github.com/ssmd-project/ssmd/membership"
 )
 
 // set changes an interface of the near side.
@@ -40,6 +42,43 @@ func TestStoryDoctorUp(t *testing.T) {
 	t.Parallel()
 	p := newPatient(t, v4)
 	p.story("up", doctor.Fault, p.set("eth0", testnet.Down), "eth0 is down")
+}
+
+// Whatever an interface is called, the commands mean it, also where that is a word
+// of ip, or a shell's, or has a dot, at which sysctl splits.
+func TestStoryDoctorOddNames(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"up", "mtu", "dev", "-x", "eth0.5", "$(false)", "a'b", `a"b`, "*", "~"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := newPatient(t, v4)
+			ok(t, testnet.AddVeth(p.Near, p.Near, testnet.Veth{Name: "eth7", PeerName: "end7"}))
+			ok(t, p.Near.Set("eth7", testnet.Name(name)))
+			p.subject.Interface = name
+			p.story("up", doctor.Fault, p.set(name, testnet.Down), name+" is down")
+			p.story("multicast_flag", doctor.Fault, p.set(name, testnet.MulticastOff), "MULTICAST off")
+			p.story("version", doctor.Fault, p.sysctl("net/ipv4/conf/"+name+"/force_igmp_version", "2"), "is forced to IGMPv2")
+			p.story("rp_filter", doctor.Fault, p.sysctl("net/ipv4/conf/"+name+"/rp_filter", "1"), "10.1.0.1 are dropped")
+			p.story("firewall", doctor.Fault, p.rules("nft", "nft add table inet f; nft 'add chain inet f in { type filter hook input priority 0; }'; nft add rule inet f in ip daddr 232.1.1.1 drop"), "nft inet f in")
+			p.story("firewall", doctor.Fault, p.rules("iptables-legacy", "iptables-legacy -A INPUT -d 232.1.1.1 -j DROP"), "iptables-legacy")
+			p.subject.Channels = []membership.Channel{channelOf(v6.channel)}
+			ok(t, p.Near.Set("end7", testnet.Name(name+"2")))
+			p.subject.Interface = name + "2"
+			p.story("protocol", doctor.Fault, p.set(name+"2", testnet.MTU(1200)), "its MTU is 1200")
+			p.story("carrier", doctor.Fault, p.set(name, testnet.Down), "has no carrier")
+			p.story("address", doctor.Fault, func() { p.shell("ip -6 address flush scope link") }, "no IPv6 link-local address")
+		})
+	}
+}
+
+// rules sets rules of a firewall.
+func (p *patient) rules(program, rules string) func() {
+	return func() {
+		p.t.Helper()
+		_, err := exec.LookPath(program)
+		needs(p.t, program+", of Debian's packages nftables and iptables", err)
+		p.shell(rules)
+	}
 }
 
 // The other end of a veth pair in the same namespace is set up by the command.

@@ -34,9 +34,9 @@ func checkBridge(s Subject, f *Facts) []Finding {
 			}
 			found := noQuerier.with(b.Name, map[ifwatch.Family]string{ifwatch.IPv4: "IGMP", ifwatch.IPv6: "MLD"}[family])
 			if b.Elsewhere {
-				found = found.advise("It is in another network namespace; there: ip link set %s type bridge mcast_querier 1", quote(b.Name))
+				found = found.advise("It is in another network namespace; there: ip link set dev %s type bridge mcast_querier 1", quote(b.Name))
 			} else {
-				found = found.mend("ip link set " + quote(b.Name) + " type bridge mcast_querier 1")
+				found = found.mend("ip link set dev " + quote(b.Name) + " type bridge mcast_querier 1")
 			}
 			findings = append(findings, found)
 		}

@@ -20,7 +20,7 @@ var (
 // checkUp is about the administrative state.
 func checkUp(_ Subject, f *Facts) []Finding {
 	if !f.Link.Up {
-		return []Finding{notUp.with(f.Link.Name).mend("ip link set " + quote(f.Link.Name) + " up")}
+		return []Finding{notUp.with(f.Link.Name).mend("ip link set dev " + quote(f.Link.Name) + " up")}
 	}
 	return good(aboutUp, "%s is up", f.Link.Name)
 }
@@ -32,7 +32,7 @@ func checkCarrier(_ Subject, f *Facts) []Finding {
 	case !l.Up:
 		return nil
 	case !l.Carrier && l.Peer != "":
-		return []Finding{noCarrier.with(l.Name, l.OperState).mend("ip link set " + quote(l.Peer) + " up")}
+		return []Finding{noCarrier.with(l.Name, l.OperState).mend("ip link set dev " + quote(l.Peer) + " up")}
 	case !l.Carrier:
 		return []Finding{noCarrier.with(l.Name, l.OperState).advise("Look at the cable, and at the other end.")}
 	case l.OperState != "up" && l.OperState != "unknown":
@@ -45,7 +45,7 @@ func checkCarrier(_ Subject, f *Facts) []Finding {
 // and works.
 func checkMulticastFlag(_ Subject, f *Facts) []Finding {
 	if !f.Link.Multicast && !f.Link.Loopback {
-		return []Finding{noMulticast.with(f.Link.Name).mend("ip link set " + quote(f.Link.Name) + " multicast on")}
+		return []Finding{noMulticast.with(f.Link.Name).mend("ip link set dev " + quote(f.Link.Name) + " multicast on")}
 	}
 	return good(aboutMulticastFlag, "%s does multicast", f.Link.Name)
 }

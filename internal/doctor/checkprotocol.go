@@ -32,7 +32,7 @@ func checkProtocol(s Subject, f *Facts) []Finding {
 		switch name := f.Link.Name; {
 		case f.Link.MTU < family.MinMTU():
 			findings = append(findings, tooSmall.with(family, name, f.Link.MTU, family.MinMTU()).
-				mend(fmt.Sprintf("ip link set %s mtu %d", quote(name), family.MinMTU())).
+				mend(fmt.Sprintf("ip link set dev %s mtu %d", quote(name), family.MinMTU())).
 				advise("Receivers that joined by themselves have to be started again; ssmd joins anew."))
 		case family == ifwatch.IPv6 && own != 0:
 			findings = append(findings, disabled.with(name, dotted(disableIPv6, name)).mend(set(disableIPv6, name, 0)))

@@ -60,7 +60,7 @@ func (f *Facts) igmpVersion() Finding {
 	found.Why = sprintf(oldQuerier.Why, f.lasts())
 	for _, b := range f.Bridges {
 		if b.Querier && !b.Elsewhere {
-			return found.mend("ip link set " + quote(b.Name) + " type bridge mcast_igmp_version 3")
+			return found.mend("ip link set dev " + quote(b.Name) + " type bridge mcast_igmp_version 3")
 		}
 	}
 	return found.advise("Have the querier, a router or a switch, speak IGMPv3; %s.", f.whoAsks(ifwatch.IPv4))

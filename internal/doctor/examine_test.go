@@ -231,11 +231,16 @@ func verbPattern(format string) string {
 func TestQuote(t *testing.T) {
 	s, f := healthy()
 	f.Link.Name, f.Link.Up = "a b';$(x)", false
-	if got, want := checkUp(s, f)[0].Mend, []string{`ip link set 'a b'\'';$(x)' up`}; !cmp.Equal(got, want) {
+	if got, want := checkUp(s, f)[0].Mend, []string{`ip link set dev 'a b'\'';$(x)' up`}; !cmp.Equal(got, want) {
 		t.Errorf("it says %q, want %q", got, want)
 	}
-	if got, want := set(rpFilter, "eth0.5", 2), "sysctl -w net/ipv4/conf/eth0.5/rp_filter=2"; got != want {
-		t.Errorf("it says %q, want %q", got, want)
+	for name, want := range map[string]string{
+		"eth0.5": "sysctl -w net/ipv4/conf/eth0.5/rp_filter=2",
+		"$(x)":   "sysctl -w 'net.ipv4.conf.$(x).rp_filter'=2",
+	} {
+		if got := set(rpFilter, name, 2); got != want {
+			t.Errorf("it says %q, want %q", got, want)
+		}
 	}
 }
 

@@ -49,7 +49,7 @@ func set(format, name string, value int) string {
 	if !strings.Contains(path, ".") {
 		path = strings.ReplaceAll(path, "/", ".")
 	}
-	return fmt.Sprintf("sysctl -w %s=%d", path, value)
+	return fmt.Sprintf("sysctl -w %s=%d", quote(path), value)
 }
 
 // dotted is the name of a setting for people.

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/ssmd-project/ssmd/ifwatch"
+	"github.com/ssmd-project/ssmd/internal/text"
 )
 
 // legacyTable is one of the older iptables, as iptables-save prints it.
@@ -57,7 +58,7 @@ func (t legacyTable) drops(p Packet) []Drop {
 		}
 		w := &walk{}
 		if t.run(name, p, w, 0) == goesOn && c.policy == "DROP" {
-			w.drop(yes, fmt.Sprintf("%s -t %s, chain %s, policy DROP", t.program, t.name, name), t.mend("-A "+name, p))
+			w.drop(yes, fmt.Sprintf("%s -t %s, chain %s, policy DROP", t.program, t.name, name), t.mend("-A "+text.ShellWord(name), p))
 		}
 		drops = append(drops, w.worst()...)
 	}
@@ -88,7 +89,7 @@ func (t legacyTable) run(name string, p Packet, w *walk, depth int) fate {
 func (t legacyTable) obey(name string, number int, r legacyRule, matched answer, p Packet, w *walk, depth int) (f fate, over bool) {
 	switch r.target {
 	case "DROP", "REJECT":
-		w.drop(matched, fmt.Sprintf("%s -t %s, chain %s, rule %d", t.program, t.name, name, number), t.mend(fmt.Sprintf("-I %s %d", name, number), p))
+		w.drop(matched, fmt.Sprintf("%s -t %s, chain %s, rule %d", t.program, t.name, name, number), t.mend(fmt.Sprintf("-I %s %d", text.ShellWord(name), number), p))
 		return dropped, matched == yes
 	case "ACCEPT", "QUEUE", "NFQUEUE":
 		f = accepted
@@ -118,9 +119,9 @@ func (t legacyTable) obey(name string, number int, r legacyRule, matched answer,
 func (t legacyTable) mend(where string, p Packet) string {
 	words := []string{t.program, "-t", t.name, where}
 	if p.Direction == In {
-		words = append(words, "-i", p.Interface)
+		words = append(words, "-i", text.ShellWord(p.Interface))
 	} else {
-		words = append(words, "-o", p.Interface)
+		words = append(words, "-o", text.ShellWord(p.Interface))
 	}
 	if p.Source.IsValid() {
 		words = append(words, "-s", p.Source.String())
@@ -199,7 +200,7 @@ func splitWords(line string) []string {
 			escaped = false
 		case quoted && r == '\\':
 			escaped = true
-		case r == '"':
+		case r == '"' && (quoted || word.Len() == 0): // in a name of an interface it is none
 			quoted = !quoted
 		case r == ' ' && !quoted:
 			words = append(words, word.String())
@@ -223,7 +224,8 @@ func parseLegacyRule(words []string) legacyRule {
 			continue
 		}
 		value := ""
-		if n+1 < len(words) && !strings.HasPrefix(words[n+1], "-") && words[n+1] != "!" {
+		names := option == "-i" || option == "-o" // whatever begins with a dash or not
+		if n+1 < len(words) && (names || !strings.HasPrefix(words[n+1], "-") && words[n+1] != "!") {
 			n++
 			value = words[n]
 		}

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ssmd-project/ssmd/ifwatch"
+	"github.com/ssmd-project/ssmd/internal/text"
 )
 
 // table is one of nftables.
@@ -71,7 +72,7 @@ func (t table) drops(p Packet) []Drop {
 		}
 		w := &walk{}
 		if t.run(c, p, w, 0) == goesOn && c.policy == nftables.ChainPolicyDrop {
-			w.drop(yes, fmt.Sprintf("nft %s, policy drop", t.path(c)), fmt.Sprintf("nft add rule %s %s accept", t.path(c), t.words(p)))
+			w.drop(yes, fmt.Sprintf("nft %s, policy drop", t.path(c)), fmt.Sprintf("nft add rule %s %s accept", t.target(c), t.words(p)))
 		}
 		drops = append(drops, w.worst()...)
 	}
@@ -90,6 +91,11 @@ func (w *walk) worst() []Drop {
 
 func (t table) path(c *chain) string {
 	return fmt.Sprintf("%s %s %s", familyName(t.family), t.name, c.name)
+}
+
+// target is path in a command.
+func (t table) target(c *chain) string {
+	return fmt.Sprintf("%s %s %s", familyName(t.family), text.ShellWord(t.name), text.ShellWord(c.name))
 }
 
 // run has a packet pass the rules of a chain.
@@ -118,7 +124,7 @@ func (t table) obey(c *chain, r rule, matched answer, v expr.Verdict, p Packet, 
 	switch v.Kind {
 	case expr.VerdictDrop:
 		w.drop(matched, fmt.Sprintf("nft %s, rule handle %d", t.path(c), r.handle),
-			fmt.Sprintf("nft insert rule %s handle %d %s accept", t.path(c), r.handle, t.words(p)))
+			fmt.Sprintf("nft insert rule %s handle %d %s accept", t.target(c), r.handle, t.words(p)))
 		return dropped, matched == yes
 	case expr.VerdictJump, expr.VerdictGoto:
 		return t.follow(r, matched, v, p, w, depth)
@@ -160,6 +166,7 @@ func (t table) follow(r rule, matched answer, v expr.Verdict, p Packet, w *walk,
 func (t table) words(p Packet) string {
 	var words []string
 	switch {
+	case strings.ContainsAny(p.Interface, `"*`): // nft has no words for it
 	case p.Direction == In && t.family != nftables.TableFamilyNetdev:
 		words = append(words, fmt.Sprintf("iifname %q", p.Interface))
 	case p.Direction == Out && t.family != nftables.TableFamilyNetdev:
@@ -183,12 +190,8 @@ func (t table) words(p Packet) string {
 	default:
 		words = append(words, fmt.Sprintf("icmpv6 type %d", p.Type))
 	}
-	return shellQuote(strings.Join(words, " "))
+	return text.ShellWord(strings.Join(words, " ")) // nft takes them together
 }
-
-// shellQuote puts words that a shell would take apart into quotes: nft takes
-// them together.
-func shellQuote(words string) string { return "'" + strings.ReplaceAll(words, "'", `'\''`) + "'" }
 
 func familyName(f nftables.TableFamily) string {
 	switch f {
