@@ -117,8 +117,10 @@ func storyDoctorMonitored(t *testing.T, program string) {
 	})
 }
 
-func (d *daemon) drain(name string) error {
-	_, err := d.client.Drain(d.ctx, "", name)
+func (d *daemon) drain(name string) error { return drainIn(d, "", name) }
+
+func drainIn(d *daemon, netns, name string) error {
+	_, err := d.client.Drain(d.ctx, netns, name)
 	return err
 }
 
@@ -172,6 +174,9 @@ func storyDoctorNetns(t *testing.T, program string) {
 		r, _ := d.visit(l.Near, nil, "blue")
 		return wantOutcome(r, 0, map[string]doctor.Outcome{"interface": doctor.OK, "kernel_membership": doctor.OK, "up": doctor.OK}, 0)
 	})
+	ok(t, drainIn(d, path, "eth5"))
+	d.mended(&patient{lab: l, path: filepath.Dir(program), environment: []string{"SSMD_CONTROL_SOCKET=" + d.socketPath()}}, "blue", "membership", "drain")
+
 	ok(t, blue.Set("eth5", testnet.MulticastOff))
 	r, code := d.visit(l.Near, nil, "blue")
 	ok(t, wantOutcome(r, code, map[string]doctor.Outcome{"multicast_flag": doctor.Fault}, 3))

@@ -54,7 +54,7 @@ func TestStoryDoctorOddNames(t *testing.T) {
 			p := newPatient(t, v4)
 			ok(t, testnet.AddVeth(p.Near, p.Near, testnet.Veth{Name: "eth7", PeerName: "end7"}))
 			ok(t, p.Near.Set("eth7", testnet.Name(name)))
-			p.subject.Interface = name
+			p.subject.Interface, p.wait = name, 0 // nothing of it is on the wire
 			p.story("up", doctor.Fault, p.set(name, testnet.Down), name+" is down")
 			p.story("multicast_flag", doctor.Fault, p.set(name, testnet.MulticastOff), "MULTICAST off")
 			p.story("version", doctor.Fault, p.sysctl("net/ipv4/conf/"+name+"/force_igmp_version", "2"), "is forced to IGMPv2")

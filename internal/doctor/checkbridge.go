@@ -56,7 +56,7 @@ func checkBridge(s Subject, f *Facts) []Finding {
 // daemon has is changed in its file.
 func (s Subject) onBridge(name string) []string {
 	if s.Membership != "" {
-		return []string{"ssmd explain " + s.Membership}
+		return []string{ssmd("explain", s.Membership)}
 	}
 	return s.join(name, s.Channels...)
 }

@@ -84,7 +84,7 @@ func (l Lists) bySource() map[netip.Addr]int {
 func (s Subject) judge(j joins, l *Link) []Finding {
 	var findings []Finding
 	if len(j.absent) > 0 && s.Membership != "" {
-		findings = append(findings, lostByKernel.with(some(j.absent), l.Name).mend("ssmd reannounce "+s.Membership).
+		findings = append(findings, lostByKernel.with(some(j.absent), l.Name).mend(ssmd("reannounce", s.Membership)).
 			advise("The daemon finds it out by itself within the time of audit."))
 	} else if len(j.absent) > 0 {
 		findings = append(findings, nobodyJoined.with(some(j.absent), l.Name).mend(s.join(l.Name, j.absent...)...))
@@ -108,7 +108,7 @@ const mostJoins = 16
 // join returns the commands that join channels on an interface.
 func (s Subject) join(name string, channels ...membership.Channel) []string {
 	if s.Membership != "" {
-		return []string{"ssmd reannounce " + s.Membership}
+		return []string{ssmd("reannounce", s.Membership)}
 	}
 	if s.Entry != "" {
 		return []string{"ssmd run -c " + quote(s.File)}

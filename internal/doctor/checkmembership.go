@@ -27,7 +27,7 @@ func checkMembership(s Subject, _ *Facts) []Finding {
 	case s.Membership == "":
 		return nil
 	case len(s.Refused) > 0:
-		return []Finding{refused.with(len(s.Refused), len(s.Channels), s.Refused[0]).mend("ssmd explain " + s.Membership)}
+		return []Finding{refused.with(len(s.Refused), len(s.Channels), s.Refused[0]).mend(ssmd("explain", s.Membership))}
 	case s.State == membership.StateJoined, s.State == membership.StateDegraded && s.Attached:
 		return good(aboutMembership, "%s: %s", s.State, s.Reason)
 	case s.State == membership.StateSettling:
@@ -40,11 +40,15 @@ func checkMembership(s Subject, _ *Facts) []Finding {
 func (s Subject) mendState(f Finding) Finding {
 	switch {
 	case s.State != membership.StateHeld:
-		return f.mend("ssmd explain " + s.Membership).advise("Where the interface below is at fault, mend that: the daemon joins by itself then.")
+		return f.mend(ssmd("explain", s.Membership)).advise("Where the interface below is at fault, mend that: the daemon joins by itself then.")
 	case strings.Contains(s.Reason, "drain:") && s.Interface != "":
-		return f.mend("ssmd undrain " + quote(s.Interface))
+		command := "undrain"
+		if s.Netns != "" {
+			command += " --netns " + quote(s.Netns)
+		}
+		return f.mend(ssmd(command, s.Interface))
 	case strings.Contains(s.Reason, "approval:"):
-		return f.mend("ssmd approve " + s.Membership)
+		return f.mend(ssmd("approve", s.Membership))
 	}
-	return f.mend("ssmd explain " + s.Membership)
+	return f.mend(ssmd("explain", s.Membership))
 }

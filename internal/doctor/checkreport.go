@@ -50,7 +50,7 @@ func checkReport(s Subject, f *Facts) []Finding {
 	}
 	found := reportNotAsked.with(f.Link.Name)
 	if s.Membership != "" {
-		return []Finding{found.mend("ssmd doctor " + s.Membership + " --reannounce")}
+		return []Finding{found.mend(ssmd("doctor --reannounce", s.Membership))}
 	}
 	return []Finding{found.advise("For a membership of the daemon --reannounce asks for one.")}
 }

@@ -244,6 +244,14 @@ func TestQuote(t *testing.T) {
 	}
 }
 
+func TestOurCommands(t *testing.T) {
+	for name, want := range map[string]string{"feed-a": "ssmd explain feed-a", "-j": "ssmd explain -- -j", "a b": "ssmd explain 'a b'"} {
+		if got := ssmd("explain", name); got != want {
+			t.Errorf("it says %q, want %q", got, want)
+		}
+	}
+}
+
 func TestSubjectsOf(t *testing.T) {
 	e := control.Explanation{
 		Status: control.Status{Status: membership.Status{

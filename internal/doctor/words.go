@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/ssmd-project/ssmd/internal/text"
 )
@@ -22,6 +23,14 @@ const toHear = "It takes an interface that is up, CAP_NET_RAW, as root has, and 
 
 // sprintf is fmt.Sprintf, of formats that are no constants.
 func sprintf(format string, values ...any) string { return fmt.Sprintf(format, values...) }
+
+// ssmd is a command of ours about a name, which may look like a flag.
+func ssmd(command, name string) string {
+	if strings.HasPrefix(name, "-") {
+		command += " --"
+	}
+	return "ssmd " + command + " " + quote(name)
+}
 
 // quote makes a word of a command of a name.
 func quote(name string) string { return text.ShellWord(name) }
