@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -40,8 +41,19 @@ func environment(j job) []string {
 		"SSMD_NETNS=" + e.Netns,
 		"SSMD_STATE=" + string(e.State),
 		"SSMD_CAUSE=" + string(e.Cause),
-		"SSMD_REASON=" + e.Reason,
+		"SSMD_REASON=" + shortened(e.Reason),
 	}
+}
+
+// longestReason is in bytes. The kernel takes 128 KiB of one variable
+// (MAX_ARG_STRLEN, execve(2)); a reason may name thousands of patterns.
+const longestReason = 32 << 10
+
+func shortened(reason string) string {
+	if len(reason) <= longestReason {
+		return reason
+	}
+	return strings.ToValidUTF8(reason[:longestReason], "") + "..."
 }
 
 // execute runs a command until it ends, or ctx does. Then all of its process

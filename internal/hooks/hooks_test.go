@@ -3,6 +3,7 @@ package hooks
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -14,6 +15,7 @@ import (
 	"syscall"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"go.uber.org/goleak"
 
@@ -126,6 +128,20 @@ func TestWhatAHookGets(t *testing.T) {
 		if fd != "0" && fd != "1" && fd != "2" && fd != "10" && fd != "11" { // the shell's own, of its script
 			t.Errorf("descriptor %s in %s", fd, fds)
 		}
+	}
+}
+
+// A reason may be longer than the kernel takes of one variable, and is cut then.
+func TestLongReason(t *testing.T) {
+	s := newStage(t)
+	s.Set([]config.Hook{s.script(`echo "$SSMD_REASON" >"$1/out"; echo "$SSMD_EVENT" >>"$1/out"`, "attached")})
+	e := attached(1)
+	e.Reason = "x" + strings.Repeat("ä", 200_000)
+	s.dispatch(e)
+	s.wantCounts(Counts{Good: 1})
+	reason, event, _ := strings.Cut(s.read("out"), "\n")
+	if kept, cut := strings.CutSuffix(reason, "..."); !cut || !strings.HasPrefix(e.Reason, kept) || !utf8.ValidString(kept) || len(kept) < 10_000 || event != "attached\n" {
+		t.Errorf("%d bytes: %.20s, then %q", len(reason), reason, event)
 	}
 }
 
@@ -356,12 +372,51 @@ func TestCheck(t *testing.T) {
 		mode(file, 0o755)
 		mode(s.dir, 0o755)
 	}
-	if us == 0 {
-		if err := os.Chown(file, 4001, 0); err != nil {
-			t.Skip(err)
+	if us != 0 {
+		return
+	}
+	if err := os.Chown(file, 4001, 0); err != nil {
+		t.Skip(err)
+	}
+	if err := check(file, 0); err == nil || !strings.Contains(err.Error(), "belongs to user 4001") {
+		t.Errorf("%v, want it refused", err)
+	}
+}
+
+// Whoever owns a link on the way may have it lead elsewhere, also in a directory
+// like /tmp, and where it is one behind another.
+func TestCheckOfLinks(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("it takes a second user")
+	}
+	dir := t.TempDir()
+	link := func(to, from string) string {
+		from = filepath.Join(dir, from)
+		if err := os.Symlink(to, from); err != nil {
+			t.Fatal(err)
 		}
-		if err := check(file, 0); err == nil || !strings.Contains(err.Error(), "belongs to user 4001") {
-			t.Errorf("%v, want it refused", err)
+		return from
+	}
+	for _, d := range []string{"sticky", "theirs", "ours"} {
+		if err := os.Mkdir(filepath.Join(dir, d), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	theirs := link("/bin", "sticky/theirs")
+	link("/bin/sh", "theirs/sh")
+	if err := errors.Join(os.Chmod(filepath.Join(dir, "sticky"), 0o777|os.ModeSticky), os.Lchown(theirs, 4001, 0), os.Chown(filepath.Join(dir, "theirs"), 4001, 0)); err != nil {
+		t.Skip(err)
+	}
+	for path, want := range map[string]string{
+		link("/bin/sh", "sticky/ours"):              "",
+		link("../ours/../sticky/ours", "ours/back"): "",
+		theirs + "/sh":                          theirs + " belongs to user 4001",
+		link("../sticky/theirs/sh", "ours/far"): theirs + " belongs to user 4001",
+		link("../theirs/sh", "ours/through"):    filepath.Join(dir, "theirs") + " belongs to user 4001",
+		link("round", "ours/round"):             "too many",
+	} {
+		if err := check(path, 0); (want == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", path, err, want)
 		}
 	}
 }
