@@ -63,6 +63,7 @@ func TestDaemon(t *testing.T) {
 		"handoff shared socket":  storyHandoffSharedSocket,
 		"handoff taken over":     storyHandoffTakenOver,
 		"hooks":                  storyHooks,
+		"hooks of another user":  storyHooksOfAnotherUser,
 		"hooks that do wrong":    storyHooksThatDoWrong,
 		"hooks that hang":        storyHooksThatHang,
 		"killed":                 storyKilled,

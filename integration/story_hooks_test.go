@@ -4,9 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -191,6 +193,53 @@ func storyHooksThatDoWrong(t *testing.T, program string) {
 	}
 	nothingLeft(t, filepath.Join(dir, "left"))
 	l.deaf(receiver)
+}
+
+// A command that became another user, as by sudo, is not the daemon's to kill: it
+// says so, goes on, and ends.
+func storyHooksOfAnotherUser(t *testing.T, program string) {
+	t.Parallel()
+	setpriv, err := exec.LookPath("setpriv")
+	needs(t, "setpriv, of Debian's util-linux", err)
+	const nobody = 65534
+	l := newLab(t, v4)
+	dir := l.listeningDir()
+	ok(t, os.Chown(dir, nobody, nobody))
+	sudo := filepath.Join(openDir(t), "sudo")
+	binary, err := os.ReadFile(setpriv)
+	ok(t, err)
+	ok(t, os.WriteFile(sudo, binary, 0o755))
+	ok(t, os.Chmod(sudo, 0o755|os.ModeSetuid))
+	hook := filepath.Join(filepath.Dir(sudo), "hook")
+	ok(t, os.WriteFile(hook, fmt.Appendf(nil, "#!/bin/sh\necho $$ >>%s/hanging\nexec %s --reuid=0 sleep 1000\n", dir, sudo), 0o755))
+	t.Cleanup(func() { killAll(t, filepath.Join(dir, "hanging")) })
+	file := filepath.Join(dir, "ssmd.yaml")
+	text, err := os.ReadFile(file)
+	ok(t, err)
+	write(t, file, fmt.Sprintf("%shooks:\n  - {command: %s, on: [attached, detached], timeout: 500ms}\n", text, hook))
+	d := startDaemon(l, program, dir, &syscall.Credential{Uid: nobody, Gid: nobody})
+	d.await(inState(membership.StateJoined))
+	killed := func(n float64) {
+		t.Helper()
+		eventually(t, func() error {
+			if got := d.scrape()[`ssmd_hook_runs_total{result="killed"}`]; got != n {
+				return fmt.Errorf("%v runs were killed, want %v", got, n)
+			}
+			return nil
+		})
+	}
+	killed(1)
+	l.again()
+	d.await(inPlaceOf(1))
+	l.hears(l.fed())
+	killed(2)
+	d.signal(unix.SIGTERM)
+	if code := d.ended(); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	if !strings.Contains(d.stderr.String(), "could not be killed: operation not permitted") {
+		t.Error("the log does not tell of what is left")
+	}
 }
 
 // killAll ends the processes whose numbers are in a file.

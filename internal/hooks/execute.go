@@ -1,6 +1,7 @@
 package hooks
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -107,10 +108,28 @@ func waitAndKill(ctx context.Context, c *exec.Cmd) error {
 	case <-ctx.Done():
 		killed = context.Cause(ctx)
 	}
-	_ = syscall.Kill(-pid, syscall.SIGKILL) // a zombie alone is fine
-	<-exited
+	killErr := syscall.Kill(-pid, syscall.SIGKILL) // a zombie alone is fine
+	var enough <-chan time.Time
+	if killed != nil {
+		enough = time.After(patience)
+	}
+	select {
+	case <-exited:
+	case <-enough:
+		go func() {
+			<-exited
+			_ = c.Wait() // nobody asks any more
+		}()
+		return fmt.Errorf("%w, and process %d could not be killed: %w", killed, pid, cmp.Or(killErr, errStuck))
+	}
 	if err := c.Wait(); killed == nil && err != nil {
 		return err
 	}
 	return killed
 }
+
+// patience is for a command that was killed. It may have become another user's, or
+// wait in the kernel for what does not come.
+const patience = 2 * time.Second
+
+var errStuck = errors.New("it is stuck in the kernel")
