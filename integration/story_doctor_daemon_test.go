@@ -75,8 +75,9 @@ func storyDoctor(t *testing.T, program string) {
 		ok(t, l.Near.Set("eth0", testnet.Down))
 		r, code = d.visit(l.Near, nil, "feed")
 		ok(t, wantOutcome(r, code, map[string]doctor.Outcome{"up": doctor.Fault}, 3))
+		r, _ = d.visit(l.Far, nil, "feed") // whose commands are for whoever is there
 		for _, found := range of(r.Subjects[0].Findings, "up") {
-			p.obey(found)
+			p.shellIn(l.Far, strings.Join(found.Mend, "; "))
 		}
 		eventually(t, func() error {
 			r, code := d.visit(l.Near, nil, "feed")
@@ -174,8 +175,11 @@ func storyDoctorNetns(t *testing.T, program string) {
 		r, _ := d.visit(l.Near, nil, "blue")
 		return wantOutcome(r, 0, map[string]doctor.Outcome{"interface": doctor.OK, "kernel_membership": doctor.OK, "up": doctor.OK}, 0)
 	})
+	p := &patient{lab: l, path: filepath.Dir(program), environment: []string{"SSMD_CONTROL_SOCKET=" + d.socketPath()}}
 	ok(t, drainIn(d, path, "eth5"))
-	d.mended(&patient{lab: l, path: filepath.Dir(program), environment: []string{"SSMD_CONTROL_SOCKET=" + d.socketPath()}}, "blue", "membership", "drain")
+	d.mended(p, "blue", "membership", "drain")
+	ok(t, blue.Set("eth5", testnet.Down))
+	d.mended(p, "blue", "up", "eth5 is down")
 
 	ok(t, blue.Set("eth5", testnet.MulticastOff))
 	r, code := d.visit(l.Near, nil, "blue")

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"strings"
 
 	"github.com/ssmd-project/ssmd/ifwatch"
 )
@@ -20,19 +21,20 @@ func ownPlace(f func() error) error {
 }
 
 // FindPlace returns the network namespace that the daemon calls by a name or a
-// path; empty is the daemon's own, which is found by its process. Where pid is
+// path, and a path by which nsenter finds it where that is not here; empty is the daemon's own, which is found by its process. Where pid is
 // zero, or that process cannot be looked at, as from another PID namespace or
 // by another user, it is the caller's, here: Examine says so where the
 // interface is another one there.
-func FindPlace(netns string, pid int, here Place) (Place, error) {
+func FindPlace(netns string, pid int, here Place) (place Place, path string, err error) {
 	if netns == "" {
 		return ofProcess(pid, here)
 	}
-	n, err := ifwatch.FindNamespace(ifwatch.NamespacePath(netns))
+	path = ifwatch.NamespacePath(netns)
+	n, err := ifwatch.FindNamespace(path)
 	if err != nil {
-		return nil, fmt.Errorf("find the network namespace: %w", err)
+		return nil, "", fmt.Errorf("find the network namespace: %w", err)
 	}
-	return enter(n), nil
+	return enter(n), path, nil
 }
 
 func enter(n ifwatch.Namespace) Place {
@@ -45,14 +47,14 @@ func enter(n ifwatch.Namespace) Place {
 	}
 }
 
-func ofProcess(pid int, here Place) (Place, error) {
+func ofProcess(pid int, here Place) (place Place, path string, err error) {
 	if pid == 0 {
-		return here, nil
+		return here, "", nil
 	}
-	path := fmt.Sprintf("/proc/%d/ns/net", pid)
+	path = fmt.Sprintf("/proc/%d/ns/net", pid)
 	theirs, err := os.Readlink(path)
 	if err != nil {
-		return here, nil
+		return here, "", nil
 	}
 	var ours string
 	err = here(func() (err error) {
@@ -60,15 +62,31 @@ func ofProcess(pid int, here Place) (Place, error) {
 		return err
 	})
 	if err == nil && ours == theirs {
-		return here, nil
+		return here, "", nil
 	}
 	n, err := ifwatch.FindNamespace(path)
 	if err != nil {
-		return nil, fmt.Errorf("find the daemon's network namespace: %w", err)
+		return nil, "", fmt.Errorf("find the daemon's network namespace: %w", err)
 	}
-	place := enter(n)
+	place = enter(n)
 	if err := place(func() error { return nil }); err != nil {
-		return nil, fmt.Errorf("enter the daemon's network namespace: %w", err)
+		return nil, "", fmt.Errorf("enter the daemon's network namespace: %w", err)
 	}
-	return place, nil
+	return place, path, nil
+}
+
+// enterFirst has the commands of findings enter a network namespace, but for those
+// of ssmd, which say it themselves where need be, and of systemd. Of no path they
+// stay as they are.
+func enterFirst(path string, findings []Finding) {
+	if path == "" {
+		return
+	}
+	for _, f := range findings {
+		for n, command := range f.Mend {
+			if !strings.HasPrefix(command, "ssmd ") && !strings.HasPrefix(command, "systemctl ") {
+				f.Mend[n] = "nsenter --net=" + quote(path) + " " + command
+			}
+		}
+	}
 }

@@ -24,7 +24,7 @@ func Planned(ctx context.Context, file string, memberships []membership.Membersh
 	for _, m := range memberships {
 		base := Subject{Entry: m.Name, File: file, Channels: m.Channels, Netns: m.Namespace}
 		if _, known := interfaces[m.Namespace]; !known {
-			place, err := FindPlace(m.Namespace, 0, here)
+			place, _, err := FindPlace(m.Namespace, 0, here)
 			if err != nil {
 				subjects = append(subjects, base) // Run says why
 				continue

@@ -109,7 +109,7 @@ func examineAt(ctx context.Context, at site, subjects []Subject, o Options) []Ex
 			}
 		}
 	}
-	place, err := FindPlace(at.netns, o.DaemonPID, o.Here)
+	place, path, err := FindPlace(at.netns, o.DaemonPID, o.Here)
 	var facts Facts
 	if err == nil {
 		facts, err = Gather(ctx, place, w)
@@ -122,6 +122,7 @@ func examineAt(ctx context.Context, at site, subjects []Subject, o Options) []Ex
 		} else {
 			findings = append(Examine(s, &facts), more[n]...)
 		}
+		enterFirst(path, findings)
 		examinations[n] = newExamination(s, &facts, findings)
 	}
 	return examinations
