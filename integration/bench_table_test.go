@@ -37,6 +37,7 @@ const (
 	placeStatus
 	placeIdle
 	placeScrape
+	placeMonitor
 )
 
 // table collects the rows of all benchmarks that ran.

@@ -41,6 +41,7 @@ func TestDaemon(t *testing.T) {
 		"doctor runs":            storyDoctorRuns,
 		"doctor runs elsewhere":  storyDoctorRunsElsewhere,
 		"doctor monitored":       storyDoctorMonitored,
+		"monitor exported":       storyMonitorExported,
 		"doctor settling":        storyDoctorSettling,
 		"doctor unprivileged":    storyDoctorUnprivileged,
 		"document":               storyDocument,

@@ -31,11 +31,17 @@ const stalledAfter = 300 * time.Millisecond
 // newMonitored monitors the family's channel. Nothing is sent before send.
 func newMonitored(t *testing.T, f family, actions ...streams.Action) *monitored {
 	t.Helper()
+	return newMonitoredBy(t, f, func(m *membership.Manager) streams.Manager { return m }, actions...)
+}
+
+// newMonitoredBy has the monitor ask something in front of the manager.
+func newMonitoredBy(t *testing.T, f family, asks func(*membership.Manager) streams.Manager, actions ...streams.Action) *monitored {
+	t.Helper()
 	m := &monitored{lab: &lab{newNetwork(t), t, patience(t), f}}
 	m.manager = membership.New(membership.Options{Watch: ifwatch.Options{Within: m.Near.Do}})
 	m.events = m.manager.Subscribe()
 	t.Cleanup(m.events.Close)
-	m.monitor = streams.New(m.manager)
+	m.monitor = streams.New(asks(m.manager))
 	background(t, m.manager.Run)
 	background(t, func(ctx context.Context) error { return m.Near.Do(func() error { return m.monitor.Run(ctx) }) })
 	ok(t, m.manager.Apply(m.ctx, []membership.Membership{m.wish()}))
@@ -201,15 +207,19 @@ func TestMonitorDisturbsNobody(t *testing.T) {
 		m := newMonitored(t, f)
 		m.send()
 		m.stream(counts(0))
-		receiver := m.fed()
+		receivers := map[string]*testnet.Receiver{"without a join of its own": m.fed(), "with one": m.listener(m.channel)}
 		for range 5 {
 			m.set(streams.Settings{})
-			m.hears(receiver)
+			for _, r := range receivers {
+				m.hears(r)
+			}
 			m.set(streams.Settings{Port: port, StalledAfter: stalledAfter})
 			m.stream(counts(0))
 		}
-		if s := receiver.Stats(); s.Lost != 0 {
-			t.Errorf("the receiver lost %d of %d", s.Lost, s.Count)
+		for name, r := range receivers {
+			if s := r.Stats(); s.Lost != 0 {
+				t.Errorf("the receiver %s lost %d of %d", name, s.Lost, s.Count)
+			}
 		}
 	})
 }
