@@ -150,12 +150,12 @@ func drawRest(t *rapid.T, r *reattach.Rules) {
 	if r.Policy.Kind == "" && rapid.Bool().Draw(t, "approve") {
 		r.Policy.Kind = reattach.PolicyApprove
 	}
-	r.Settle = time.Duration(rapid.IntRange(0, 1<<40).Draw(t, "settle"))
+	r.Settle = time.Duration(rapid.Int64Range(0, 1<<40).Draw(t, "settle"))
 	if rapid.Bool().Draw(t, "within") {
-		r.Within = r.Settle + time.Duration(rapid.IntRange(1, 1<<40).Draw(t, "more"))
+		r.Within = r.Settle + time.Duration(rapid.Int64Range(1, 1<<40).Draw(t, "more"))
 	}
 	if count := rapid.IntRange(0, reattach.MaxLimit).Draw(t, "count"); count > 0 {
-		r.Limit = reattach.Limit{Count: count, Per: time.Duration(rapid.IntRange(1, 1<<40).Draw(t, "per"))}
+		r.Limit = reattach.Limit{Count: count, Per: time.Duration(rapid.Int64Range(1, 1<<40).Draw(t, "per"))}
 	}
 	text := rapid.SampledFrom([]string{"", "true", "candidate.mtu >= previous.mtu", `candidate.name != "a: b # {c}" && !('x' in candidate.subnet)`}).Draw(t, "when")
 	if when, err := reattach.ParseWhen(text); err == nil {

@@ -20,7 +20,7 @@ const shortestStall = 10 * time.Millisecond
 
 var monitorKeyList = sync.OnceValue(func() []Key {
 	port := form{"a port from 1 to 65535, or 0 for no monitor", object{"type": "integer", "minimum": 0, "maximum": math.MaxUint16}}
-	rate := form{"a number of Hz, or 0 for that of the payload type", object{"type": "integer", "minimum": 0, "maximum": math.MaxUint32}}
+	rate := form{"a number of Hz, or 0 for that of the payload type", object{"type": "integer", "minimum": 0, "maximum": uint64(math.MaxUint32)}}
 	return []Key{
 		newKey("port", "0", port, "The UDP port that the sources send to; 0: nothing is monitored."),
 		newKey("stalled_after", monitor.DefaultStalledAfter.String(), durationForm(), "How long nothing comes from a stream that is stalled. At least 10ms."),

@@ -20,7 +20,7 @@ func globForm() form { return patternForm("a pattern", `^(!.|[^!])`) }
 
 var attributeKeyList = sync.OnceValue(func() []Key {
 	globs := listForm(globForm(), "a pattern, or a list", 1)
-	number := form{"a number", object{"type": "integer", "minimum": 0, "maximum": 1<<32 - 1}}
+	number := form{"a number", object{"type": "integer", "minimum": 0, "maximum": uint64(1<<32 - 1)}}
 	numbers := form{"a number or a pattern, or a list", listForm(form{"", object{"anyOf": []any{number.schema, globForm().schema}}}, "", 1).schema}
 	subnets := listForm(eitherForm("a prefix", prefixIPv4, prefixIPv6), "a prefix, or a list", 1)
 	var all []Key

@@ -88,7 +88,7 @@ func BenchmarkParseFilters(b *testing.B) {
 	var list strings.Builder
 	list.WriteString("Idx Device        MCA        SRC    INC    EXC\n")
 	for n := range 10000 {
-		fmt.Fprintf(&list, "%3d %6s 0x%08x 0x0a010001      1      0\n", 7, "eth0", 0xe8010000+n)
+		fmt.Fprintf(&list, "%3d %6s 0x%08x 0x0a010001      1      0\n", 7, "eth0", uint32(0xe8010000+int64(n)))
 	}
 	b.ReportAllocs()
 	for b.Loop() {

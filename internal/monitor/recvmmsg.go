@@ -99,15 +99,23 @@ func (b *batch) at(n int) datagram {
 	return d
 }
 
+// The parts of a struct cmsghdr, cmsg(3): a length of the machine's word, the level
+// and the kind. The kernel pads each message to a word.
+const (
+	wordSize     = int(unsafe.Sizeof(uintptr(0)))
+	controlLevel = wordSize
+	controlKind  = wordSize + 4
+)
+
 // readControl takes what the options of the socket asked for, without garbage.
 func (d *datagram) readControl(rest []byte) {
 	for len(rest) >= unix.SizeofCmsghdr {
-		length := binary.NativeEndian.Uint64(rest)
-		level, kind := binary.NativeEndian.Uint32(rest[8:]), binary.NativeEndian.Uint32(rest[12:])
-		if length < unix.SizeofCmsghdr || length > uint64(len(rest)) {
+		length := word(rest)
+		level, kind := binary.NativeEndian.Uint32(rest[controlLevel:]), binary.NativeEndian.Uint32(rest[controlKind:])
+		if length < unix.SizeofCmsghdr || length > len(rest) {
 			return
 		}
-		data := rest[unix.SizeofCmsghdr:length]
+		data := rest[unix.CmsgLen(0):length]
 		switch {
 		case level == unix.SOL_SOCKET && kind == unix.SO_TIMESTAMPNS_NEW && len(data) >= 16:
 			d.arrived = time.Unix(int64(binary.NativeEndian.Uint64(data)), int64(binary.NativeEndian.Uint64(data[8:])))
@@ -116,6 +124,13 @@ func (d *datagram) readControl(rest []byte) {
 		case level == unix.IPPROTO_IPV6 && kind == unix.IPV6_PKTINFO && len(data) >= unix.SizeofInet6Pktinfo:
 			d.index = int(binary.NativeEndian.Uint32(data[16:]))
 		}
-		rest = rest[min((length+7)&^7, uint64(len(rest))):]
+		rest = rest[min((length+wordSize-1)&^(wordSize-1), len(rest)):]
 	}
+}
+
+func word(b []byte) int {
+	if wordSize == 4 {
+		return int(binary.NativeEndian.Uint32(b))
+	}
+	return int(binary.NativeEndian.Uint64(b))
 }
