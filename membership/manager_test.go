@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -368,5 +370,48 @@ func TestManagerMemory(t *testing.T) {
 	}
 	if memory, err := never.Memory(t.Context()); err != nil || len(memory.Memberships) != 1 {
 		t.Errorf("%+v, %v", memory, err)
+	}
+}
+
+// What somebody else publishes stands among the manager's own events, in its
+// place; after the last of these there is nothing.
+func TestPublish(t *testing.T) {
+	t.Parallel()
+	m := New(Options{Watch: ifwatch.Options{Within: func(f func() error) error { return f() }}})
+	events := m.Subscribe()
+	defer events.Close()
+	then := time.Date(2026, 11, 27, 0, 0, 0, 0, time.UTC)
+	m.Publish(Event{Type: "stalled", Membership: "feed", Cause: "stream", Time: then, Reason: "first"})
+	m.Publish(Event{Type: "resumed", Membership: "feed", Cause: "stream", Reason: "second"})
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- m.Run(ctx) }()
+	if err := m.Put(ctx, Membership{Name: "feed", Channels: []Channel{{Source: netip.MustParseAddr("10.1.0.1"), Group: netip.MustParseAddr("232.1.1.1")}}, Rules: reattach.Rules{Selector: reattach.ByName("none0")}}); err != nil {
+		t.Fatal(err)
+	}
+	m.Publish(Event{Type: "stalled", Reason: "third"})
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	m.Publish(Event{Type: "stalled", Reason: "after the end"})
+	var all []Event
+	for {
+		e, err := events.Next(t.Context())
+		if err != nil {
+			break
+		}
+		all = append(all, e)
+	}
+	if len(all) < 4 || all[0].Reason != "first" || !all[0].Time.Equal(then) || all[1].Reason != "second" || all[1].Time.IsZero() {
+		t.Fatalf("%+v", all)
+	}
+	for n, e := range all {
+		if e.Seq != uint64(n+1) || e.Reason == "after the end" {
+			t.Errorf("event %d: %+v", n+1, e)
+		}
+	}
+	if !slices.ContainsFunc(all[2:], func(e Event) bool { return e.Reason == "third" }) || !slices.ContainsFunc(all[2:], func(e Event) bool { return e.Type == EventState }) {
+		t.Errorf("%+v", all)
 	}
 }

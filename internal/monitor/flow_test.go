@@ -1,0 +1,169 @@
+package monitor
+
+import (
+	"errors"
+	"net/netip"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/ssmd-project/ssmd/ifwatch"
+	"github.com/ssmd-project/ssmd/membership"
+)
+
+var (
+	noon    = time.Date(2026, 11, 27, 12, 0, 0, 0, time.UTC)
+	channel = membership.Channel{Source: netip.MustParseAddr("10.1.0.1"), Group: netip.MustParseAddr("232.1.1.1")}
+)
+
+func at(d time.Duration) time.Time { return noon.Add(d) }
+
+// hears has a flow count datagrams of 100 bytes that arrive at these times.
+func (f *flow) hears(times ...time.Duration) (resumed bool) {
+	for _, t := range times {
+		resumed = f.add(100, nil, at(t), at(t)) || resumed
+	}
+	return resumed
+}
+
+func TestStall(t *testing.T) {
+	f := newFlow("feed", channel, Settings{Port: 5001, StalledAfter: 2 * time.Second}, noon)
+	if due := f.due(); !due.Equal(at(time.Second)) {
+		t.Errorf("looked at %s", due)
+	}
+	if f.look(at(2*time.Second-1)) || f.stalled {
+		t.Error("stalled too soon")
+	}
+	if !f.look(at(2*time.Second)) || f.look(at(3*time.Second)) {
+		t.Error("not stalled once")
+	}
+	if !f.hears(3500*time.Millisecond) || f.hears(3600*time.Millisecond) {
+		t.Error("not resumed once")
+	}
+	if f.look(at(5600*time.Millisecond-1)) || !f.look(at(5600*time.Millisecond)) {
+		t.Error("the wait does not begin with the last datagram")
+	}
+	s := f.status()
+	if !s.Stalled || s.Stalls != 2 || s.Datagrams != 2 || s.Bytes != 200 || !s.Since.Equal(at(5600*time.Millisecond)) {
+		t.Errorf("%+v", s)
+	}
+}
+
+// A stream that cannot be heard does not stall: nobody knows.
+func TestNoStallUnheard(t *testing.T) {
+	f := newFlow("feed", channel, Settings{Port: 5001, StalledAfter: time.Second}, noon)
+	f.err = errUnheard
+	for n := range 5 {
+		if f.look(at(time.Duration(n) * time.Second)) {
+			t.Errorf("stalled after %d s", n)
+		}
+	}
+	f.err = nil
+	if f.look(at(4500*time.Millisecond)) || !f.look(at(5*time.Second)) {
+		t.Error("the wait does not begin when it is heard")
+	}
+}
+
+var errUnheard = errors.New("address in use")
+
+func TestRates(t *testing.T) {
+	f := newFlow("feed", channel, Settings{Port: 5001, StalledAfter: time.Minute}, noon)
+	f.hears(100*time.Millisecond, 200*time.Millisecond, 700*time.Millisecond)
+	f.look(at(500 * time.Millisecond)) // the second is not over
+	if s := f.status(); s.DatagramsPerSecond != 0 {
+		t.Errorf("%+v", s)
+	}
+	f.look(at(time.Second))
+	if s := f.status(); s.DatagramsPerSecond != 3 || s.BytesPerSecond != 300 || s.LongestGapSeconds != 0.5 {
+		t.Errorf("%+v", s)
+	}
+	f.look(at(3 * time.Second)) // nothing came for 2.3 s
+	if s := f.status(); s.DatagramsPerSecond != 0 || s.LongestGapSeconds != 2.3 || s.Datagrams != 3 {
+		t.Errorf("%+v", s)
+	}
+}
+
+// Whatever settings come, what was counted stays, and RTP is counted where it is
+// asked for.
+func TestSetCountsOn(t *testing.T) {
+	f := newFlow("feed", channel, Settings{Port: 5001}, noon)
+	f.hears(1)
+	f.set(Settings{Port: 5001, RTP: true})
+	f.hears(2)
+	if s := f.status(); s.Datagrams != 2 || s.RTP == nil || s.RTP.Invalid != 1 {
+		t.Errorf("%+v", s)
+	}
+	f.set(Settings{Port: 5001, RTP: true, StalledAfter: time.Second})
+	if s := f.status(); s.RTP == nil || s.RTP.Invalid != 1 {
+		t.Errorf("begun anew for another setting: %+v", s.RTP)
+	}
+	f.set(Settings{Port: 5001, RTP: true, ClockRate: 90000})
+	if s := f.status(); s.RTP == nil || s.RTP.Invalid != 0 {
+		t.Errorf("another clock: %+v", s.RTP)
+	}
+	f.set(Settings{Port: 5001})
+	if s := f.status(); s.RTP != nil || s.Datagrams != 2 {
+		t.Errorf("%+v", s)
+	}
+}
+
+func TestSettings(t *testing.T) {
+	a := Settings{Port: 5001}
+	for want, b := range map[bool][]Settings{
+		true:  {{Port: 5001}, {Port: 5001, StalledAfter: DefaultStalledAfter}, a.Normalize()},
+		false: {{}, {Port: 5002}, {Port: 5001, StalledAfter: 1}, {Port: 5001, RTP: true}, {Port: 5001, ClockRate: 1}, {Port: 5001, OnStall: Actions()}},
+	} {
+		for _, s := range b {
+			if a.Equal(s) != want || s.Equal(a) != want {
+				t.Errorf("%+v: %v", s, !want)
+			}
+		}
+	}
+}
+
+// attachments of a membership, by instances.
+func attachments(ids ...int) (all []membership.Attachment) {
+	for _, id := range ids {
+		all = append(all, membership.Attachment{Interface: "eth", Instance: ifwatch.ID(id), Index: id})
+	}
+	return all
+}
+
+// A flow goes on with the attachment that it has, else it takes a new one's place:
+// nothing that was counted is lost while there is a place for it, no attachment
+// has two flows of a channel, and there is always one.
+func TestFlowsAreTaken(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var flows []*flow
+		for step := range rapid.IntRange(1, 8).Draw(t, "steps") {
+			ids := rapid.SliceOfNDistinct(rapid.IntRange(1, 5), 0, 3, rapid.ID).Draw(t, "attachments")
+			all := attachments(ids...)
+			rest := append([]*flow(nil), flows...)
+			var next []*flow
+			for n := range max(1, len(all)) {
+				var to *membership.Attachment
+				if n < len(all) {
+					to = &all[n]
+				}
+				f := take(&rest, to, all)
+				if f == nil {
+					f = newFlow("feed", channel, Settings{}, noon)
+				}
+				if to != nil && f.at != nil && !isAt(f, *to) {
+					for _, a := range all {
+						if isAt(f, a) {
+							t.Fatalf("step %d: a flow of %d was taken for %d, though that is there", step, a.Instance, to.Instance)
+						}
+					}
+				}
+				f.at = to
+				next = append(next, f)
+			}
+			if len(next) >= len(flows) && len(rest) > 0 {
+				t.Fatalf("step %d: %d flows are left over, of %d", step, len(rest), len(flows))
+			}
+			flows = next
+		}
+	})
+}
