@@ -167,3 +167,26 @@ func TestFlowsAreTaken(t *testing.T) {
 		}
 	})
 }
+
+// Looking takes a twentieth of the time at most, and is not put off without need.
+func TestPacedLook(t *testing.T) {
+	for _, test := range []struct{ due, took, want time.Duration }{
+		{time.Second, time.Millisecond, time.Second},
+		{time.Millisecond, 0, time.Millisecond},
+		{time.Millisecond, 10 * time.Millisecond, 200 * time.Millisecond},
+	} {
+		if got := pacedLook(at(test.due), noon, test.took).Sub(noon); got != test.want {
+			t.Errorf("due in %s after a look of %s: in %s, want %s", test.due, test.took, got, test.want)
+		}
+	}
+}
+
+// What changes of one membership is no reason to look at all.
+func TestAttachHurriesNobody(t *testing.T) {
+	m := New(nil)
+	m.set(map[string]Target{"feed": {Settings{Port: 5001}, []membership.Channel{channel}}}, time.Now())
+	m.attach("feed", nil)
+	if left := time.Until(m.due); left < 500*time.Millisecond || left > time.Second {
+		t.Errorf("looked at in %s, want the second's end", left)
+	}
+}

@@ -38,8 +38,17 @@ func (m *Monitor) set(targets map[string]Target, now time.Time) {
 		}
 		t.Target = wanted
 		m.reconcile(name, t, now)
+		m.expect(t)
 	}
-	m.due = now
+}
+
+// expect has the flows of a target looked at when they are due.
+func (m *Monitor) expect(t *target) {
+	for _, f := range t.flows {
+		if due := f.due(); m.due.IsZero() || due.Before(m.due) {
+			m.due = due
+		}
+	}
 }
 
 // attach tells where a membership is attached now.
@@ -47,7 +56,7 @@ func (m *Monitor) attach(name string, all []membership.Attachment) {
 	if t := m.targets[name]; t != nil {
 		t.attachments = all
 		m.reconcile(name, t, time.Now())
-		m.due = time.Now()
+		m.expect(t)
 	}
 }
 

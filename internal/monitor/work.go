@@ -102,14 +102,28 @@ func (m *Monitor) look(now time.Time) {
 				m.manager.Publish(f.event(EventStalled, now, f.silence()))
 				stalls = stalls || f.at != nil
 			}
-			if due := f.due(); m.due.IsZero() || due.Before(m.due) {
-				m.due = due
-			}
 		}
+		m.expect(t)
 		if stalls {
 			m.act(name, t)
 		}
 	}
+	if !m.due.IsZero() {
+		m.due = pacedLook(m.due, now, time.Since(now))
+	}
+}
+
+// lookShare bounds what looking takes of the time: each flow has a second of its
+// own, and with many of them one is over at any moment.
+const lookShare = 20
+
+// pacedLook returns when to look next, where it is due and the last look took so
+// long.
+func pacedLook(due, now time.Time, took time.Duration) time.Time {
+	if soonest := now.Add(lookShare * took); due.Before(soonest) {
+		return soonest
+	}
+	return due
 }
 
 // act does what is to be done on a stall, beside the reading. What stalls
