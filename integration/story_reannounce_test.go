@@ -71,25 +71,26 @@ func (s *stage) reportsFrom(p netip.Prefix) error {
 	return errors.Join(err, fmt.Errorf("no address %s on eth0 among %+v", p, all))
 }
 
+// reannounced are what a membership is announced anew for.
+var reannounced = map[membership.Cause]func(*stage){
+	membership.CauseCarrier: func(s *stage) {
+		ok(s.t, s.Far.Set("far0", testnet.Down))
+		ok(s.t, s.Far.Set("far0", testnet.Up))
+	},
+	membership.CauseUp: func(s *stage) {
+		ok(s.t, s.Near.Set("eth0", testnet.Down))
+		ok(s.t, s.Near.Set("eth0", testnet.Up))
+	},
+	membership.CauseAddress: func(s *stage) { s.otherReporter() },
+	membership.CauseRequest: func(s *stage) {
+		eventually(s.t, func() error { return s.manager.Reannounce(s.ctx, "feed") }) // once it is running
+	},
+	membership.CauseEvery: func(*stage) {},
+}
+
 func TestStoryReannounced(t *testing.T) {
 	bothFamilies(t, func(t *testing.T, f family) {
-		for cause, do := range map[membership.Cause]func(*stage){
-			membership.CauseCarrier: func(s *stage) {
-				ok(s.t, s.Far.Set("far0", testnet.Down))
-				ok(s.t, s.Far.Set("far0", testnet.Up))
-			},
-			membership.CauseUp: func(s *stage) {
-				ok(s.t, s.Near.Set("eth0", testnet.Down))
-				ok(s.t, s.Near.Set("eth0", testnet.Up))
-			},
-			membership.CauseAddress: func(s *stage) {
-				s.otherReporter()
-			},
-			membership.CauseRequest: func(s *stage) {
-				eventually(s.t, func() error { return s.manager.Reannounce(s.ctx, "feed") }) // once it is running
-			},
-			membership.CauseEvery: func(*stage) {},
-		} {
+		for cause, do := range reannounced {
 			t.Run(string(cause), func(t *testing.T) {
 				t.Parallel()
 				feed := f.feed()
@@ -108,18 +109,7 @@ func TestStoryReannounced(t *testing.T) {
 // the cost of the others.
 func TestStoryReannounceOfTheLost(t *testing.T) {
 	bothFamilies(t, func(t *testing.T, f family) {
-		for cause, do := range map[membership.Cause]func(*stage){
-			membership.CauseCarrier: func(s *stage) {
-				ok(s.t, s.Far.Set("far0", testnet.Down))
-				ok(s.t, s.Far.Set("far0", testnet.Up))
-			},
-			membership.CauseAddress: func(s *stage) {
-				s.otherReporter()
-			},
-			membership.CauseRequest: func(s *stage) {
-				eventually(s.t, func() error { return s.manager.Reannounce(s.ctx, "feed") }) // once it is running
-			},
-		} {
+		for _, cause := range []membership.Cause{membership.CauseCarrier, membership.CauseAddress, membership.CauseRequest} {
 			t.Run(string(cause), func(t *testing.T) {
 				t.Parallel()
 				l := newLab(t, f)
@@ -134,7 +124,7 @@ func TestStoryReannounceOfTheLost(t *testing.T) {
 				s.wantUsers(2)
 				thief.close()
 				s.wantUsers(1)
-				do(s)
+				reannounced[cause](s)
 				s.events.wait(t, membership.EventReannounced, cause)
 				s.wantUsers(2)
 				s.hears(s.fed())
