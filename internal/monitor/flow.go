@@ -157,8 +157,7 @@ func (f *flow) event(kind membership.EventType, at time.Time, reason string) mem
 
 // silence says for how long nothing has come.
 func (f *flow) silence() string {
-	switch {
-	case f.at == nil:
+	if f.at == nil {
 		return fmt.Sprintf("no datagram for %s: not attached", f.settings.StalledAfter)
 	}
 	return fmt.Sprintf("no datagram for %s on port %d", f.settings.StalledAfter, f.settings.Port)

@@ -1,11 +1,14 @@
 package monitor
 
 import (
+	"context"
 	"errors"
+	"math"
 	"net/netip"
 	"testing"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	"pgregory.net/rapid"
 
 	"github.com/ssmd-project/ssmd/ifwatch"
@@ -188,5 +191,74 @@ func TestAttachHurriesNobody(t *testing.T) {
 	m.attach("feed", nil)
 	if left := time.Until(m.due); left < 500*time.Millisecond || left > time.Second {
 		t.Errorf("looked at in %s, want the second's end", left)
+	}
+}
+
+// The kernel's count of what was dropped wraps, and a flow that comes later has no
+// part in what was dropped before.
+func TestDropped(t *testing.T) {
+	early, late := newFlow("a", channel, Settings{}, noon), newFlow("b", channel, Settings{}, noon)
+	s := &socket{fd: -1, flows: map[origin][]*flow{{}: {early}}, drops: math.MaxUint32 - 1}
+	s.tellDropped(3)
+	s.countDropped() // nobody can be asked, and nothing changes
+	s.flows[origin{}] = append(s.flows[origin{}], late)
+	s.tellDropped(4)
+	if early.unread != 6 || late.unread != 1 {
+		t.Errorf("%d and %d, want 6 and 1", early.unread, late.unread)
+	}
+}
+
+// announcing is a manager that takes its time to announce.
+type announcing struct {
+	Manager
+	begun chan struct{}
+	goOn  chan struct{}
+}
+
+func (a announcing) Reannounce(ctx context.Context, _ string) error {
+	a.begun <- struct{}{}
+	<-a.goOn
+	return nil
+}
+
+// What stalls while an announcement is under way has one of its own after it, and
+// all of that have one together.
+func TestActAgain(t *testing.T) {
+	a := announcing{begun: make(chan struct{}, 9), goOn: make(chan struct{})}
+	m := New(a)
+	if err := m.open(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	m.acting, m.running = new(errgroup.Group), ctx
+	ended := make(chan error, 1)
+	go func() { ended <- m.work(ctx) }()
+	one := &target{Target: Target{Settings: Settings{Port: 5001, OnStall: Actions()}}}
+	stall := func() {
+		if err := m.do(ctx, func() { m.act("feed", one) }); err != nil {
+			t.Error(err)
+		}
+	}
+	stall()
+	<-a.begun
+	stall()
+	stall()
+	a.goOn <- struct{}{}
+	<-a.begun // the second, for both
+	close(a.goOn)
+	for acting := true; acting; {
+		if err := m.do(ctx, func() { acting = one.acting }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cancel()
+	m.wake()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	_ = m.acting.Wait()
+	m.end()
+	if len(a.begun) > 0 {
+		t.Errorf("%d more announcements", len(a.begun))
 	}
 }

@@ -29,7 +29,7 @@ type socket struct {
 	fd    int
 	flows map[origin][]*flow
 	users int
-	drops uint64 // at the last look
+	drops uint32 // as the kernel counted them when they were looked at last; it wraps
 }
 
 // buffer is asked for, in bytes: the kernel gives what net.core.rmem_max allows.
@@ -113,8 +113,10 @@ func (p place) sockaddr() unix.Sockaddr {
 
 func (f *flow) origin() origin { return origin{f.channel.Source, f.at.Index} }
 
-// include has a flow counted from now on.
+// include has a flow counted from now on. What was dropped before is no matter of
+// it.
 func (s *socket) include(f *flow) {
+	s.countDropped()
 	s.flows[f.origin()] = append(s.flows[f.origin()], f)
 	s.users++
 	f.socket = s
@@ -122,6 +124,7 @@ func (s *socket) include(f *flow) {
 
 // exclude ends that.
 func (s *socket) exclude(f *flow) {
+	s.countDropped()
 	from := f.origin()
 	s.flows[from] = slices.DeleteFunc(s.flows[from], func(o *flow) bool { return o == f })
 	if len(s.flows[from]) == 0 {
@@ -138,21 +141,18 @@ const (
 	skMeminfoVars  = 9
 )
 
-// dropped asks how many datagrams found the socket's buffer full.
-func (s *socket) dropped() uint64 {
-	info, err := meminfo(s.fd)
-	if err != nil {
-		return 0
+// countDropped asks how many datagrams found the socket's buffer full, and tells
+// the flows.
+func (s *socket) countDropped() {
+	if info, err := meminfo(s.fd); err == nil {
+		s.tellDropped(info[skMeminfoDrops])
 	}
-	return uint64(info[skMeminfoDrops])
 }
 
-// countDropped tells the flows how many datagrams the monitor was too slow for.
-func (s *socket) countDropped() {
-	drops := s.dropped()
+func (s *socket) tellDropped(drops uint32) {
 	for _, flows := range s.flows {
 		for _, f := range flows {
-			f.unread += drops - s.drops
+			f.unread += uint64(drops - s.drops)
 		}
 	}
 	s.drops = drops

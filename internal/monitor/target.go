@@ -15,6 +15,7 @@ type target struct {
 	attachments []membership.Attachment
 	flows       []*flow
 	acting      bool // what is to be done on a stall is being done
+	again       bool // and once more after that, for a stall that came meanwhile
 }
 
 // set replaces all targets.

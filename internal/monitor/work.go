@@ -126,10 +126,14 @@ func pacedLook(due, now time.Time, took time.Duration) time.Time {
 	return due
 }
 
-// act does what is to be done on a stall, beside the reading. What stalls
-// meanwhile is served by it too.
+// act does what is to be done on a stall, beside the reading. For what stalls
+// meanwhile it is done once more: it may have been served already when it stalled.
 func (m *Monitor) act(name string, t *target) {
-	if len(t.OnStall) == 0 || t.acting {
+	if len(t.OnStall) == 0 {
+		return
+	}
+	if t.acting {
+		t.again = true
 		return
 	}
 	t.acting = true
@@ -139,7 +143,15 @@ func (m *Monitor) act(name string, t *target) {
 		if err != nil && ctx.Err() == nil && !errors.Is(err, membership.ErrPutOff) && !errors.Is(err, membership.ErrNotFound) && !errors.Is(err, membership.ErrStopped) {
 			m.manager.Publish(membership.Event{Type: membership.EventError, Membership: name, Cause: CauseStream, Reason: "announce anew after a stall: " + err.Error(), Err: err})
 		}
-		_ = m.do(ctx, func() { t.acting = false })
+		_ = m.do(ctx, func() { m.acted(name, t) })
 		return nil
 	})
+}
+
+func (m *Monitor) acted(name string, t *target) {
+	again := t.again
+	t.acting, t.again = false, false
+	if again {
+		m.act(name, t)
+	}
 }
