@@ -2,6 +2,7 @@ package integration
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -119,6 +120,28 @@ func TestStoryDoctorQuerier(t *testing.T) {
 			}
 			a.stop()
 		})
+	}
+}
+
+// Where nobody asks, only who listens for longer than a querier is silent can say
+// so: two minutes.
+func TestStoryDoctorNobodyAsks(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it listens for two minutes")
+	}
+	t.Parallel()
+	p := newPatient(t, v4)
+	p.wait = 126 * time.Second // RFC 3376, section 8.2, and RFC 3810, section 9.2: 125 s
+	p.subject.Channels = append(p.subject.Channels, channelOf(v6.channel))
+	found := of(p.examine(), "querier")
+	if len(found) != 2 {
+		t.Fatalf("found %+v, want one for each family", found)
+	}
+	for i, protocol := range []string{"IGMP", "MLD"} {
+		f := found[i]
+		if f.Outcome != doctor.Warning || !strings.HasPrefix(f.Found, "nobody asks by "+protocol+" on eth0") || f.Why == "" || f.Advice == "" {
+			t.Errorf("found %+v, want a warning that nobody asks by %s, why it matters, and what to do", f, protocol)
+		}
 	}
 }
 
