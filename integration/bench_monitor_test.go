@@ -180,14 +180,9 @@ const segments = 40
 // send sends the load, or as much as one thread can.
 func (f *flooded) send() (sent int) {
 	f.t.Helper()
-	s := newSocket(f.t, f.Far, v4)
-	index, err := f.Far.Index("far0")
-	ok(f.t, err)
+	s := f.outward()
 	burst := make([]byte, segments*floodPacket)
 	ok(f.t, s.do(func(fd int) error {
-		if err := unix.SetsockoptIPMreqn(fd, unix.IPPROTO_IP, unix.IP_MULTICAST_IF, &unix.IPMreqn{Ifindex: int32(index)}); err != nil {
-			return err
-		}
 		if err := unix.SetsockoptInt(fd, unix.IPPROTO_UDP, unix.UDP_SEGMENT, floodPacket); err != nil {
 			return err
 		}

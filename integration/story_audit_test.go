@@ -33,17 +33,25 @@ func unaudited(l *lab, o membership.Options) *stage {
 	return s
 }
 
+// besideThief has a stale socket beside the feed, which takes the feed's channel
+// where it is closed (K6).
+func besideThief(l *lab, audit time.Duration) (s *stage, thief *socket) {
+	l.t.Helper()
+	thief = l.joined()
+	s = unaudited(l, membership.Options{Audit: audit})
+	s.apply(l.feed())
+	s.wait("feed", membership.StateJoined)
+	l.again()
+	s.reattached(1)
+	return s, thief
+}
+
 // Another process's stale socket takes the membership: it is joined again, and
 // nobody's is taken for that.
 func TestStoryTheftIsRepaired(t *testing.T) {
 	bothFamilies(t, func(t *testing.T, f family) {
 		l := newLab(t, f)
-		thief := l.joined()
-		s := unaudited(l, membership.Options{Audit: 50 * time.Millisecond})
-		s.apply(f.feed())
-		s.wait("feed", membership.StateJoined)
-		l.again()
-		s.reattached(1)
+		s, thief := besideThief(l, 50*time.Millisecond)
 		s.wantUsers(1)
 		thief.close()
 		e := s.events.wait(t, membership.EventRepaired, membership.CauseAudit)
@@ -67,12 +75,7 @@ func TestStoryTheftIsRepaired(t *testing.T) {
 func TestStoryTheftOfASourceIsRepaired(t *testing.T) {
 	bothFamilies(t, func(t *testing.T, f family) {
 		l := newLab(t, f)
-		thief := l.joined()
-		s := unaudited(l, membership.Options{Audit: 50 * time.Millisecond})
-		s.apply(f.feed())
-		s.wait("feed", membership.StateJoined)
-		l.again()
-		s.reattached(1)
+		s, thief := besideThief(l, 50*time.Millisecond)
 		third, fourth := l.listener(f.other), l.socket()
 		ok(t, fourth.join(l.index(), channel{group: f.marker.group}))
 		s.wantUsers(2)
@@ -95,12 +98,7 @@ func TestStoryTheftIsSeenAtOnce(t *testing.T) {
 	bothFamilies(t, func(t *testing.T, f family) {
 		newMonitor(t, newNetwork(t).Near, rtnlgrpIPv4McAddr, rtnlgrpIPv6McAddr) // skips where there are none
 		l := newLab(t, f)
-		thief := l.joined()
-		s := unaudited(l, membership.Options{Audit: -1})
-		s.apply(f.feed())
-		s.wait("feed", membership.StateJoined)
-		l.again()
-		s.reattached(1)
+		s, thief := besideThief(l, -1)
 		thief.close()
 		s.events.wait(t, membership.EventRepaired, membership.CauseAudit)
 		s.hears(s.fed())

@@ -113,12 +113,7 @@ func TestStoryReannounceOfTheLost(t *testing.T) {
 			t.Run(string(cause), func(t *testing.T) {
 				t.Parallel()
 				l := newLab(t, f)
-				thief := l.joined()
-				s := unaudited(l, membership.Options{Audit: -1})
-				s.apply(f.feed())
-				s.wait("feed", membership.StateJoined)
-				l.again()
-				s.reattached(1)
+				s, thief := besideThief(l, -1)
 				s.settled(s.capture)
 				ok(t, l.socket().join(l.index(), f.other))
 				s.wantUsers(2)

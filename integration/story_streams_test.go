@@ -22,24 +22,30 @@ import (
 // speaker returns what sends one datagram to the family's channel.
 func (l *lab) speaker() (say func([]byte)) {
 	l.t.Helper()
-	s := newSocket(l.t, l.Far, l.family)
-	index, err := l.Far.Index("far0")
-	ok(l.t, err)
+	s := l.outward()
 	var to unix.Sockaddr = &unix.SockaddrInet6{Port: port, Addr: l.channel.group.As16()}
-	prepare := func(fd int) error {
-		return unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_MULTICAST_IF, index)
-	}
 	if l.channel.group.Is4() {
 		to = &unix.SockaddrInet4{Port: port, Addr: l.channel.group.As4()}
-		prepare = func(fd int) error {
-			return unix.SetsockoptIPMreqn(fd, unix.IPPROTO_IP, unix.IP_MULTICAST_IF, &unix.IPMreqn{Ifindex: int32(index)})
-		}
 	}
-	ok(l.t, s.do(prepare))
 	return func(payload []byte) {
 		l.t.Helper()
 		ok(l.t, s.do(func(fd int) error { return unix.Sendto(fd, payload, 0, to) }))
 	}
+}
+
+// outward opens a socket of the sender's that sends to groups.
+func (l *lab) outward() *socket {
+	l.t.Helper()
+	s := newSocket(l.t, l.Far, l.family)
+	index, err := l.Far.Index("far0")
+	ok(l.t, err)
+	ok(l.t, s.do(func(fd int) error {
+		if l.channel.group.Is4() {
+			return unix.SetsockoptIPMreqn(fd, unix.IPPROTO_IP, unix.IP_MULTICAST_IF, &unix.IPMreqn{Ifindex: int32(index)})
+		}
+		return unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_MULTICAST_IF, index)
+	}))
+	return s
 }
 
 // packet is an RTP packet of a source, with the payload type of MPEG transport
