@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"strings"
 
 	"github.com/ssmd-project/ssmd/internal/monitor"
 	"github.com/ssmd-project/ssmd/membership"
@@ -18,6 +19,15 @@ type Monitor interface {
 type Status struct {
 	membership.Status
 	Monitor *monitor.Status `json:"monitor,omitempty"`
+}
+
+// AttachedTo lists the names of the interfaces it is attached to.
+func (s Status) AttachedTo() string {
+	names := make([]string, len(s.Attachments))
+	for i, a := range s.Attachments {
+		names[i] = a.Interface
+	}
+	return strings.Join(names, ",")
 }
 
 // Explanation is a status with every interface held against every rule.

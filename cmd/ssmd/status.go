@@ -109,21 +109,9 @@ func printStatuses(w io.Writer, now time.Time, statuses []control.Status) error 
 	}
 	t := newTable(w, row("NAME", "STATE", "JOINED", "INTERFACE", "SINCE", "RATE", "REASON")...)
 	for _, s := range statuses {
-		rate := ""
-		if s.Monitor != nil {
-			rate = s.Monitor.Brief()
-		}
-		t.row(row(s.Name, string(s.State), fmt.Sprintf("%d/%d", s.Joined, s.Channels), shorten(attachedTo(s)), age(now.Sub(s.Since)), rate, shorten(s.Reason))...)
+		t.row(row(s.Name, string(s.State), fmt.Sprintf("%d/%d", s.Joined, s.Channels), shorten(s.AttachedTo()), age(now.Sub(s.Since)), s.Monitor.Brief(), shorten(s.Reason))...)
 	}
 	return t.flush()
-}
-
-func attachedTo(s control.Status) string {
-	names := make([]string, len(s.Attachments))
-	for i, a := range s.Attachments {
-		names[i] = a.Interface
-	}
-	return strings.Join(names, ",")
 }
 
 // daemonLine says in a line what the daemon is and does.

@@ -21,9 +21,12 @@ func (s Status) BytesPerSecond() (sum float64) {
 	return sum
 }
 
-// Brief says for people, in a few words, how the streams come in.
-func (s Status) Brief() string {
+// Brief says for people, in a few words, how the streams come in: nothing where
+// they are not monitored.
+func (s *Status) Brief() string {
 	switch {
+	case s == nil:
+		return ""
 	case slices.ContainsFunc(s.Streams, func(one Stream) bool { return one.Error != "" }):
 		return "not monitored"
 	case s.Stalled == 0:

@@ -90,8 +90,8 @@ func (m *model) status(now time.Time) line {
 func (m *model) table(list []control.Status, now time.Time, columns int) []line {
 	name, on, rate := 4, 9, 0 // no column where nothing is monitored
 	for _, s := range list {
-		name, on = max(name, utf8.RuneCountInString(s.Name)), max(on, utf8.RuneCountInString(text.Escape(attachedTo(s))))
-		rate = max(rate, len(rateOf(s)))
+		name, on = max(name, utf8.RuneCountInString(s.Name)), max(on, utf8.RuneCountInString(text.Escape(s.AttachedTo())))
+		rate = max(rate, len(s.Monitor.Brief()))
 	}
 	name, on = min(name, max(8, columns/4)), min(on, max(9, columns/6))
 	row := func(state, of, joined, interfaces, since, comesIn, reason string) string {
@@ -110,7 +110,7 @@ func (m *model) table(list []control.Status, now time.Time, columns int) []line 
 		if s.Name == m.selected {
 			look += ";" + reversed
 		}
-		words := row(string(s.State), s.Name, fmt.Sprintf("%d/%d", s.Joined, s.Channels), text.Escape(attachedTo(s)), text.Age(now.Sub(s.Since)), rateOf(s), s.Reason)
+		words := row(string(s.State), s.Name, fmt.Sprintf("%d/%d", s.Joined, s.Channels), text.Escape(s.AttachedTo()), text.Age(now.Sub(s.Since)), s.Monitor.Brief(), s.Reason)
 		lines = append(lines, line{pad(text.Escape(words), columns), look})
 	}
 	for len(lines) <= m.height {

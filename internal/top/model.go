@@ -53,7 +53,7 @@ func (m *model) listed() []control.Status {
 	words := strings.Fields(strings.ToLower(m.filter))
 	var list []control.Status
 	for _, s := range m.all {
-		text := strings.ToLower(strings.Join([]string{s.Name, string(s.State), attachedTo(s), rateOf(s), s.Reason}, " "))
+		text := strings.ToLower(strings.Join([]string{s.Name, string(s.State), s.AttachedTo(), s.Monitor.Brief(), s.Reason}, " "))
 		if !slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(text, w) }) {
 			list = append(list, s)
 		}
@@ -71,22 +71,6 @@ func (m *model) listed() []control.Status {
 		return cmp.Or(by, strings.Compare(a.Name, b.Name))
 	})
 	return list
-}
-
-func attachedTo(s control.Status) string {
-	names := make([]string, len(s.Attachments))
-	for i, a := range s.Attachments {
-		names[i] = a.Interface
-	}
-	return strings.Join(names, ",")
-}
-
-// rateOf says how the streams come in, where they are monitored.
-func rateOf(s control.Status) string {
-	if s.Monitor == nil {
-		return ""
-	}
-	return s.Monitor.Brief()
 }
 
 // place returns where the selected membership is in a list, or the first.
