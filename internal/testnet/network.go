@@ -1,7 +1,9 @@
 package testnet
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/netip"
 
@@ -98,11 +100,21 @@ func NewNetwork(v Veth) (*Network, error) {
 		return nil, err
 	}
 	n := &Network{Near: near, Far: far}
-	if err := n.Connect(v); err != nil {
+	if err := errors.Join(n.keepSource(), n.Connect(v)); err != nil {
 		n.Close()
 		return nil, err
 	}
 	return n, nil
+}
+
+// keepSource has the source's IPv6 addresses stay where its interface is set down,
+// as those of IPv4 do: a sender would go on from another one.
+func (n *Network) keepSource() error {
+	err := n.Far.SetSysctl("net/ipv6/conf/default/keep_addr_on_down", "1")
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // a kernel without IPv6
+	}
+	return err
 }
 
 // Connect adds a pair to the network. All that v leaves empty is the same for
