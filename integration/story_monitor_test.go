@@ -239,6 +239,39 @@ func TestMonitorSetAgain(t *testing.T) {
 	}
 }
 
+// A receiver shares its port by one option or by the other: it loses nothing to the
+// monitor, which counts the same.
+func TestMonitorSharesPort(t *testing.T) {
+	bothFamilies(t, func(t *testing.T, f family) {
+		for name, option := range map[string]int{"SO_REUSEADDR": unix.SO_REUSEADDR, "SO_REUSEPORT": unix.SO_REUSEPORT} {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				m := newMonitored(t, f)
+				m.set(streams.Settings{})
+				receiver := m.socket()
+				ok(t, receiver.do(func(fd int) error { return unix.SetsockoptInt(fd, unix.SOL_SOCKET, option, 1) }))
+				ok(t, receiver.bind(netip.AddrPortFrom(f.channel.group, port)))
+				m.set(streams.Settings{Port: port, StalledAfter: stalledAfter})
+				say := m.speaker()
+				ready := func(s streams.Stream) error { say([]byte("x")); return counts(0)(s) } // the address of an IPv6 sender may be tentative
+				heard := m.stream(ready).Datagrams
+				for range 100 {
+					say([]byte("x"))
+				}
+				heard = m.stream(counts(heard + 99)).Datagrams
+				for n := range heard {
+					ok(t, receiver.do(func(fd int) error {
+						if _, err := unix.Read(fd, make([]byte, 1)); err != nil {
+							return fmt.Errorf("datagram %d of %d: %w", n+1, heard, err)
+						}
+						return nil
+					}))
+				}
+			})
+		}
+	})
+}
+
 // Somebody's socket that shares its port with nobody keeps the monitor out. The
 // membership is not hurt, and the monitor is there when that socket is closed.
 func TestMonitorPortTaken(t *testing.T) {

@@ -21,7 +21,7 @@ type flow struct {
 	rtp              *rtp.Stream
 
 	heard   time.Time // when the last datagram was read; or, before, since when one is waited for
-	last    time.Time // when it arrived, by the kernel's clock; zero: none on this attachment
+	last    time.Time // when the last of them arrived; zero: none on this attachment
 	gap     time.Duration
 	stalled bool
 	since   time.Time // of stalled
@@ -60,8 +60,7 @@ func (f *flow) set(s Settings) {
 }
 
 // add counts a datagram of so many bytes, of which b has the first. It returns
-// true where it ends a stall. now may be later than when it arrived, and its clock
-// is never set.
+// true where it ends a stall. now may be later than when it arrived.
 func (f *flow) add(size int, b []byte, arrived, now time.Time) (resumed bool) {
 	f.datagrams++
 	f.bytes += uint64(size)
@@ -71,7 +70,9 @@ func (f *flow) add(size int, b []byte, arrived, now time.Time) (resumed bool) {
 	if !f.last.IsZero() {
 		f.gap = max(f.gap, arrived.Sub(f.last))
 	}
-	f.last, f.heard = arrived, now
+	if f.heard = now; arrived.After(f.last) {
+		f.last = arrived
+	}
 	if !f.stalled {
 		return false
 	}

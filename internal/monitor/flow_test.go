@@ -262,3 +262,28 @@ func TestActAgain(t *testing.T) {
 		t.Errorf("%d more announcements", len(a.begun))
 	}
 }
+
+// Setting the system's clock is no gap, whichever way, and neither is what was
+// stamped before that and is read after it.
+func TestClockIsSet(t *testing.T) {
+	for _, step := range []time.Duration{time.Hour, -time.Hour, 50 * time.Millisecond, -50 * time.Millisecond} {
+		c := clock{noon}
+		f := newFlow("feed", channel, Settings{Port: 5001, StalledAfter: time.Minute}, noon)
+		const interval = 10 * time.Millisecond
+		for n := range 100 {
+			arrived, read := time.Duration(n)*interval, time.Duration(n)*interval+time.Millisecond
+			stamped, wall := at(arrived), at(read)
+			if n >= 50 {
+				wall = wall.Add(step)
+			}
+			if n > 50 {
+				stamped = stamped.Add(step)
+			}
+			f.add(100, nil, c.steady(stamped, wall, read), at(read))
+		}
+		f.look(at(time.Second))
+		if got := f.status().LongestGapSeconds; got < interval.Seconds() || got > 2*interval.Seconds() {
+			t.Errorf("set by %s: a gap of %v s", step, got)
+		}
+	}
+}

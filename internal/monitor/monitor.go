@@ -48,6 +48,7 @@ type Monitor struct {
 	sockets map[place]*socket
 	byFD    map[int32]*socket
 	batch   *batch
+	clock   clock
 	due     time.Time // of the next look
 	acting  *errgroup.Group
 	running context.Context // of what acting runs
@@ -57,6 +58,7 @@ type Monitor struct {
 func New(m Manager) *Monitor {
 	return &Monitor{
 		manager: m, epoll: -1, wakeup: -1,
+		clock: clock{time.Now()},
 		dirty: make(map[string]struct{}), ended: make(chan struct{}), looked: make(chan struct{}, 1),
 		targets: make(map[string]*target), sockets: make(map[place]*socket), byFD: make(map[int32]*socket),
 	}

@@ -85,10 +85,11 @@ func (s *socket) prepare() error {
 
 type option struct{ level, name, value int }
 
-// optionsOf never has SO_REUSEPORT: that would take datagrams from receivers with
-// it. With SO_REUSEADDR each socket has a copy.
+// optionsOf shares the port with receivers that set SO_REUSEADDR, and with those of
+// the same user that set SO_REUSEPORT: of what is sent to a group, unlike unicast,
+// each socket has a copy with either.
 func optionsOf(group netip.Addr) []option {
-	shared := []option{{unix.SOL_SOCKET, unix.SO_REUSEADDR, 1}, {unix.SOL_SOCKET, unix.SO_TIMESTAMPNS_NEW, 1}}
+	shared := []option{{unix.SOL_SOCKET, unix.SO_REUSEADDR, 1}, {unix.SOL_SOCKET, unix.SO_REUSEPORT, 1}, {unix.SOL_SOCKET, unix.SO_TIMESTAMPNS_NEW, 1}}
 	if group.Is4() {
 		return append(shared, option{unix.IPPROTO_IP, unix.IP_PKTINFO, 1}, option{unix.IPPROTO_IP, unix.IP_MULTICAST_ALL, 1})
 	}

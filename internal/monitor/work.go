@@ -30,7 +30,7 @@ func (m *Monitor) work(ctx context.Context) error {
 		read := false
 		for _, e := range ready[:max(n, 0)] {
 			if s := m.byFD[e.Fd]; s != nil {
-				read = m.read(s, now) || read
+				read = m.read(s) || read
 			}
 		}
 		m.answer()
@@ -66,14 +66,17 @@ func (m *Monitor) answer() {
 }
 
 // read counts what came, and reports whether anything did.
-func (m *Monitor) read(s *socket, now time.Time) bool {
+func (m *Monitor) read(s *socket) bool {
 	for reads := range readsAtOnce {
 		n, err := m.batch.read(s.fd)
 		if err != nil {
 			return reads > 0 // an error of the socket, which reading took from it
 		}
+		now := time.Now()
+		passed := now.Sub(m.clock.began)
 		for i := range n {
 			d := m.batch.at(i)
+			d.arrived = m.clock.steady(d.arrived, now, passed)
 			for _, f := range s.flows[d.origin] {
 				if f.add(d.size, d.head, d.arrived, now) {
 					m.manager.Publish(f.event(EventResumed, now, "datagrams come again"))
