@@ -120,10 +120,14 @@ func (c *callerSocket) takeFormer(group netip.Addr) error {
 }
 
 // takeOver counts a channel as joined that the socket has already. Where the
-// kernel has nothing of the group, the socket has it of a dead life of the index.
+// kernel has nothing of the group, the socket has it of a dead life of the index:
+// where no other has begun there, that is kept for where the interface comes back.
 func (c *callerSocket) takeOver(channel Channel) error {
 	if c.isListed(channel.Group) {
 		return nil
+	}
+	if !c.socket.occupied(c.index) {
+		return errEnded
 	}
 	if err := c.freeAt(c.index, channel.Group); err != nil {
 		return err

@@ -92,6 +92,32 @@ func TestFollowedIntoTheSameIndex(t *testing.T) {
 	}
 }
 
+// The interface comes back at another index, and nobody has said so yet: what the
+// socket has at the old one is the only sign of what the program wants.
+func TestFollowedWhileItsInterfaceIsGone(t *testing.T) {
+	s := newStory(t)
+	s.create(1, mac1)
+	s.deliver()
+	program := fakeCaller{s.caller.socket, ifwatch.IPv4, s.caller}
+	if err := program.join(1, one); err != nil {
+		t.Fatal(err)
+	}
+	s.remove(1)
+	s.create(2, mac1)
+	s.rename(2, ethernet(1))
+	m := on(feed("a", "eth1", one), s.caller)
+	m.Keep = KeepAlways
+	s.put(m)
+	s.deliver()
+	s.rest()
+	if s.wantState("a", StateJoined, "eth1 (instance 2) matches name=eth1"); !s.hears(2, one) {
+		t.Error("it is not joined")
+	}
+	if program.stale() {
+		t.Error("the socket has entries of the dead life")
+	}
+}
+
 // Keep is for callers' sockets.
 func TestKeepWithoutSocket(t *testing.T) {
 	m := feed("a", "eth1", one)
