@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"slices"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/ssmd-project/ssmd/ifwatch"
 )
 
@@ -55,7 +57,22 @@ func (c *callerSocket) follow(channel Channel) error {
 	case !slices.Contains(c.former[channel.Group], channel.Source):
 		return ErrOwnerLeft
 	}
-	return c.socket.join(c.index, channel)
+	return c.joinFreed(channel)
+}
+
+// joinFreed joins a channel whose entry of a dead life is freed: nothing on the
+// socket tells any more that the program wants it. Where this life ends before the
+// join, that is remembered for the next one.
+func (c *callerSocket) joinFreed(channel Channel) error {
+	err := c.socket.join(c.index, channel)
+	if errors.Is(err, unix.ENODEV) {
+		c.lot.remember(c.entry(c.index, channel.Group), c.former[channel.Group])
+	}
+	return err
+}
+
+func (c *callerSocket) entry(index int, group netip.Addr) entryKey {
+	return entryKey{c.socket.cookie(), index, group}
 }
 
 // takeAlong joins what the socket has of a group from the interface whose place
@@ -64,6 +81,10 @@ func (c *callerSocket) follow(channel Channel) error {
 // both, and not with neither.
 func (c *callerSocket) takeAlong(group netip.Addr) error {
 	if _, known := c.former[group]; known {
+		return nil
+	}
+	if sources := c.lot.recall(c.entry(c.lost, group)); sources != nil {
+		c.former[group] = sources
 		return nil
 	}
 	sources, err := c.lostSources(group)
@@ -132,7 +153,7 @@ func (c *callerSocket) takeOver(channel Channel) error {
 	if err := c.freeAt(c.index, channel.Group); err != nil {
 		return err
 	}
-	return c.socket.join(c.index, channel)
+	return c.joinFreed(channel)
 }
 
 // isListed reports whether anybody is a member of the group on the index, also

@@ -118,6 +118,26 @@ func TestFollowedWhileItsInterfaceIsGone(t *testing.T) {
 	}
 }
 
+// The interface goes again just when what its former life left behind is freed.
+func TestFollowedIntoAShortLife(t *testing.T) {
+	s, _ := followed(t, one, two)
+	s.kernel.joining = func() {
+		s.kernel.joining = nil
+		s.remove(1)
+	}
+	s.recreate(1, mac1)
+	s.deliver()
+	s.create(1, mac1)
+	s.deliver()
+	s.rest()
+	if s.wantState("a", StateJoined, "eth1 (instance 3) matches name=eth1"); !s.hears(1, one) || !s.hears(1, two) {
+		t.Error("not both are joined again")
+	}
+	if n := len(s.keeper.parking.freed); n > 0 {
+		t.Errorf("%d entries are remembered yet", n)
+	}
+}
+
 // Keep is for callers' sockets.
 func TestKeepWithoutSocket(t *testing.T) {
 	m := feed("a", "eth1", one)

@@ -12,6 +12,24 @@ import (
 // memberships from whoever holds them.
 type parkingLot struct {
 	stale map[place][]staleSocket // oldest first
+	freed map[entryKey][]netip.Addr
+}
+
+// entryKey is a group on an index, as an entry of a caller's socket.
+type entryKey struct {
+	socket cookie
+	index  int
+	group  netip.Addr
+}
+
+// remember notes the sources of an entry that was freed, and not joined elsewhere.
+func (l *parkingLot) remember(key entryKey, sources []netip.Addr) { l.freed[key] = sources }
+
+// recall returns them, once.
+func (l *parkingLot) recall(key entryKey) []netip.Addr {
+	sources := l.freed[key]
+	delete(l.freed, key)
+	return sources
 }
 
 // place is where a life of a protocol is, or was.
@@ -34,7 +52,9 @@ type staleEntry struct {
 	channels []Channel
 }
 
-func newParkingLot() *parkingLot { return &parkingLot{stale: make(map[place][]staleSocket)} }
+func newParkingLot() *parkingLot {
+	return &parkingLot{stale: make(map[place][]staleSocket), freed: make(map[entryKey][]netip.Addr)}
+}
 
 func (l *parkingLot) freeOrPark(at place, s staleSocket) {
 	if s.occupied(at.index) {
