@@ -62,19 +62,22 @@ func BenchmarkLinkEvent(b *testing.B) {
 			}
 		}
 	}
-	bare := func() subject {
-		near := namespaceWithEth0(b)
-		c := startContender(b, near, kindBare, v4Load(10).args("eth0")...)
-		link := unwanted(b, near)
-		return subject{
-			round: func() time.Duration { return c.cpuPerEvent(near, link) },
-			end:   func() { c.end(); near.Close() },
+	contender := func(kind string) func() subject {
+		return func() subject {
+			near := namespaceWithEth0(b)
+			c := startContender(b, near, kind, v4Load(10).args("eth0")...)
+			link := unwanted(b, near)
+			return subject{
+				round: func() time.Duration { return c.cpuPerEvent(near, link) },
+				end:   func() { c.end(); near.Close() },
+			}
 		}
 	}
-	took := measure(b, 1, daemon(100_000), daemon(10), bare)
+	took := measure(b, 1, daemon(100_000), daemon(10), contender(kindBare), contender(kindGo))
 	within := goal{"10 µs", 10e-6}
 	absolute(b, placeEvent, "processor time of an unrelated link event, 100,000 channels held", took[0], took[2], seconds, within)
 	absolute(b, placeEvent, "the same, 10 channels held", took[1], took[2], seconds, within)
+	absolute(b, placeEvent, "— a program in Go that only reads netlink, in the place of ssmd", took[3], took[2], seconds, goal{})
 }
 
 const unwantedLinks = 10_000

@@ -75,6 +75,7 @@ var errStaleEntry = errors.New("the socket has the group from a former interface
 
 func (c *callerSocket) expect(int)       { c.listed = nil }
 func (c *callerSocket) openSockets() int { return 0 }
+func (c *callerSocket) isFull() bool     { return false } // as far as is known
 
 func (c *callerSocket) has(group netip.Addr) bool {
 	return slices.ContainsFunc(c.joined, func(j Channel) bool { return j.Group == group })

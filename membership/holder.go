@@ -22,6 +22,9 @@ type holder interface {
 	// how many of them, from the first on, are joined.
 	joinMore(set *sourceSet, first Channel, more []Channel) int
 	leave(Channel, *sourceSet) error
+	// isFull reports whether a further group may want the place of one that
+	// is left.
+	isFull() bool
 	// rejoin leaves and joins at once, and says how long there was no
 	// membership. After an error there is none, unless that is errEnded:
 	// then nothing was touched.
@@ -129,6 +132,8 @@ func (o *ownSockets) expect(channels int) {
 	}
 	o.looked = true
 }
+
+func (o *ownSockets) isFull() bool { return len(o.roomy) == 0 }
 
 // setsOf returns the first of the sets that a group has.
 func (o *ownSockets) setsOf(group netip.Addr) *sourceSet {

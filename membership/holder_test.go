@@ -73,8 +73,20 @@ func TestOwnSocketsFillEachSocket(t *testing.T) {
 	h := newHeld()
 	h.joinAll(t, manyChannels(1, 8)...)
 	h.wantGroups(t, 3, 3, 2)
+	if h.isFull() {
+		t.Error("full with room for one")
+	}
 	h.release()
 	h.wantGroups(t)
+	all := manyChannels(1, 6)
+	h.joinAll(t, all...)
+	if !h.isFull() {
+		t.Error("not full")
+	}
+	h.leaveAll(t, all[0])
+	if h.isFull() {
+		t.Error("full after a leave")
+	}
 }
 
 func TestOwnSocketsSpreadSources(t *testing.T) {

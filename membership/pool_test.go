@@ -15,6 +15,8 @@ import (
 // fakeHolder refuses what it is told to and notes what is asked of it.
 type fakeHolder struct {
 	refuse map[Channel]error
+	full   bool
+	group  netip.Addr // that it has
 	did    []string
 }
 
@@ -46,14 +48,13 @@ func (h *fakeHolder) free(_ *sourceSet, channels []Channel) error {
 
 func (h *fakeHolder) warmUp() { h.did = append(h.did, "warm up") }
 
-func (h *fakeHolder) expect(int) {}
-func (h *fakeHolder) has(netip.Addr) bool {
-	return false
-}
-func (h *fakeHolder) openSockets() int { return 0 }
-func (h *fakeHolder) release()         { h.did = append(h.did, "release") }
-func (h *fakeHolder) retire()          { h.did = append(h.did, "retire") }
-func (h *fakeHolder) abandon()         { h.did = append(h.did, "abandon") }
+func (h *fakeHolder) expect(int)                {}
+func (h *fakeHolder) isFull() bool              { return h.full }
+func (h *fakeHolder) has(group netip.Addr) bool { return group == h.group }
+func (h *fakeHolder) openSockets() int          { return 0 }
+func (h *fakeHolder) release()                  { h.did = append(h.did, "release") }
+func (h *fakeHolder) retire()                   { h.did = append(h.did, "retire") }
+func (h *fakeHolder) abandon()                  { h.did = append(h.did, "abandon") }
 
 func newTestPool() (*pool, *fakeHolder) {
 	h := &fakeHolder{refuse: make(map[Channel]error)}
@@ -123,6 +124,26 @@ func TestPoolLeavesNewestFirst(t *testing.T) {
 	p.unwish(many[:3])
 	p.flush(epoch, wholly())
 	h.want(t, "leave 232.1.0.2", "leave 232.1.0.1", "leave 232.1.0.0")
+}
+
+// What is left makes room for what is joined, where there is none and some is
+// needed.
+func TestPoolLeavesFirstWhereThereIsNoRoom(t *testing.T) {
+	joinsFirst, leavesFirst := []string{"join 232.0.0.2", "leave 232.0.0.1"}, []string{"leave 232.0.0.1", "join 232.0.0.2"}
+	for _, c := range []struct {
+		full  bool
+		group netip.Addr
+		want  []string
+	}{{false, netip.Addr{}, joinsFirst}, {true, netip.Addr{}, leavesFirst}, {true, two.Group, joinsFirst}} {
+		p, h := newTestPool()
+		p.wish([]Channel{one})
+		p.flush(epoch, wholly())
+		h.did, h.full, h.group = nil, c.full, c.group
+		p.wish([]Channel{two})
+		p.unwish([]Channel{one})
+		p.flush(epoch, wholly())
+		h.want(t, c.want...)
+	}
 }
 
 func TestPoolRetrySchedule(t *testing.T) {

@@ -10,8 +10,9 @@ import (
 )
 
 // flush joins what is wished for, and what was refused if its time has come,
-// then leaves what is not, newest first. What the portion is too short for is left
-// to the next flush, which begins with another of these.
+// then leaves what is not, newest first; before that, where there is no room. What
+// the portion is too short for is left to the next flush, which begins with another
+// of these.
 func (p *pool) flush(now time.Time, t *portion) outcome {
 	var out outcome
 	p.wait = 0
@@ -21,6 +22,9 @@ func (p *pool) flush(now time.Time, t *portion) outcome {
 		p.refused = nil
 	}
 	news := false
+	if p.turn == 0 && p.needsRoom() {
+		p.leaveUnwished(t, &out)
+	}
 	for n := range 3 {
 		switch (p.turn + n) % 3 {
 		case 0:
@@ -37,6 +41,13 @@ func (p *pool) flush(now time.Time, t *portion) outcome {
 	}
 	p.schedule(news, again, now)
 	return out
+}
+
+// needsRoom reports whether what is left makes room for what is joined. A group
+// that only gets other sources has its room, and is not to be left for a moment.
+func (p *pool) needsRoom() bool {
+	return len(p.unwished) > 0 && len(p.added) > 0 && p.holder.isFull() &&
+		!slices.ContainsFunc(p.added, func(e *entry) bool { return p.holder.has(e.channel.Group) })
 }
 
 // joinAdded reports whether a channel was refused that was not before, and not by
