@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -174,6 +175,30 @@ func TestStoryHearsAgainAfterUp(t *testing.T) {
 			})
 		}
 	})
+}
+
+// Where nobody announces it an audit finds it, and the kernel counts it once.
+func TestStoryAuditCuresTheDeaf(t *testing.T) {
+	t.Parallel()
+	feed := v6.feed()
+	feed.Reannounce.On = []membership.Trigger{}
+	l := newLab(t, v6)
+	s := unaudited(l, membership.Options{Audit: 50 * time.Millisecond})
+	s.apply(feed)
+	s.wait("feed", membership.StateJoined)
+	receiver, clock := s.fed(), s.clock()
+	s.hears(receiver)
+	ok(t, s.Near.SetSysctl("net/ipv6/conf/eth0/mldv2_unsolicited_report_interval", "10")) // ms
+	ok(t, s.Near.Set("eth0", testnet.Down))
+	ok(t, s.socket().join(s.index(), s.spare(2)))
+	ok(t, clock.WaitNew(s.ctx, reportsGo))
+	ok(t, s.Near.Set("eth0", testnet.Up))
+	e := s.events.wait(t, membership.EventRepaired, membership.CauseAudit)
+	if !strings.Contains(e.Reason, "another group changed while the interface was down") {
+		t.Errorf("told %+v", e)
+	}
+	s.hears(receiver)
+	s.wantUsers(1)
 }
 
 // Hundreds of announcements under a stream of a thousand datagrams a second:

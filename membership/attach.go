@@ -156,6 +156,7 @@ func (k *keeper) pool(i *instance, f ifwatch.Family, m *member, lostIndex int) *
 		h = own
 	}
 	p := newPool(key, h)
+	p.mayBeDeaf = i.before
 	i.pools[key] = p
 	return p
 }

@@ -150,7 +150,7 @@ func (k *keeper) endAudit(found missing, now time.Time) {
 			case len(lost) == 0:
 				p.missed = time.Time{}
 			case !k.over(i, f) && k.believe(p, now): // of a life that has ended the watcher will tell
-				k.repair(i, p, lost, now)
+				k.repair(i, p, lost, found.deaf, now)
 			}
 		}
 	}
@@ -173,9 +173,9 @@ func (k *keeper) believe(p *pool, now time.Time) bool {
 	return false
 }
 
-// repair joins again what is lost, and tells whoever wanted it.
-func (k *keeper) repair(i *instance, p *pool, lost []*entry, now time.Time) {
-	channels := p.lose(lost)
+// repair joins again what is lost, or deaf, and tells whoever wanted it.
+func (k *keeper) repair(i *instance, p *pool, lost []*entry, deaf map[*entry]bool, now time.Time) {
+	channels := p.lose(lost, deaf)
 	k.touchUsers(i, p)
 	if len(channels) == 0 {
 		return
@@ -186,16 +186,21 @@ func (k *keeper) repair(i *instance, p *pool, lost []*entry, now time.Time) {
 	}
 	maps.DeleteFunc(channels, func(c Channel, _ struct{}) bool { e := p.entries.get(c); return e == nil || e.err != nil }) // but what is next
 	k.totals.Repairs += uint64(len(channels))
+	why := "another process has closed or left a socket of a former life of the index"
+	if deaf[lost[0]] {
+		why = "another group changed while the interface was down"
+	}
 	for a := range i.users(p) {
-		k.tellRepaired(a, p.family, channels, now)
+		k.tellRepaired(a, p.family, channels, why, now)
 	}
 }
 
 // lose has flush join again what is lost, and returns the channels. A source is
 // left and joined, as it is to be announced anew. Where a socket lost all that it
 // had of a group, what it believes to have has to go first: the last source
-// takes the group with it, and a user who may be somebody else.
-func (p *pool) lose(entries []*entry) map[Channel]struct{} {
+// takes the group with it, and a user who may be somebody else. What is only deaf is
+// that user itself.
+func (p *pool) lose(entries []*entry, deaf map[*entry]bool) map[Channel]struct{} {
 	lost := make(map[*entry]bool, len(entries))
 	for _, e := range entries {
 		lost[e] = true
@@ -203,7 +208,7 @@ func (p *pool) lose(entries []*entry) map[Channel]struct{} {
 	channels := make(map[Channel]struct{})
 	for at, all := range p.joinedAt(func(*entry) bool { return true }) {
 		gone := slices.DeleteFunc(slices.Clone(all), func(e *entry) bool { return !lost[e] })
-		if len(gone) < len(all) {
+		if len(gone) < len(all) || deaf[gone[0]] {
 			for _, e := range gone {
 				p.announceEntry(e)
 			}
@@ -245,7 +250,7 @@ func channelsOf(entries []*entry) []Channel {
 	return channels
 }
 
-func (k *keeper) tellRepaired(a *attachment, f ifwatch.Family, lost map[Channel]struct{}, now time.Time) {
+func (k *keeper) tellRepaired(a *attachment, f ifwatch.Family, lost map[Channel]struct{}, why string, now time.Time) {
 	m, i := a.member, a.instance.now
 	m.cause = CauseAudit
 	n := 0
@@ -263,5 +268,5 @@ func (k *keeper) tellRepaired(a *attachment, f ifwatch.Family, lost map[Channel]
 	m.counters.Repairs += uint64(n)
 	k.touch(m)
 	k.tell(Event{Time: now, Type: EventRepaired, Membership: m.wish.name, Interface: i.Name, Instance: i.ID, Index: i.Index, Cause: CauseAudit,
-		Reason: fmt.Sprintf("the kernel had lost %d of %d channels, %s first: another process has closed or left a socket of a former life of the index; joined again", n, len(m.wish.channels), first)})
+		Reason: fmt.Sprintf("the kernel had lost %d of %d channels, %s first: %s; joined again", n, len(m.wish.channels), first, why)})
 }

@@ -49,6 +49,38 @@ func TestAuditRepairsATheft(t *testing.T) {
 	}
 }
 
+// What another group's change made deaf while the interface was down is left and
+// joined again, and counts once afterwards. What was stolen is not left.
+func TestAuditCuresTheDeaf(t *testing.T) {
+	for name, rob := range map[string]func(*fakeLife, Channel){
+		"deaf":          func(l *fakeLife, c Channel) { clear(l.groups[c.Group].sources) },
+		"stolen":        func(l *fakeLife, c Channel) { l.rob(c) },
+		"stolen of two": func(l *fakeLife, c Channel) { l.foreignJoin(Channel{c.Source.Next(), c.Group}); l.rob(c) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := joinedWorld(six)
+			m := feed("a", "eth1", six)
+			m.Reannounce.On = []Trigger{}
+			w.put(m)
+			life := w.kernel.life(1, ifwatch.IPv6)
+			users := 1 + strings.Count(name, "two")
+			w.alter(1, func(i *ifwatch.Interface) { i.Up = false })
+			w.deliver()
+			rob(life, six)
+			w.alter(1, func(i *ifwatch.Interface) { i.Up = true; i.Returns.Ups++ })
+			w.deliver()
+			w.later(time.Minute)
+			w.wantHeard(t, "repaired a eth1 audit")
+			if g := life.groups[six.Group]; !w.hears(1, six) || g.users != users {
+				t.Errorf("%+v, want to hear it, and %d users", g, users)
+			}
+			if err := w.robbed(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
 // What was lost and cannot be joined again, on the manager's socket or on the
 // caller's, is not said to be joined.
 func TestAuditOfWhatIsRefused(t *testing.T) {

@@ -3,6 +3,7 @@ package membership
 import (
 	"maps"
 	"net/netip"
+	"sync"
 	"time"
 
 	"github.com/ssmd-project/ssmd/ifwatch"
@@ -22,14 +23,22 @@ type sight struct {
 // missing is what the pools hold and the kernel does not.
 type missing struct {
 	entries map[*pool][]*entry
+	deaf    map[*entry]bool          // of these, those that the kernel lists and does not deliver
 	errs    map[ifwatch.Family]error // why its lists were not read: nothing of it is missing
+}
+
+func newMissing() missing {
+	return missing{make(map[*pool][]*entry), make(map[*entry]bool), make(map[ifwatch.Family]error)}
 }
 
 func (m missing) isEmpty() bool { return len(m.entries) == 0 }
 
-// and returns what is missing in both, and what went wrong in either.
+// and returns what is missing in both, as the second has it, and what went wrong in
+// either.
 func (m missing) and(o missing) missing {
-	both := missing{make(map[*pool][]*entry), maps.Clone(m.errs)}
+	both := newMissing()
+	both.deaf = o.deaf
+	maps.Copy(both.errs, m.errs)
 	maps.Copy(both.errs, o.errs)
 	for p, entries := range m.entries {
 		again := make(map[*entry]bool, len(o.entries[p]))
@@ -69,7 +78,7 @@ func (k *keeper) look(now time.Time, then func(missing, time.Time)) {
 		}
 	}
 	k.aside(now, read, func(now time.Time) {
-		found := missing{make(map[*pool][]*entry), make(map[ifwatch.Family]error)}
+		found := newMissing()
 		for _, s := range sights {
 			switch {
 			case !k.stillHolds(s): // all of it ended meanwhile, perhaps with the namespace
@@ -125,24 +134,53 @@ func (k *keeper) compare(s sight, found missing) {
 	if !s.whole {
 		isMissing = k.inGroups(s)
 	}
+	isDeaf := k.deafened(s)
 	for i, p := range k.poolsOf(s.family) {
 		if !s.groups.Up[i.now.Index] {
 			continue
 		}
-		foundAgain := false
+		allHeard, foundAgain := true, false
 		for e := range p.entries.all() {
 			switch {
 			case !s.holds(p, e):
 			case isMissing(i.now.Index, e):
+				allHeard = false
+				if p.mayBeDeaf && isDeaf(i.now.Index, e) {
+					if i.announces(p) || !canReport(s.family, i.now) {
+						continue // that cures it, or nothing would come
+					}
+					found.deaf[e] = true
+				}
 				found.entries[p] = append(found.entries[p], e)
 			case e.err != nil:
 				p.found(e)
 				foundAgain = true
 			}
 		}
+		p.mayBeDeaf = p.mayBeDeaf && !allHeard
 		if foundAgain {
 			k.touchUsers(i, p)
 		}
+	}
+}
+
+// deafened looks for groups of IPv6 that have all their users, and no source of
+// anybody's: so the kernel leaves them where another group changes while the
+// interface is down (K31).
+func (k *keeper) deafened(s sight) (isDeaf func(index int, e *entry) bool) {
+	if s.family != ifwatch.IPv6 || !s.whole {
+		return func(int, *entry) bool { return false }
+	}
+	isRobbed := sync.OnceValue(func() func(int, *entry) bool { return k.inGroups(s) })
+	heard := sync.OnceValue(func() map[ifwatch.GroupKey]bool {
+		groups := make(map[ifwatch.GroupKey]bool)
+		for _, x := range s.filters {
+			groups[ifwatch.GroupKey{Index: x.Index, Group: x.Group}] = true
+		}
+		return groups
+	})
+	return func(index int, e *entry) bool {
+		return !heard()[ifwatch.GroupKey{Index: index, Group: e.channel.Group}] && !isRobbed()(index, e)
 	}
 }
 

@@ -29,6 +29,8 @@ type pool struct {
 	joined int       // entries that are
 	missed time.Time // since when the kernel lacks something, and it is not believed
 
+	mayBeDeaf bool // the interface was set up anew, or may have been, since all was seen to be heard
+
 	asked  bool      // wished for or not, or to be announced, since the last flush
 	turn   int       // portions that were too short for all that is due, one after the other
 	toldAt time.Time // when it was told last how far it is, zero where no portion was

@@ -135,6 +135,9 @@ func reporters(f ifwatch.Family, i ifwatch.Interface) []ifwatch.Address {
 func (k *keeper) notice(i *instance, was ifwatch.Interface, now time.Time) {
 	if was.Returns.Ups != i.now.Returns.Ups && len(i.pools) > 0 {
 		k.suspicious = true // while it is down, losses are not seen
+		for _, p := range i.pools {
+			p.mayBeDeaf = true
+		}
 	}
 	for _, f := range bothFamilies {
 		what, cause := trigger(f, was, i.now)
@@ -187,6 +190,16 @@ func (k *keeper) announceAsked() {
 			}
 		}
 	}
+}
+
+// announces reports whether channels of a pool are to be announced anew.
+func (i *instance) announces(p *pool) bool {
+	for a := range i.users(p) {
+		if _, asked := a.announce[p.family]; asked {
+			return true
+		}
+	}
+	return false
 }
 
 func (a *attachment) alive() bool { return slices.Contains(a.member.attachments, a) }
