@@ -74,7 +74,7 @@ func joinedStage(t testing.TB, f family, feed membership.Membership) *stage {
 	t.Helper()
 	s := newStage(t, f, feed)
 	s.wait("feed", membership.StateJoined)
-	s.reported(s.capture, wire.AllowNewSources, 2)
+	s.settled(s.capture)
 	return s
 }
 

@@ -7,7 +7,6 @@ import (
 
 	"github.com/ssmd-project/ssmd/ifwatch"
 	"github.com/ssmd-project/ssmd/internal/testnet"
-	"github.com/ssmd-project/ssmd/internal/testnet/wire"
 	"github.com/ssmd-project/ssmd/membership"
 )
 
@@ -18,7 +17,7 @@ func auditedStage(t *testing.T, f family) *stage {
 	s := unaudited(newLab(t, f), membership.Options{Audit: 50 * time.Millisecond})
 	s.apply(f.feed())
 	s.wait("feed", membership.StateJoined)
-	s.reported(s.capture, wire.AllowNewSources, 2)
+	s.settled(s.capture)
 	return s
 }
 

@@ -10,7 +10,6 @@ import (
 	"github.com/ssmd-project/ssmd/control"
 	"github.com/ssmd-project/ssmd/handoff"
 	"github.com/ssmd-project/ssmd/internal/testnet"
-	"github.com/ssmd-project/ssmd/internal/testnet/wire"
 	"github.com/ssmd-project/ssmd/membership"
 )
 
@@ -122,7 +121,7 @@ func storyHandoffDaemonDies(t *testing.T, program string) {
 				r := h.receiver()
 				one, told := h.handOver(r)
 				h.hears(r)
-				h.reported(h.capture, wire.AllowNewSources, 2) // both of the join
+				h.settled(h.capture) // both of the join
 				from := h.mark(h.capture, 700)
 				h.end(signal)
 				told.wait(handoff.EventLost)
@@ -158,7 +157,7 @@ func storyHandoffTakenOver(t *testing.T, program string) {
 		r := h.receiver()
 		one, told := h.handOver(r)
 		h.hears(r)
-		h.reported(h.capture, wire.AllowNewSources, 2) // both of the join
+		h.settled(h.capture) // both of the join
 		from := h.mark(h.capture, 700)
 		first := h.daemon
 		h.start("--takeover")

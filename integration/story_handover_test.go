@@ -11,7 +11,6 @@ import (
 
 	"github.com/ssmd-project/ssmd/ifwatch"
 	"github.com/ssmd-project/ssmd/internal/testnet"
-	"github.com/ssmd-project/ssmd/internal/testnet/wire"
 	"github.com/ssmd-project/ssmd/membership"
 	"github.com/ssmd-project/ssmd/reattach"
 	"golang.org/x/sys/unix"
@@ -67,7 +66,7 @@ func handedStage(t *testing.T, f family, feed membership.Membership) (*stage, ch
 	run := s.startManager(nil)
 	s.apply(feed)
 	s.wait("feed", membership.StateJoined)
-	s.reported(s.capture, wire.AllowNewSources, 2)
+	s.settled(s.capture)
 	s.settled(s.capture)
 	return s, run
 }

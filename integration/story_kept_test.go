@@ -44,7 +44,7 @@ func TestStoryKeptAtEnd(t *testing.T) {
 		feed.Keep = membership.KeepAtEnd
 		c := newCapture(t, l.Far)
 		_, end := l.temporary(feed)
-		l.reported(c, wire.AllowNewSources, 2)
+		l.settled(c)
 		from := len(c.Reports())
 		l.hears(r)
 		end()

@@ -73,7 +73,7 @@ func TestStoryOverrunAfterARename(t *testing.T) {
 		g := newGate(l.Near)
 		s := onStage(l, ifwatch.Options{Within: g.Do, ReceiveBuffer: 8 * tinyBuffer}, f.feed())
 		s.wait("feed", membership.StateJoined)
-		s.reported(s.capture, wire.AllowNewSources, 2)
+		s.settled(s.capture)
 		s.blindly(g, func() {
 			ok(t, s.Near.Set("eth0", testnet.Name("wan0")))
 			ok(t, s.Near.Set("wan0", testnet.Name("eth0")))

@@ -124,7 +124,7 @@ func TestStoryOverrunTouchesNothing(t *testing.T) {
 		g := newGate(l.Near)
 		s := onStage(l, ifwatch.Options{Within: g.Do, ReceiveBuffer: tinyBuffer}, f.feed())
 		s.wait("feed", membership.StateJoined)
-		s.reported(s.capture, wire.AllowNewSources, 2)
+		s.settled(s.capture)
 		receiver := s.fed()
 		s.hears(receiver)
 		s.quietly(func() { s.undisturbed(func() { s.overrun(g, func() {}) }) })

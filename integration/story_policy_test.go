@@ -72,7 +72,7 @@ func TestStorySameMAC(t *testing.T) {
 		ok(t, l.Recreate("eth0", testnet.Veth{MAC: right}))
 		s := onStage(l, noOptions, f.sameFeed(reattach.MAC))
 		s.wait("feed", membership.StateJoined)
-		s.reported(s.capture, wire.AllowNewSources, 2)
+		s.settled(s.capture)
 		s.refusedThenJoined(testnet.Veth{MAC: wrong}, testnet.Veth{MAC: right},
 			"same mac: wanted "+right+", found "+wrong)
 	})

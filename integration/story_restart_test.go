@@ -15,7 +15,6 @@ import (
 
 	"github.com/ssmd-project/ssmd/internal/service/servicetest"
 	"github.com/ssmd-project/ssmd/internal/testnet"
-	"github.com/ssmd-project/ssmd/internal/testnet/wire"
 	"github.com/ssmd-project/ssmd/membership"
 	"golang.org/x/sys/unix"
 )
@@ -85,7 +84,7 @@ func (s *service) joinedFirst() *daemon {
 	s.t.Helper()
 	d := s.start()
 	d.await(inState(membership.StateJoined, "eth0"))
-	s.reported(s.capture, wire.AllowNewSources, 2)
+	s.settled(s.capture)
 	s.settled(s.capture)
 	return d
 }
@@ -224,7 +223,7 @@ func storyTakenOver(t *testing.T, program string) {
 		dir := s.daemonDir()
 		d := successor(s.lab, program, dir) // there is nobody yet
 		d.await(inState(membership.StateJoined, "eth0"))
-		s.reported(s.capture, wire.AllowNewSources, 2)
+		s.settled(s.capture)
 		s.settled(s.capture)
 		from := len(s.capture.Reports())
 		clients, noMore := context.WithCancel(s.ctx)
@@ -319,7 +318,7 @@ func storyTakeoverRefused(t *testing.T, program string) {
 		dir := s.daemonDir()
 		d := startDaemon(s.lab, program, dir, nil)
 		d.await(inState(membership.StateJoined, "eth0"))
-		s.reported(s.capture, wire.AllowNewSources, 2)
+		s.settled(s.capture)
 		s.settled(s.capture)
 		var taken net.Listener
 		ok(t, s.Near.Do(func() (err error) {

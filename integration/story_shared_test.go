@@ -4,7 +4,6 @@ import (
 	"testing"
 
 	"github.com/ssmd-project/ssmd/internal/testnet"
-	"github.com/ssmd-project/ssmd/internal/testnet/wire"
 	"github.com/ssmd-project/ssmd/membership"
 )
 
@@ -15,7 +14,7 @@ func TestStoryTwoWantOneChannel(t *testing.T) {
 		second := onEth0("second", channelOf(f.channel), channelOf(f.spare(500)))
 		s := newStage(t, f, f.feed(), second)
 		s.wait("second", membership.StateJoined)
-		s.reported(s.capture, wire.AllowNewSources, 2)
+		s.settled(s.capture)
 		s.wantUsers(1)
 		receiver := s.fed()
 		s.hears(receiver)
@@ -41,7 +40,7 @@ func TestStoryAppliedTwice(t *testing.T) {
 		other := onEth0("other", channelOf(f.marker), channelOf(f.channel))
 		s := newStage(t, f, f.feed(), other)
 		s.wait("feed", membership.StateJoined)
-		s.reported(s.capture, wire.AllowNewSources, 2)
+		s.settled(s.capture)
 		from := len(s.capture.Reports())
 		s.quietly(func() {
 			s.undisturbed(func() {

@@ -53,7 +53,7 @@ func TestStorySettle(t *testing.T) {
 		const settle = 600 * time.Millisecond
 		s := newStage(t, f, f.ruled(func(r *reattach.Rules) { r.Settle = settle }))
 		s.wait("feed", membership.StateJoined)
-		s.reported(s.capture, wire.AllowNewSources, 2)
+		s.settled(s.capture)
 		from := len(s.capture.Reports())
 		ok(t, s.Recreate("eth0", testnet.Veth{}))
 		s.wait("feed", membership.StateSettling, "to settle until")
