@@ -68,6 +68,10 @@ func fullness(err error) bool {
 	return errors.Is(err, unix.ENOBUFS) || errors.Is(err, unix.ENOMEM)
 }
 
+// mostGroups bounds the groups of a socket where the kernel takes more: with each
+// join it searches all that the socket has.
+const mostGroups = 128
+
 // ownSockets spreads channels over as many sockets as the kernel's limits a
 // socket (groups, sources a group, option memory) ask for.
 type ownSockets struct {
@@ -240,7 +244,7 @@ func (o *ownSockets) joinGroup(s *filledSocket, c Channel, others *sourceSet) (*
 	}
 	s.groups++
 	s.sources++
-	if s.groups == o.limit {
+	if s.groups == o.limit || s.groups >= mostGroups {
 		o.fill(s)
 	}
 	if len(o.fresh) == 0 {

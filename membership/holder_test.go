@@ -89,6 +89,14 @@ func TestOwnSocketsFillEachSocket(t *testing.T) {
 	}
 }
 
+// A socket that takes any number of groups does not get them all.
+func TestOwnSocketsStayShort(t *testing.T) {
+	h := newHeld()
+	h.kernel.maxGroups = 10 * mostGroups
+	h.joinAll(t, manyChannels(1, mostGroups+2)...)
+	h.wantGroups(t, mostGroups, 2)
+}
+
 func TestOwnSocketsSpreadSources(t *testing.T) {
 	h := newHeld()
 	many := manyChannels(5, 1)
