@@ -5,11 +5,18 @@ import (
 	"time"
 )
 
-// memoryRests is how long after a start the memory that it took is given back:
-// what follows at once may use it again.
+// memoryRests is how long after what took it memory is given back: what follows at
+// once may use it again.
 const memoryRests = time.Second
 
-// giveBack gives the memory that only a start needed back to the system, once.
-// Otherwise as much again as is in use stays with the process. A reload may need it
-// again soon.
-func giveBack() { time.AfterFunc(memoryRests, debug.FreeOSMemory) }
+var givingBack = stopped(time.AfterFunc(memoryRests, debug.FreeOSMemory))
+
+func stopped(t *time.Timer) *time.Timer {
+	t.Stop()
+	return t
+}
+
+// giveBack gives the memory that only a start needed, or writing the state, back to
+// the system, once it rests. Otherwise as much again as is in use stays with the
+// process. A reload writes the state too.
+func giveBack() { givingBack.Reset(memoryRests) }

@@ -158,6 +158,7 @@ func (s *state) keep(ctx context.Context, changed, adopted <-chan struct{}) {
 			}
 		}
 		retry.Reset()
+		giveBack()
 		if !pause.For(ctx, statePace) {
 			return
 		}
