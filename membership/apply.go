@@ -96,9 +96,9 @@ func (k *keeper) exchange(wishes []*wish, now time.Time) applied {
 		}
 	}
 	if len(k.remembered) > 0 { // of what is not in the whole set
-		clear(k.remembered)
 		k.noteMemory()
 	}
+	k.remembered = nil
 	return sum
 }
 

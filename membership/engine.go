@@ -148,6 +148,7 @@ func (e *engine) loop(ctx context.Context) {
 	if !e.begin(ctx) {
 		return
 	}
+	e.lastMemory = Memory{} // until the end: the keeper has it
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {

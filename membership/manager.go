@@ -102,7 +102,8 @@ func New(o Options) *Manager {
 	var m *Manager
 	o.Watch.Eager = func(changes int) { m.observeEagerly(changes) }
 	m = newManager(newLinux(within), ifwatch.New(o.Watch))
-	m.losses = func(lost func([]ifwatch.GroupKey)) func(context.Context) { return ifwatch.WatchLosses(o.Watch, lost) }
+	watch := o.Watch // alone: the Memory is not to live as long
+	m.losses = func(lost func([]ifwatch.GroupKey)) func(context.Context) { return ifwatch.WatchLosses(watch, lost) }
 	m.configure(o)
 	return m
 }

@@ -61,6 +61,7 @@ func (m *Manager) applyAll(ctx context.Context, wishes []*wish) (begun, error) {
 	if err != nil {
 		return nil, err
 	}
+	m.options.Memory = Memory{} // each membership has what it takes of it
 	m.keepSet(wishes)
 	left, err := m.endInheritance(ctx)
 	return slices.Concat(all, made, left), err
