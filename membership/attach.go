@@ -71,7 +71,9 @@ func (k *keeper) attach(m *member, c reattach.Candidate, now time.Time) *attachm
 		}
 		return true
 	})
-	delete(m.resumed, i.now.ID)
+	if delete(m.resumed, i.now.ID); len(m.resumed) == 0 {
+		m.resumed = nil // of many memberships it is some memory
+	}
 	if m.rule.rules.Attach == reattach.AttachOne {
 		m.lost = nil
 	}
@@ -112,7 +114,7 @@ func (k *keeper) wishReady(a *attachment, now time.Time) {
 			k.askAnnounce(a, f, cause, now)
 		}
 	}
-	a.resumed = nil
+	a.resumed, a.before = nil, nil
 }
 
 // orNone returns the interface, or one that is none where there is nothing.
