@@ -31,6 +31,13 @@ func newMissing() missing {
 	return missing{make(map[*pool][]*entry), make(map[*entry]bool), make(map[ifwatch.Family]error)}
 }
 
+func (m missing) add(p *pool, e *entry, deaf bool) {
+	m.entries[p] = append(m.entries[p], e)
+	if deaf {
+		m.deaf[e] = true
+	}
+}
+
 func (m missing) isEmpty() bool { return len(m.entries) == 0 }
 
 // and returns what is missing in both, as the second has it, and what went wrong in
@@ -140,18 +147,17 @@ func (k *keeper) compare(s sight, found missing) {
 			continue
 		}
 		allHeard, foundAgain := true, false
+		curesDeaf := p.mayBeDeaf && canReport(s.family, i.now) && !i.announces(p) // which would cure it
 		for e := range p.entries.all() {
 			switch {
 			case !s.holds(p, e):
 			case isMissing(i.now.Index, e):
 				allHeard = false
-				if p.mayBeDeaf && isDeaf(i.now.Index, e) {
-					if i.announces(p) || !canReport(s.family, i.now) {
-						continue // that cures it, or nothing would come
-					}
-					found.deaf[e] = true
+				deaf := p.mayBeDeaf && isDeaf(i.now.Index, e)
+				if deaf && !curesDeaf {
+					continue
 				}
-				found.entries[p] = append(found.entries[p], e)
+				found.add(p, e, deaf)
 			case e.err != nil:
 				p.found(e)
 				foundAgain = true
