@@ -71,9 +71,7 @@ func (k *keeper) attach(m *member, c reattach.Candidate, now time.Time) *attachm
 		}
 		return true
 	})
-	if delete(m.resumed, i.now.ID); len(m.resumed) == 0 {
-		m.resumed = nil // of many memberships it is some memory
-	}
+	m.endResume(i.now.ID)
 	if m.rule.rules.Attach == reattach.AttachOne {
 		m.lost = nil
 	}

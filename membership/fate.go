@@ -65,3 +65,11 @@ func (m *member) isResumed(id ifwatch.ID) bool {
 	_, is := m.resumed[id]
 	return is
 }
+
+// endResume notes that it is there again, or will not be. Of many members an empty
+// map is some memory.
+func (m *member) endResume(id ifwatch.ID) {
+	if delete(m.resumed, id); len(m.resumed) == 0 {
+		m.resumed = nil
+	}
+}

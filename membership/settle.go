@@ -79,7 +79,7 @@ func (k *keeper) loseResumed(m *member, d decision) {
 		if !k.goesOn(m, id) || slices.Contains(d.chosen, id) {
 			continue
 		}
-		delete(m.resumed, id)
+		m.endResume(id)
 		k.noteMemory()
 		if at := slices.IndexFunc(m.lost, func(l ifwatch.Interface) bool { return l.ID == id }); at >= 0 {
 			left := m.lost[at]
