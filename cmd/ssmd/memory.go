@@ -2,6 +2,7 @@ package main
 
 import (
 	"runtime/debug"
+	"sync"
 	"time"
 )
 
@@ -9,14 +10,9 @@ import (
 // once may use it again.
 const memoryRests = time.Second
 
-var givingBack = stopped(time.AfterFunc(memoryRests, debug.FreeOSMemory))
-
-func stopped(t *time.Timer) *time.Timer {
-	t.Stop()
-	return t
-}
+var givingBack = sync.OnceValue(func() *time.Timer { return time.AfterFunc(memoryRests, debug.FreeOSMemory) })
 
 // giveBack gives the memory that only a start needed, or writing the state, back to
 // the system, once it rests. Otherwise as much again as is in use stays with the
 // process. A reload writes the state too.
-func giveBack() { givingBack.Reset(memoryRests) }
+func giveBack() { givingBack().Reset(memoryRests) }
