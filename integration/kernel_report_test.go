@@ -47,7 +47,6 @@ func TestK14ChangesThatAreNotReported(t *testing.T) {
 // when it is ready (K27).
 func (l *lab) settled(c *wire.Capture) {
 	l.t.Helper()
-	times := 2
 	if l.name == "v6" {
 		eventually(l.t, func() error {
 			if c.Count(func(r wire.Report) bool { return r.From.IsLinkLocalUnicast() && r.Group == l.channel.group }) < 2 {
@@ -56,7 +55,7 @@ func (l *lab) settled(c *wire.Capture) {
 			return nil
 		})
 	}
-	l.reported(c, wire.AllowNewSources, times)
+	l.reported(c, wire.AllowNewSources, 2)
 }
 
 // waitCarrier waits until eth0 has a carrier, or none.

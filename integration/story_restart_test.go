@@ -85,7 +85,6 @@ func (s *service) joinedFirst() *daemon {
 	d := s.start()
 	d.await(inState(membership.StateJoined, "eth0"))
 	s.settled(s.capture)
-	s.settled(s.capture)
 	return d
 }
 
@@ -224,7 +223,6 @@ func storyTakenOver(t *testing.T, program string) {
 		d := successor(s.lab, program, dir) // there is nobody yet
 		d.await(inState(membership.StateJoined, "eth0"))
 		s.settled(s.capture)
-		s.settled(s.capture)
 		from := len(s.capture.Reports())
 		clients, noMore := context.WithCancel(s.ctx)
 		defer noMore()
@@ -318,7 +316,6 @@ func storyTakeoverRefused(t *testing.T, program string) {
 		dir := s.daemonDir()
 		d := startDaemon(s.lab, program, dir, nil)
 		d.await(inState(membership.StateJoined, "eth0"))
-		s.settled(s.capture)
 		s.settled(s.capture)
 		var taken net.Listener
 		ok(t, s.Near.Do(func() (err error) {
