@@ -147,6 +147,17 @@ func TestStoryNotReannounced(t *testing.T) {
 	})
 }
 
+// whileDown has something change while the interface is down, for as long as it
+// takes that IPv6 is deaf afterwards (K31).
+func (s *stage) whileDown(clock *testnet.Receiver, change func()) {
+	s.t.Helper()
+	ok(s.t, s.Near.SetSysctl("net/ipv6/conf/eth0/mldv2_unsolicited_report_interval", "10")) // ms
+	ok(s.t, s.Near.Set("eth0", testnet.Down))
+	change()
+	ok(s.t, clock.WaitNew(s.ctx, reportsGo))
+	ok(s.t, s.Near.Set("eth0", testnet.Up))
+}
+
 // Another process leaves, or joins, another group while the interface is down:
 // afterwards IPv6 would be deaf on it.
 func TestStoryHearsAgainAfterUp(t *testing.T) {
@@ -162,11 +173,7 @@ func TestStoryHearsAgainAfterUp(t *testing.T) {
 				neighbour := newProcess(t, s.Near, s.index(), f.spare(1))
 				s.hears(receiver)
 				for range 3 {
-					ok(t, s.Near.SetSysctl("net/ipv6/conf/eth0/mldv2_unsolicited_report_interval", "10")) // ms
-					ok(t, s.Near.Set("eth0", testnet.Down))
-					change(s, neighbour)
-					ok(t, clock.WaitNew(s.ctx, reportsGo))
-					ok(t, s.Near.Set("eth0", testnet.Up))
+					s.whileDown(clock, func() { change(s, neighbour) })
 					s.events.wait(t, membership.EventReannounced, membership.CauseUp)
 					s.hears(receiver)
 					change = func(s *stage, _ process) { ok(t, s.socket().join(s.index(), s.spare(3))) }
@@ -188,11 +195,7 @@ func TestStoryAuditCuresTheDeaf(t *testing.T) {
 	s.wait("feed", membership.StateJoined)
 	receiver, clock := s.fed(), s.clock()
 	s.hears(receiver)
-	ok(t, s.Near.SetSysctl("net/ipv6/conf/eth0/mldv2_unsolicited_report_interval", "10")) // ms
-	ok(t, s.Near.Set("eth0", testnet.Down))
-	ok(t, s.socket().join(s.index(), s.spare(2)))
-	ok(t, clock.WaitNew(s.ctx, reportsGo))
-	ok(t, s.Near.Set("eth0", testnet.Up))
+	s.whileDown(clock, func() { ok(t, s.socket().join(s.index(), s.spare(2))) })
 	e := s.events.wait(t, membership.EventRepaired, membership.CauseAudit)
 	if !strings.Contains(e.Reason, "another group changed while the interface was down") {
 		t.Errorf("told %+v", e)
