@@ -73,17 +73,22 @@ func TestOwnSocketsFillEachSocket(t *testing.T) {
 	h := newHeld()
 	h.joinAll(t, manyChannels(1, 8)...)
 	h.wantGroups(t, 3, 3, 2)
-	if h.isFull() {
-		t.Error("full with room for one")
-	}
 	h.release()
 	h.wantGroups(t)
-	all := manyChannels(1, 6)
-	h.joinAll(t, all...)
-	if !h.isFull() {
-		t.Error("not full")
+}
+
+func TestOwnSocketsAreFull(t *testing.T) {
+	h := newHeld()
+	all := manyChannels(1, 14)
+	for n, want := range map[int]bool{8: false, 6: true} {
+		h.joinAll(t, all[:n]...)
+		if got := h.isFull(); got != want {
+			t.Errorf("%d channels: full: %v", n, got)
+		}
+		h.leaveAll(t, all[:n]...)
 	}
-	h.leaveAll(t, all[0])
+	h.joinAll(t, all[8:]...)
+	h.leaveAll(t, all[8])
 	if h.isFull() {
 		t.Error("full after a leave")
 	}
