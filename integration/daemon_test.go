@@ -73,6 +73,7 @@ func TestDaemon(t *testing.T) {
 		"paced":                  storyPaced,
 		"page":                   storyPage,
 		"page of many":           storyPageMany,
+		"page between frames":    storyPageBetweenFrames,
 		"page taken over":        storyPageTakenOver,
 		"page with keys":         storyPageKeys,
 		"page of hostile names":  storyPageHostile,

@@ -129,6 +129,27 @@ func storyPageTakenOver(t *testing.T, program string) {
 	}
 }
 
+// What was told and is not drawn yet does not disturb what is drawn for another
+// reason: the page's frames are held back while a membership goes and the list
+// is given another size.
+func storyPageBetweenFrames(t *testing.T, program string) {
+	t.Parallel()
+	const feed, gone = "  - {name: feed, channels: 10.1.0.1@232.1.1.1, interface: eth0}\n", "  - {name: gone, channels: 10.1.0.1@232.1.1.2, interface: eth0}\n"
+	d, dir := startPage(t, program, "memberships:\n"+feed+gone)
+	p := openBrowser(t, d.Near).open(pageAddress)
+	p.until(rowState("gone", "joined"))
+	p.value(`(() => { window.frame = requestAnimationFrame; window.held = []; window.requestAnimationFrame = (f) => held.push(f); })()`)
+	write(t, filepath.Join(dir, "ssmd.yaml"), "http: {listen: 127.0.0.1:9781, status: true}\nmemberships:\n"+feed)
+	if _, err := d.client.Reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	p.until(`held.length > 0`)
+	p.value(`(() => { document.getElementById('list').style.height = '70px'; return new Promise((drawn) => frame(() => frame(drawn))); })()`)
+	p.until(rowState("gone", "joined"))
+	p.value(`(() => { window.requestAnimationFrame = frame; for (const f of held) frame(f); })()`)
+	p.until(`!document.getElementById('m-gone') && document.getElementById('shown').textContent === '1 membership'`)
+}
+
 // All can be done with the keyboard, and on a phone in the dark.
 func storyPageKeys(t *testing.T, program string) {
 	t.Parallel()

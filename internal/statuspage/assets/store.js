@@ -17,6 +17,7 @@ export class Store {
 
   #id = '';
   #source = null;
+  #told = []; // messages that are not taken yet
   #heard = 0;
   #lost = 0; // since when nothing is heard, 0: connected
   #tries = 0;
@@ -59,7 +60,9 @@ export class Store {
       this.#heard = Date.now();
       this.#tries = 0;
       if (e.lastEventId) this.#id = e.lastEventId;
-      this.#take(JSON.parse(e.data));
+      this.#told.push(JSON.parse(e.data));
+      this.offset = this.#told.at(-1).now - this.#heard;
+      this.#announce();
       if (this.#lost) {
         this.#lost = 0;
         this.#say();
@@ -91,7 +94,6 @@ export class Store {
   }
 
   #take(message) {
-    this.offset = message.now - Date.now();
     if (message.started) {
       this.started = message.started;
       document.getElementById('daemon').textContent = `ssmd ${message.version}, since ${clock(message.started, false)}`;
@@ -115,7 +117,6 @@ export class Store {
     if (message.set && !message.more) this.complete = true;
     const connection = document.getElementById('connection');
     if (connection.dataset.state === 'connecting') this.#say();
-    if (message.set) this.#announce();
   }
 
   #maps = { row: this.rows, life: this.lives, mark: this.marks };
@@ -125,12 +126,12 @@ export class Store {
     return [this.#maps[kind], key];
   }
 
-  #due = false;
+  // #announce takes what was told, and has the listeners called, in one frame:
+  // whoever draws between finds what the listeners were last called for.
   #announce() {
-    if (this.#due) return;
-    this.#due = true;
+    if (this.#told.length > 1) return; // it is under way
     requestAnimationFrame(() => {
-      this.#due = false;
+      for (const message of this.#told.splice(0)) this.#take(message);
       const { changed, whole } = this;
       this.changed = { row: new Set(), life: new Set(), mark: new Set() };
       this.whole = false;
