@@ -2,6 +2,7 @@ package ifwatch
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"time"
 )
@@ -83,25 +84,25 @@ func (b *mailbox) removed(healthy Interface, read time.Time) {
 
 func (b *mailbox) empty() bool { return len(b.pending) == 0 && !b.resynced }
 
-// count returns how many changes there are, one where only lost events are to be
-// told of.
-func (b *mailbox) count() int { return max(len(b.pending), 1) }
+// list returns what waits, in order.
+func (b *mailbox) list() []Change {
+	waiting := slices.SortedFunc(maps.Values(b.pending), func(x, y *pendingChange) int { return cmp.Compare(x.sequence, y.sequence) })
+	changes := make([]Change, len(waiting))
+	for i, p := range waiting {
+		changes[i] = p.Change
+	}
+	return changes
+}
 
 func (b *mailbox) take() Changes {
 	if b.empty() {
 		return Changes{}
 	}
-	waiting := make([]*pendingChange, 0, len(b.pending))
-	for _, p := range b.pending {
-		waiting = append(waiting, p)
-		if p.Now != nil {
-			b.known[p.Index] = p.Now.ID
+	changes := Changes{Changes: b.list(), Resynced: b.resynced}
+	for _, c := range changes.Changes {
+		if c.Now != nil {
+			b.known[c.Index] = c.Now.ID
 		}
-	}
-	slices.SortFunc(waiting, func(x, y *pendingChange) int { return cmp.Compare(x.sequence, y.sequence) })
-	changes := Changes{Changes: make([]Change, len(waiting)), Resynced: b.resynced}
-	for i, p := range waiting {
-		changes.Changes[i] = p.Change
 	}
 	clear(b.pending)
 	b.resynced = false

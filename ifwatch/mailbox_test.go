@@ -192,9 +192,9 @@ func TestEager(t *testing.T) {
 	t.Parallel()
 	var w *Watcher
 	takes, called := true, 0
-	w = New(Options{Eager: func(pending int) {
-		if pending != 1 {
-			t.Errorf("%d changes pending, want 1", pending)
+	w = New(Options{Eager: func(pending []Change) {
+		if len(pending) != 1 || pending[0].Index != 5 {
+			t.Errorf("%+v pending, want that at index 5", pending)
 		}
 		called++
 		if takes {
@@ -220,5 +220,15 @@ func TestEager(t *testing.T) {
 	w.tell()
 	if called != 2 || len(w.Changed()) != 1 {
 		t.Errorf("called %d times, Changed says %d, want 2, 1", called, len(w.Changed()))
+	}
+	w.mailbox.resynced = true
+	w.tell()
+	w.Take()
+	for index := range mostEager + 1 {
+		w.table.apply(with(10+index, "eth"), false)
+	}
+	w.tell()
+	if called != 2 || len(w.Changed()) != 1 {
+		t.Errorf("called %d times, want 2: not after a loss, and not for %d changes", called, mostEager+1)
 	}
 }

@@ -20,10 +20,11 @@ type Options struct {
 
 	// Eager, where it is not nil, is called by the goroutine that reads
 	// from the kernel when it read something to Take, before Changed says
-	// so; pending is how many changes there are. It may Take; Changed speaks
-	// of what it leaves. No events are read before it returns, so it must
-	// not take long. It saves a consumer the switch to another goroutine.
-	Eager func(pending int)
+	// so, with what there is to take, unless that is much or comes from a
+	// new dump after events were lost. It may Take; Changed speaks of what
+	// it leaves. No events are read before it returns, so it must not take
+	// long. It saves a consumer the switch to another goroutine.
+	Eager func(pending []Change)
 
 	// Within runs a function on a thread in the network namespace to watch.
 	// Nil means the one that the caller of Run is in.
@@ -93,18 +94,25 @@ func (w *Watcher) Counters() Counters {
 
 // tell lets the consumer know where there is something to take.
 func (w *Watcher) tell() {
-	w.mu.Lock()
-	pending := 0
-	if w.takeable() {
-		pending = w.mailbox.count()
-	}
-	w.mu.Unlock()
-	if w.options.Eager != nil && pending > 0 {
-		w.options.Eager(pending)
+	if few := w.pendingFew(); w.options.Eager != nil && len(few) > 0 {
+		w.options.Eager(few)
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.notify()
+}
+
+// mostEager is how many changes an eager consumer is offered.
+const mostEager = 64
+
+// pendingFew returns what there is for an eager consumer.
+func (w *Watcher) pendingFew() []Change {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.synced || w.mailbox.resynced || len(w.mailbox.pending) > mostEager {
+		return nil
+	}
+	return w.mailbox.list()
 }
 
 func (w *Watcher) takeable() bool { return w.synced && !w.mailbox.empty() }

@@ -177,7 +177,6 @@ func (k *keeper) enter(m *member) {
 		k.periodic[m] = struct{}{}
 	}
 	k.everyDue = time.Time{}
-	k.channels += len(m.wish.channels)
 	m.rule = r
 }
 
@@ -185,7 +184,6 @@ func (k *keeper) enter(m *member) {
 func (k *keeper) quit(m *member) {
 	delete(m.rule.members, m)
 	delete(k.periodic, m)
-	k.channels -= len(m.wish.channels)
 	if len(m.rule.members) == 0 {
 		k.removeRule(m.wish.ruleKey, m.rule)
 	}

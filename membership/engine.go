@@ -186,26 +186,16 @@ func (e *engine) lookAside(_ time.Time, read func(), then func(time.Time)) {
 	})
 }
 
-// These bound for how long the goroutine that reads from the kernel is held up:
-// joins, and verdicts, of one step.
-const (
-	mostEagerJoins    = 256
-	mostEagerVerdicts = 256
-)
-
 // observeEagerly is observe in the goroutine that reads from the kernel, where
 // the owner waits and there is little to do: to wake the owner's goroutine
 // takes as long as all of the work on one channel.
-func (e *engine) observeEagerly(changes int) {
+func (e *engine) observeEagerly(pending []ifwatch.Change) {
 	if !e.owner.TryLock() {
 		return
 	}
 	defer e.owner.Unlock()
 	k := e.keeper
-	if k.surrendered {
-		return
-	}
-	if k.channels*changes > mostEagerJoins || len(k.members)*(len(k.instances)+changes) > mostEagerVerdicts {
+	if k.surrendered || k.hasMuchToDo(pending, time.Now()) {
 		return
 	}
 	before := k.nextWake()

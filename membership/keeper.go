@@ -27,7 +27,6 @@ type keeper struct {
 	drainedBefore []Life                // by an earlier manager, and not seen yet
 	noteMemory    func()                // called where something remembered changes, in the midst of a step
 	newID         func() ifwatch.ID
-	channels      int // of all members
 	rules         map[string]*rule
 	index         reattach.Index[*rule]
 	never         map[*rule]struct{} // of that policy: any loss may end their members

@@ -100,7 +100,7 @@ func New(o Options) *Manager {
 		within = func(f func() error) error { return f() }
 	}
 	var m *Manager
-	o.Watch.Eager = func(changes int) { m.observeEagerly(changes) }
+	o.Watch.Eager = func(pending []ifwatch.Change) { m.observeEagerly(pending) }
 	m = newManager(newLinux(within), ifwatch.New(o.Watch))
 	watch := o.Watch // alone: the Memory is not to live as long
 	m.losses = func(lost func([]ifwatch.GroupKey)) func(context.Context) { return ifwatch.WatchLosses(watch, lost) }

@@ -2,7 +2,10 @@ package membership
 
 import (
 	"iter"
+	"maps"
+	"time"
 
+	"github.com/ssmd-project/ssmd/ifwatch"
 	"github.com/ssmd-project/ssmd/reattach"
 )
 
@@ -49,6 +52,60 @@ func (i *instance) concerned() iter.Seq[*rule] {
 			if !yield(a.member.rule) {
 				return
 			}
+		}
+	}
+}
+
+// These bound for how long the goroutine that reads from the kernel may be held
+// up: joins, and verdicts, of one step.
+const (
+	mostEagerJoins    = 256
+	mostEagerVerdicts = 256
+)
+
+// hasMuchToDo reports whether observing these changes may lead to many joins or
+// verdicts, or go on with what is due besides.
+func (k *keeper) hasMuchToDo(changes []ifwatch.Change, now time.Time) bool {
+	if due := k.nextWake(); !due.IsZero() && !due.After(now) {
+		return true
+	}
+	joins, verdicts := 0, 0
+	for _, c := range changes {
+		for r := range k.concernedBy(c) {
+			for m := range r.members {
+				joins += len(m.wish.channels)
+				verdicts += len(r.near) + len(changes)
+				if joins > mostEagerJoins || verdicts > mostEagerVerdicts {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+// concernedBy are the rules that have to judge anew once a change is observed;
+// some more than once.
+func (k *keeper) concernedBy(c ifwatch.Change) iter.Seq[*rule] {
+	return func(yield func(*rule) bool) {
+		some := func(rules iter.Seq[*rule]) bool {
+			for r := range rules {
+				if !yield(r) {
+					return false
+				}
+			}
+			return true
+		}
+		if c.Removed != nil {
+			if i := k.instances[c.Removed.ID]; i != nil && (!some(i.concerned()) || !some(maps.Keys(k.never))) {
+				return
+			}
+		}
+		if c.Now != nil {
+			if i := k.instances[c.Now.ID]; i != nil && !some(i.concerned()) {
+				return
+			}
+			some(k.index.Near(c.Now))
 		}
 	}
 }

@@ -163,3 +163,20 @@ func TestPortionsOfAnInterfaceThatGoes(t *testing.T) {
 		}
 	})
 }
+
+// The reading goroutine does not go on with what is left for the next portion.
+func TestPortionsAreNotMadeEagerly(t *testing.T) {
+	w := newWorld()
+	w.create(1, "")
+	w.deliver()
+	w.keeper.newPortion = oneCall
+	w.put(feed("a", "eth1", manyChannels(1, 3)...))
+	elsewhere := []ifwatch.Change{{Index: 2, Now: &ifwatch.Interface{ID: 9, Index: 2, Name: "eth2"}}}
+	if !w.keeper.hasMuchToDo(elsewhere, w.now) {
+		t.Error("nothing is to be done when 2 channels are left")
+	}
+	w.waitInLine()
+	if w.keeper.hasMuchToDo(elsewhere, w.now) {
+		t.Error("much is to be done when all are joined")
+	}
+}
