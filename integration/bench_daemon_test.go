@@ -16,8 +16,11 @@ import (
 	"github.com/ssmd-project/ssmd/internal/testnet"
 )
 
+// buildSSMD builds the program as it is released.
 var buildSSMD = buildOnce("ssmd", func(path string) *exec.Cmd {
-	return exec.Command("go", "build", "-o", path, "github.com/ssmd-project/ssmd/cmd/ssmd")
+	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", path, "github.com/ssmd-project/ssmd/cmd/ssmd")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	return build
 })
 
 // served is `ssmd run` on a file, in a namespace.
