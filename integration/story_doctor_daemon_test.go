@@ -22,8 +22,7 @@ import (
 // exit code.
 func (d *daemon) visit(n *testnet.Namespace, as *syscall.Credential, args ...string) (doctor.Report, int) {
 	d.t.Helper()
-	c := exec.Command(d.cmd.Path, append([]string{"doctor", "--json", "--wait", glance.String()}, args...)...)
-	c.Env = append(c.Environ(), "SSMD_CONTROL_SOCKET="+d.socketPath())
+	c := exec.Command(d.cmd.Path, append([]string{"doctor", "--socket", d.socketPath(), "--json", "--wait", glance.String()}, args...)...)
 	c.SysProcAttr = &syscall.SysProcAttr{Credential: as}
 	var out, errors bytes.Buffer
 	c.Stdout, c.Stderr = &out, &errors
@@ -61,7 +60,7 @@ func storyDoctor(t *testing.T, program string) {
 		l := newLab(t, f)
 		d := startDaemon(l, program, l.daemonDir(), nil)
 		d.await(inState(membership.StateJoined))
-		p := &patient{lab: l, path: filepath.Dir(program), environment: []string{"SSMD_CONTROL_SOCKET=" + d.socketPath()}}
+		p := &patient{lab: l, path: filepath.Dir(program)}
 		l.hears(l.fed())
 
 		eventually(t, func() error { // the link-local address takes a second
@@ -175,7 +174,7 @@ func storyDoctorNetns(t *testing.T, program string) {
 		r, _ := d.visit(l.Near, nil, "blue")
 		return wantOutcome(r, 0, map[string]doctor.Outcome{"interface": doctor.OK, "kernel_membership": doctor.OK, "up": doctor.OK}, 0)
 	})
-	p := &patient{lab: l, path: filepath.Dir(program), environment: []string{"SSMD_CONTROL_SOCKET=" + d.socketPath()}}
+	p := &patient{lab: l, path: filepath.Dir(program)}
 	ok(t, drainIn(d, path, "eth5"))
 	d.mended(p, "blue", "membership", "drain")
 	ok(t, blue.Set("eth5", testnet.Down))

@@ -19,6 +19,7 @@ import (
 
 type doctorOptions struct {
 	client     *control.Client
+	socket     string // as the flag has it
 	file       string // whose memberships are looked at, without a daemon
 	json       bool
 	wait       time.Duration
@@ -54,6 +55,7 @@ func newDoctorCommand() *cobra.Command {
 				return wrongWords(c, "--wait %s: want no negative time", o.wait)
 			}
 			o.client = newClient(c)
+			o.socket = c.Flag(socketFlag).Value.String()
 			o.print = func(print func(io.Writer) error) error { return output(c, print) }
 			return runDoctor(c.Context(), o, names, given)
 		},
@@ -95,7 +97,7 @@ func parsePatients(c *cobra.Command, args []string) (names []string, given []doc
 }
 
 func runDoctor(ctx context.Context, o doctorOptions, names []string, given []doctor.Given) error {
-	options := doctor.Options{Wait: o.wait}
+	options := doctor.Options{Wait: o.wait, Socket: o.socket}
 	daemon, daemonErr := o.client.Daemon(ctx)
 	subjects := doctor.SubjectsOf(given)
 	for n := range subjects {

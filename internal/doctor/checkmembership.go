@@ -31,7 +31,7 @@ func checkMembership(s Subject, _ *Facts) []Finding {
 	case s.State == membership.StateJoined, s.State == membership.StateDegraded && s.Attached:
 		return good(aboutMembership, "%s: %s", s.State, s.Reason)
 	case s.State == membership.StateSettling:
-		return []Finding{joining.with(s.Reason).advise("Wait, as ssmd wait %s does.", s.Membership)}
+		return []Finding{joining.with(s.Reason).mend(ssmd("wait", s.Membership))}
 	}
 	return []Finding{s.mendState(notJoined.with(s.State, s.Reason))}
 }

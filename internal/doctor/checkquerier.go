@@ -30,12 +30,12 @@ func checkQuerier(s Subject, f *Facts) []Finding {
 	}
 	var findings []Finding
 	for _, family := range s.families() {
-		findings = append(findings, f.querier(family))
+		findings = append(findings, f.querier(s, family))
 	}
 	return findings
 }
 
-func (f *Facts) querier(family ifwatch.Family) Finding {
+func (f *Facts) querier(s Subject, family ifwatch.Family) Finding {
 	protocol := map[ifwatch.Family]string{ifwatch.IPv4: "IGMP", ifwatch.IPv6: "MLD"}[family]
 	for _, q := range f.Heard.Queries {
 		if q.Family == family {
@@ -46,5 +46,5 @@ func (f *Facts) querier(family ifwatch.Family) Finding {
 	if waited >= queryInterval {
 		return silentQuerier.with(protocol, f.Link.Name, waited).advise("Enable a querier on the switch, or the router.")
 	}
-	return notAwaited.with(protocol, f.Link.Name, waited).mend("ssmd doctor --wait 130s")
+	return notAwaited.with(protocol, f.Link.Name, waited).mend(s.doctor("--wait 130s", s.of(family)[0]))
 }

@@ -252,6 +252,25 @@ func TestOurCommands(t *testing.T) {
 	}
 }
 
+// To look again names what was looked at, and whoever needs the daemon finds it.
+func TestAgain(t *testing.T) {
+	given := SubjectsOf([]Given{{channel4, "eth0"}})[0]
+	for want, s := range map[string]Subject{
+		"ssmd doctor --wait 130s feed-a":                         {Membership: "feed-a"},
+		"ssmd doctor --wait 130s -c 'my file.yaml' feed-a":       {Entry: "feed-a", File: "my file.yaml"},
+		"ssmd doctor --wait 130s " + channel4.String() + "%eth0": given,
+	} {
+		if got := s.doctor("--wait 130s", channel4); got != want {
+			t.Errorf("it says %q, want %q", got, want)
+		}
+	}
+	findings := []Finding{{Mend: []string{"ssmd explain -- -j", "ssmd run --join x", "ip link set dev eth0 up"}}, {}}
+	askAt("/run/my ssmd.sock", findings)
+	if diff := cmp.Diff([]string{"ssmd explain --socket '/run/my ssmd.sock' -- -j", "ssmd run --join x", "ip link set dev eth0 up"}, findings[0].Mend); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestSubjectsOf(t *testing.T) {
 	e := control.Explanation{
 		Status: control.Status{Status: membership.Status{

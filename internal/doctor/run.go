@@ -14,6 +14,7 @@ import (
 type Options struct {
 	Wait      time.Duration // listen to each interface so long; zero: not at all
 	DaemonPID int           // zero: no daemon
+	Socket    string        // the daemon's control socket, for commands to name; empty: where they find it anyway
 	Here      Place         // the caller's network namespace; nil: the process's
 
 	// Announce has the daemon tell the network of a membership anew, while its
@@ -123,6 +124,7 @@ func examineAt(ctx context.Context, at site, subjects []Subject, o Options) []Ex
 			findings = append(Examine(s, &facts), more[n]...)
 		}
 		enterFirst(path, findings)
+		askAt(o.Socket, findings)
 		examinations[n] = newExamination(s, &facts, findings)
 	}
 	return examinations

@@ -2,9 +2,11 @@ package doctor
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/ssmd-project/ssmd/internal/text"
+	"github.com/ssmd-project/ssmd/membership"
 )
 
 // some names the first of several things, and counts the others.
@@ -30,6 +32,34 @@ func ssmd(command, name string) string {
 		command += " --"
 	}
 	return "ssmd " + command + " " + quote(name)
+}
+
+// doctor is the command that examines a subject again; of channels that were
+// given it names one.
+func (s Subject) doctor(flags string, one membership.Channel) string {
+	switch command := "doctor " + flags; {
+	case s.Membership != "":
+		return ssmd(command, s.Membership)
+	case s.Entry != "":
+		return ssmd(command+" -c "+quote(s.File), s.Entry)
+	default:
+		return ssmd(command, one.String()+"%"+s.Interface)
+	}
+}
+
+// askAt has the commands that ask the daemon say where its control socket is.
+func askAt(socket string, findings []Finding) {
+	if socket == "" {
+		return
+	}
+	for _, f := range findings {
+		for n, command := range f.Mend {
+			words := strings.SplitN(command, " ", 3)
+			if words[0] == "ssmd" && words[1] != "run" {
+				f.Mend[n] = strings.Join(slices.Insert(words, 2, "--socket "+quote(socket)), " ")
+			}
+		}
+	}
 }
 
 // quote makes a word of a command of a name.
