@@ -216,6 +216,8 @@ func storyPageHostile(t *testing.T, program string) {
 	p.shows(`<script>alert(2)</script>\u{202e}`)
 	p.value(`location.hash = '#m=' + encodeURIComponent('<img src=x onerror=alert(4)>')`)
 	p.shows(`<img src=x onerror=alert(4)>`)
+	p.value(`location.hash = '#m=100%'`) // is no encoding
+	p.shows(`"100%"`)
 	if n := p.value(`document.querySelectorAll('b:not(.result), img, script:not([src]), svg[onload]').length`); n != 0.0 {
 		t.Errorf("%v elements are of somebody else's making", n)
 	}

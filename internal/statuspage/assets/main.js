@@ -14,9 +14,17 @@ const overview = document.getElementById('overview');
 
 let searchNext = false; // once the list is there again
 
+// named is the membership that the address names, as it stands where somebody
+// wrote what is no encoding.
+function named() {
+  if (!location.hash.startsWith('#m=')) return '';
+  const name = location.hash.slice(3);
+  try { return decodeURIComponent(name); } catch { return name; }
+}
+
 // route shows what the address names: a membership, or all of them.
 function route() {
-  const name = location.hash.startsWith('#m=') ? decodeURIComponent(location.hash.slice(3)) : '';
+  const name = named();
   const was = !overview.hidden;
   overview.hidden = name !== '';
   document.title = name ? `${name} - ssmd` : 'ssmd';
