@@ -70,6 +70,13 @@ func storyDoctor(t *testing.T, program string) {
 		// From elsewhere it finds the daemon's namespace.
 		r, code := d.visit(l.Far, nil)
 		ok(t, wantOutcome(r, code, map[string]doctor.Outcome{"interface": doctor.OK, "datagrams": doctor.OK, "address": doctor.OK}, 0))
+		// A channel that is given is meant here.
+		r, _ = d.visit(l.Far, nil, "feed", l.channel.String()+"%far0")
+		for _, s := range r.Subjects {
+			if s.Index == 0 {
+				t.Errorf("%s is looked for elsewhere: %+v", s.Interface, s.Findings)
+			}
+		}
 
 		ok(t, l.Near.Set("eth0", testnet.Down))
 		r, code = d.visit(l.Near, nil, "feed")

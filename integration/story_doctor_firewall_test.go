@@ -45,6 +45,8 @@ func TestStoryDoctorFirewallDropsTheStream(t *testing.T) {
 		"jump":         {v4, accepting("nft add chain inet f strict; nft add rule inet f strict ip protocol igmp return; nft add rule inet f strict drop; nft add rule inet f in iifname eth0 jump strict"), "nft inet f strict, rule handle"},
 		"raw":          {v4, "nft add table ip raw; nft 'add chain ip raw pre { type filter hook prerouting priority raw; }'; nft add rule ip raw pre ip daddr 232.1.1.1 drop", "nft ip raw pre, rule handle"},
 		"ingress":      {v4, "nft add table netdev d; nft 'add chain netdev d in { type filter hook ingress device eth0 priority 0; }'; nft add rule netdev d in ip daddr 232.1.1.1 drop", "nft netdev d in, rule handle"},
+		"end":          {v4, dropping("nft add chain inet f rest; nft add rule inet f in ip protocol igmp accept; nft add rule inet f in goto rest"), "nft inet f in, policy drop"},
+		"untracked":    {v4, "nft add table inet r; nft 'add chain inet r pre { type filter hook prerouting priority raw; }'; nft add rule inet r pre udp dport 5000 notrack; " + accepting("nft add rule inet f in ct state untracked udp dport 5000 drop"), "nft inet f in, rule handle"},
 		"iptables-nft": {v4, "iptables-nft -A INPUT -i eth0 -p udp -d 232.0.0.0/8 -j DROP", "nft ip filter INPUT, rule handle"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -84,12 +86,40 @@ func TestStoryDoctorIptablesDropsTheStream(t *testing.T) {
 		"rule":   {v4, "iptables-legacy -A INPUT -p tcp -j DROP; iptables-legacy -A INPUT -i eth+ -p udp -m udp --dport 4000:6000 -m comment --comment 'not this one' -j DROP", "iptables-legacy -t filter, chain INPUT, rule 2"},
 		"policy": {v4, "iptables-legacy -A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT; iptables-legacy -A INPUT -p igmp -j ACCEPT; iptables-legacy -P INPUT DROP", "iptables-legacy -t filter, chain INPUT, policy DROP"},
 		"chain":  {v4, "iptables-legacy -N strict; iptables-legacy -A strict ! -s 10.2.0.0/16 -j DROP; iptables-legacy -A INPUT -p udp -j strict", "iptables-legacy -t filter, chain strict, rule 1"},
+		"end":    {v4, "iptables-legacy -N rest; iptables-legacy -A INPUT -p igmp -j ACCEPT; iptables-legacy -A INPUT -g rest; iptables-legacy -P INPUT DROP", "iptables-legacy -t filter, chain INPUT, policy DROP"},
 		"v6":     {v6, "ip6tables-legacy -t raw -A PREROUTING -d ff30::/12 -p udp -j DROP", "ip6tables-legacy -t raw, chain PREROUTING, rule 1"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			p := filtered(t, story.family, "iptables-legacy", story.rules)
 			p.dropsTheStream(story.place)
+		})
+	}
+}
+
+// Reverse path filters of the firewall, as firewalld and NixOS have them, let
+// through what comes in on the way to its source, and nothing else.
+func TestStoryDoctorFirewallReversePath(t *testing.T) {
+	t.Parallel()
+	nft := "nft add table inet f; nft 'add chain inet f pre { type filter hook prerouting priority raw + 10; }'; nft add rule inet f pre fib saddr . mark . iif oif missing drop"
+	for name, story := range map[string]struct {
+		family  family
+		program string
+		rules   string
+	}{
+		"nft":          {v4, "nft", nft},
+		"nft v6":       {v6, "nft", nft},
+		"iptables-nft": {v4, "nft", "iptables-nft -t raw -A PREROUTING -m rpfilter --validmark --invert -j DROP"},
+		"legacy v6":    {v6, "iptables-legacy", "ip6tables-legacy -t raw -A PREROUTING -m rpfilter --validmark --invert -j DROP"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := filtered(t, story.family, story.program, story.rules)
+			p.hears(p.receiver)
+			p.silent("firewall")
+			host := map[string]string{v4.name: "/32", v6.name: "/128"}[story.family.name]
+			p.shell("ip route add " + p.channel.source.String() + host + " dev lo")
+			p.dropsTheStream("rule ")
 		})
 	}
 }

@@ -100,6 +100,7 @@ func storyDoctorJoins(t *testing.T, program string) {
 
 	spare := l.spare(1)
 	d.mended(p, spare.String()+"%eth0", "kernel_membership", "nobody on this host has joined "+channelOf(spare).String())
+	d.mended(p, "10.1.0.1@239.1.1.7%eth0", "kernel_membership", "nobody on this host has joined") // is not source-specific
 	d.signal(unix.SIGTERM)
 	if code := d.ended(); code != 0 {
 		t.Errorf("exit code %d", code)
@@ -137,6 +138,10 @@ func storyDoctorRuns(t *testing.T, program string) {
 			ok(p.t, p.socket().join(p.index(), p.other))
 			ok(p.t, p.receiver.Close())
 			return p.finds("kernel_membership", doctor.Fault, "none of them wants")
+		},
+		"any range": func(p *patient) doctor.Finding {
+			p.subject.Channels = append(p.subject.Channels, membership.Channel{Source: p.channel.source, Group: netip.MustParseAddr("239.1.1.7")})
+			return p.finds("kernel_membership", doctor.Fault, "nobody on this host has joined")
 		},
 		"planned": func(p *patient) doctor.Finding {
 			ok(p.t, p.receiver.Close())

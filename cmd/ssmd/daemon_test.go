@@ -26,7 +26,7 @@ import (
 )
 
 func TestParseJoins(t *testing.T) {
-	got, err := parseJoins([]string{"10.1.0.1@232.1.1.1%eth0", "2001:db8::1@ff3e::8000:1%a%b*"})
+	got, err := parseJoins([]string{"10.1.0.1@232.1.1.1%eth0", "2001:db8::1@ff3e::8000:1%a%b*"}, membership.SourceSpecificOnly)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,9 +42,13 @@ func TestParseJoins(t *testing.T) {
 			t.Errorf("%s: %v", m.Name, err)
 		}
 	}
-	for _, bad := range []string{"", "%", "10.1.0.1@232.1.1.1%", "10.1.0.1@232.1.1.1%..", "10.1.0.1@232.1.1.1%a b", "10.1.0.1@232.1.1.1%a:1",
+	const wide = "10.1.0.1@239.1.1.1%eth0"
+	if all, err := parseJoins([]string{wide}, membership.AnyMulticastRange); err != nil || all[0].Validate() != nil {
+		t.Errorf("%s: %v, %+v", wide, err, all)
+	}
+	for _, bad := range []string{wide, "", "%", "10.1.0.1@232.1.1.1%", "10.1.0.1@232.1.1.1%..", "10.1.0.1@232.1.1.1%a b", "10.1.0.1@232.1.1.1%a:1",
 		"x@232.1.1.1%eth0", "10.1.0.1@ff3e::1%eth0", "224.0.0.1@232.1.1.1%eth0", "10.1.0.1@232.1.1.1%" + strings.Repeat("x", 128)} {
-		if _, err := parseJoins([]string{bad}); err == nil || !strings.HasPrefix(err.Error(), "--join "+bad+": ") {
+		if _, err := parseJoins([]string{bad}, membership.SourceSpecificOnly); err == nil || !strings.HasPrefix(err.Error(), "--join "+bad+": ") {
 			t.Errorf("%q: %v, want an error", bad, err)
 		}
 	}
@@ -53,7 +57,7 @@ func TestParseJoins(t *testing.T) {
 func FuzzParseJoin(f *testing.F) {
 	f.Add("10.1.0.1@232.1.1.1%eth0")
 	f.Fuzz(func(t *testing.T, text string) {
-		one, err := parseJoin(text)
+		one, err := parseJoin(text, membership.SourceSpecificOnly)
 		if err != nil {
 			return
 		}
@@ -153,7 +157,7 @@ func TestDaemonLeavesNoGoroutine(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	joins, err := parseJoins([]string{"127.0.0.1@232.1.1.1%lo"})
+	joins, err := parseJoins([]string{"127.0.0.1@232.1.1.1%lo"}, membership.SourceSpecificOnly)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,7 +5,10 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -99,10 +102,10 @@ func parsePatients(c *cobra.Command, args []string) (names []string, given []doc
 func runDoctor(ctx context.Context, o doctorOptions, names []string, given []doctor.Given) error {
 	options := doctor.Options{Wait: o.wait, Socket: o.socket}
 	daemon, daemonErr := o.client.Daemon(ctx)
-	subjects := doctor.SubjectsOf(given)
-	for n := range subjects {
-		subjects[n].Daemon = daemonErr == nil
+	if daemonErr == nil {
+		options.DaemonPID = daemon.PID
 	}
+	subjects := doctor.SubjectsOf(given)
 	var named []doctor.Subject
 	var err error
 	switch {
@@ -112,7 +115,6 @@ func runDoctor(ctx context.Context, o doctorOptions, names []string, given []doc
 		if daemonErr != nil {
 			return daemonErr
 		}
-		options.DaemonPID = daemon.PID
 		if o.reannounce {
 			options.Announce = func(ctx context.Context, name string) error {
 				_, err := o.client.Reannounce(ctx, name)
@@ -126,7 +128,9 @@ func runDoctor(ctx context.Context, o doctorOptions, names []string, given []doc
 	}
 	subjects = append(named, subjects...)
 	for n := range subjects {
-		subjects[n].Port = cmp.Or(o.port, subjects[n].Port)
+		s := &subjects[n]
+		s.Port = cmp.Or(o.port, s.Port)
+		s.Daemon, s.FileRuns = daemonErr == nil, daemonErr == nil && daemonReads(daemon, s.File)
 	}
 	report, err := doctor.Run(ctx, subjects, options)
 	if err != nil {
@@ -142,6 +146,23 @@ func runDoctor(ctx context.Context, o doctorOptions, names []string, given []doc
 		return &exitError{Code: exitNotJoined}
 	}
 	return err
+}
+
+// daemonReads reports whether a file is the daemon's.
+func daemonReads(d control.Daemon, file string) bool {
+	theirs := d.ConfigFile
+	if theirs == "" || file == "" {
+		return false
+	}
+	if !filepath.IsAbs(theirs) {
+		theirs = filepath.Join("/proc", strconv.Itoa(d.PID), "cwd", theirs)
+	}
+	one, err := os.Stat(file)
+	if err != nil {
+		return false
+	}
+	other, err := os.Stat(theirs)
+	return err == nil && os.SameFile(one, other)
 }
 
 // plannedSubjects reads a configuration file. Without names all of its

@@ -9,10 +9,10 @@ import (
 )
 
 // parseJoins returns a membership for each --join, join-1, join-2 and so on.
-func parseJoins(texts []string) ([]membership.Membership, error) {
+func parseJoins(texts []string, anyRange membership.AnyRange) ([]membership.Membership, error) {
 	memberships := make([]membership.Membership, len(texts))
 	for i, text := range texts {
-		one, err := parseJoin(text)
+		one, err := parseJoin(text, anyRange)
 		if err != nil {
 			return nil, fmt.Errorf("--join %s: %w", text, err)
 		}
@@ -23,7 +23,7 @@ func parseJoins(texts []string) ([]membership.Membership, error) {
 }
 
 // parseJoin reads SOURCE@GROUP%INTERFACE.
-func parseJoin(text string) (membership.Membership, error) {
+func parseJoin(text string, anyRange membership.AnyRange) (membership.Membership, error) {
 	left, name, err := splitJoin(text)
 	if err != nil {
 		return membership.Membership{}, err
@@ -32,11 +32,12 @@ func parseJoin(text string) (membership.Membership, error) {
 	if err != nil {
 		return membership.Membership{}, err
 	}
-	if err := channel.Validate(membership.SourceSpecificOnly); err != nil {
+	if err := channel.Validate(anyRange); err != nil {
 		return membership.Membership{}, err
 	}
 	return membership.Membership{
 		Channels: []membership.Channel{channel},
+		AnyRange: anyRange,
 		Rules:    reattach.Rules{Selector: reattach.ByName(name)},
 	}, nil
 }

@@ -12,11 +12,13 @@ import (
 
 	"github.com/ssmd-project/ssmd/config"
 	"github.com/ssmd-project/ssmd/control"
+	"github.com/ssmd-project/ssmd/membership"
 )
 
 type runOptions struct {
 	config   config.Options
 	joins    []string
+	anyRange bool // of joins
 	takeover bool
 }
 
@@ -50,6 +52,7 @@ make the control socket.`,
 	}
 	configFlags(c, &o.config)
 	c.Flags().StringArrayVar(&o.joins, "join", nil, "join a channel on an interface, `SOURCE@GROUP%INTERFACE`; may be given again")
+	c.Flags().BoolVar(&o.anyRange, "allow-any-range", false, "take groups of --join that are not source-specific too")
 	c.Flags().BoolVar(&o.takeover, "takeover", false, "take over from the daemon that has the control socket: nothing is left or joined anew, and it ends")
 	return c
 }
@@ -65,7 +68,7 @@ func configFlags(c *cobra.Command, o *config.Options) {
 
 // sourceForRun returns where the configuration comes from.
 func sourceForRun(c *cobra.Command, o runOptions) (*source, error) {
-	joins, err := parseJoins(o.joins)
+	joins, err := parseJoins(o.joins, membership.AnyRange(o.anyRange))
 	if err != nil {
 		return nil, wrongWords(c, "%w", err)
 	}

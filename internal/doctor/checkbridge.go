@@ -1,6 +1,10 @@
 package doctor
 
-import "github.com/ssmd-project/ssmd/ifwatch"
+import (
+	"strings"
+
+	"github.com/ssmd-project/ssmd/ifwatch"
+)
 
 const aboutBridge = "bridge"
 
@@ -25,8 +29,7 @@ func checkBridge(s Subject, f *Facts) []Finding {
 	var findings []Finding
 	for _, b := range f.Bridges {
 		if b.Tie == TiePort {
-			findings = append(findings, isPort.with(f.Link.Name, b.Name).mend(s.onBridge(b.Name)...).
-				advise("Join on the bridge: interface: %s", b.Name))
+			findings = append(findings, s.onBridge(isPort.with(f.Link.Name, b.Name), b.Name))
 		}
 		for _, family := range s.families() {
 			if !b.Snooping || b.Querier || b.Others[family] {
@@ -34,9 +37,9 @@ func checkBridge(s Subject, f *Facts) []Finding {
 			}
 			found := noQuerier.with(b.Name, map[ifwatch.Family]string{ifwatch.IPv4: "IGMP", ifwatch.IPv6: "MLD"}[family])
 			if b.Elsewhere {
-				found = found.advise("It is in another network namespace; there: ip link set dev %s type bridge mcast_querier 1", quote(b.Name))
+				found = found.advise("It is in another network namespace; there: %s", strings.Join(b.ask(), " && "))
 			} else {
-				found = found.mend("ip link set dev " + quote(b.Name) + " type bridge mcast_querier 1")
+				found = found.mend(b.ask()...)
 			}
 			findings = append(findings, found)
 		}
@@ -52,11 +55,22 @@ func checkBridge(s Subject, f *Facts) []Finding {
 	return findings
 }
 
-// onBridge returns the commands that ask for the same on the bridge; what the
-// daemon has is changed in its file.
-func (s Subject) onBridge(name string) []string {
-	if s.Membership != "" {
-		return []string{ssmd("explain", s.Membership)}
+// ask returns the commands that have a bridge ask, but not before it does so by the
+// versions that know of sources: as it is made, it would ask by IGMPv2 and MLDv1,
+// and so have all that hear it speak them.
+func (b Bridge) ask() []string {
+	set := "ip link set dev " + quote(b.Name) + " type bridge "
+	return []string{set + "mcast_igmp_version 3 mcast_mld_version 2", set + "mcast_querier 1"}
+}
+
+// onBridge adds how the same is asked for on the bridge.
+func (s Subject) onBridge(f Finding, name string) Finding {
+	f = f.advise("Join on the bridge: interface: %s", name)
+	switch {
+	case s.Membership != "":
+		return f.mend(ssmd("explain", s.Membership))
+	case s.Entry != "":
+		return f
 	}
-	return s.join(name, s.Channels...)
+	return f.mend(s.join(name, s.Channels)...)
 }

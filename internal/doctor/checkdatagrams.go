@@ -48,7 +48,7 @@ func checkDatagrams(s Subject, f *Facts) []Finding {
 	if len(strange) > 0 {
 		c := strange[0]
 		findings = append(findings, otherSource.with(c.Group, f.Link.Name, senders[c.Group], c.Source).
-			mend(s.join(f.Link.Name, membership.Channel{Source: senders[c.Group], Group: c.Group})...).
+			mend(s.join(f.Link.Name, []membership.Channel{{Source: senders[c.Group], Group: c.Group}})...).
 			advise("If that is the sender, ask for it by that address."))
 	}
 	if len(silent) > 0 {

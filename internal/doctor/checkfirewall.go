@@ -1,7 +1,9 @@
 package doctor
 
 import (
+	"cmp"
 	"net/netip"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -85,6 +87,9 @@ func (s Subject) passages(f *Facts) []passage {
 	var all []passage
 	add := func(what, why string, p firewall.Packet) {
 		p.Interface, p.Index = f.Link.Name, f.Link.Index
+		if p.Direction == firewall.In {
+			p.Path = f.path(cmp.Or(p.Source, p.Likely))
+		}
 		all = append(all, passage{what, why, p})
 	}
 	ports := s.ports(f)
@@ -110,6 +115,21 @@ func (s Subject) passages(f *Facts) []passage {
 		}
 	}
 	return all
+}
+
+// path says where the route to a source leads. One of the link, and one of a network
+// of it of which nothing else is known, is reached over it.
+func (f *Facts) path(source netip.Addr) firewall.Path {
+	r, known := f.Routes[source]
+	switch {
+	case source.Is6() && source.IsLinkLocalUnicast(), known && slices.Contains(r.Interfaces, f.Link.Name):
+		return firewall.PathBack
+	case known && r.Err == nil:
+		return firewall.PathAway
+	case !known && slices.ContainsFunc(f.Link.Addresses, func(a Address) bool { return a.Prefix.Contains(source) }):
+		return firewall.PathBack
+	}
+	return firewall.PathUnknown
 }
 
 // speakers returns the addresses that reports come from, and queries: the one

@@ -87,10 +87,10 @@ func (s Subject) judge(j joins, l *Link) []Finding {
 		findings = append(findings, lostByKernel.with(some(j.absent), l.Name).mend(ssmd("reannounce", s.Membership)).
 			advise("The daemon finds it out by itself within the time of audit."))
 	} else if len(j.absent) > 0 {
-		findings = append(findings, nobodyJoined.with(some(j.absent), l.Name).mend(s.join(l.Name, j.absent...)...))
+		findings = append(findings, s.ask(nobodyJoined.with(some(j.absent), l.Name), l.Name, j.absent...))
 	}
 	if len(j.others) > 0 {
-		findings = append(findings, otherSources.with(j.others[0].Group, l.Name, j.others[0].Source).mend(s.join(l.Name, j.others...)...))
+		findings = append(findings, s.ask(otherSources.with(j.others[0].Group, l.Name, j.others[0].Source), l.Name, j.others...))
 	}
 	if len(j.hidden) > 0 {
 		findings = append(findings, filtersHidden.with(j.hidden[0].Group, l.Name).
@@ -105,25 +105,42 @@ func (s Subject) judge(j joins, l *Link) []Finding {
 // mostJoins is how many channels commands name; there may be thousands.
 const mostJoins = 16
 
+// ask adds how channels are asked for on an interface.
+func (s Subject) ask(f Finding, name string, channels ...membership.Channel) Finding {
+	switch {
+	case s.Membership != "":
+		return f.mend(ssmd("reannounce", s.Membership))
+	case s.Entry == "":
+		return f.mend(s.join(name, channels)...)
+	case !s.Daemon:
+		return f.mend("ssmd run -c " + quote(s.File))
+	case s.FileRuns:
+		return f.mend("ssmd reload")
+	}
+	return f.advise("The daemon that runs reads another file: put the membership there, or end that daemon.")
+}
+
 // join returns the commands that join channels on an interface.
-func (s Subject) join(name string, channels ...membership.Channel) []string {
-	if s.Membership != "" {
-		return []string{ssmd("reannounce", s.Membership)}
-	}
-	if s.Entry != "" {
-		return []string{"ssmd run -c " + quote(s.File)}
-	}
+func (s Subject) join(name string, channels []membership.Channel) []string {
+	const wide = " --allow-any-range"
 	var each []string
-	together := "ssmd run"
+	flags, joins := "", ""
 	for _, c := range channels[:min(len(channels), mostJoins)] {
 		what := quote(c.String() + "%" + name)
-		each = append(each, "ssmd join "+what)
-		together += " --join " + what
+		one := "ssmd join"
+		if membership.ValidateGroup(c.Group, membership.SourceSpecificOnly) != nil {
+			one, flags = one+wide, wide
+		}
+		if s.Netns != "" {
+			one += " --netns " + quote(s.Netns)
+		}
+		each = append(each, one+" "+what)
+		joins += " --join " + what
 	}
 	if s.Daemon {
 		return each
 	}
-	return []string{together}
+	return []string{"ssmd run" + flags + joins}
 }
 
 // checkWider is about other memberships of the groups that want every source.

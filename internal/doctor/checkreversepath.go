@@ -84,7 +84,7 @@ func checkReversePath(s Subject, f *Facts) []Finding {
 
 func (f *Facts) reversePath(source netip.Addr, mode int) (verdict, bool) {
 	r, name, from := f.Routes[source], f.Link.Name, []netip.Addr{source}
-	route := []string{fmt.Sprintf("ip route add %s/32 dev %s", source, quote(name))}
+	route := []string{fmt.Sprintf("ip route replace %s/32 dev %s", source, quote(name))}
 	over := strings.Join(r.Interfaces, ", ")
 	switch {
 	case r.Local && f.greater(acceptLocal) == 0:

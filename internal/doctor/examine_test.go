@@ -271,6 +271,27 @@ func TestAgain(t *testing.T) {
 	}
 }
 
+// What asks for channels depends on who is there to ask, and is the same daemon
+// where the file is its own.
+func TestAsk(t *testing.T) {
+	wide := membership.Channel{Source: source4, Group: addr("239.1.1.7")}
+	one, another := channel4.String()+"%eth0", wide.String()+"%eth0"
+	for want, s := range map[string]Subject{
+		"ssmd reannounce feed-a": {Membership: "feed-a", Daemon: true},
+		"ssmd run -c feeds.yaml": {Entry: "feed-a", File: "feeds.yaml"},
+		"ssmd reload":            {Entry: "feed-a", File: "feeds.yaml", Daemon: true, FileRuns: true},
+		"":                       {Entry: "feed-a", File: "feeds.yaml", Daemon: true},
+		"ssmd join " + one + "; ssmd join --allow-any-range " + another:                           {Daemon: true},
+		"ssmd run --allow-any-range --join " + one + " --join " + another:                         {},
+		"ssmd join --netns blue " + one + "; ssmd join --allow-any-range --netns blue " + another: {Daemon: true, Netns: "blue"},
+	} {
+		f := s.ask(Finding{}, "eth0", channel4, wide)
+		if got := strings.Join(f.Mend, "; "); got != want || got == "" && f.Advice == "" {
+			t.Errorf("it says %q, want %q", got, want)
+		}
+	}
+}
+
 func TestSubjectsOf(t *testing.T) {
 	e := control.Explanation{
 		Status: control.Status{Status: membership.Status{

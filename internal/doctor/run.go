@@ -52,7 +52,12 @@ var (
 const mostAtOnce = 64
 
 // site is where subjects are: facts are gathered once for each.
-type site struct{ netns, name string }
+type site struct {
+	netns, name string
+	daemon      bool // the namespace is one as the daemon calls it, and not the caller's
+}
+
+func (s Subject) site() site { return site{s.Netns, s.Interface, s.Membership != ""} }
 
 // Run examines subjects, those on one interface by the same facts. It blocks for
 // little more than the time to listen. The subjects are in their order. Its error
@@ -63,7 +68,7 @@ func Run(ctx context.Context, subjects []Subject, o Options) (Report, error) {
 	}
 	bySite := make(map[site][]int)
 	for n, s := range subjects {
-		bySite[site{s.Netns, s.Interface}] = append(bySite[site{s.Netns, s.Interface}], n)
+		bySite[s.site()] = append(bySite[s.site()], n)
 	}
 	report := Report{Outcome: OK, Subjects: make([]Examination, len(subjects))}
 	var group errgroup.Group
@@ -110,7 +115,11 @@ func examineAt(ctx context.Context, at site, subjects []Subject, o Options) []Ex
 			}
 		}
 	}
-	place, path, err := FindPlace(at.netns, o.DaemonPID, o.Here)
+	in := 0
+	if at.daemon {
+		in = o.DaemonPID
+	}
+	place, path, err := FindPlace(at.netns, in, o.Here)
 	var facts Facts
 	if err == nil {
 		facts, err = Gather(ctx, place, w)

@@ -25,6 +25,7 @@ type Subject struct {
 	Port       uint16               // that the source sends to; zero: not known
 	Announced  bool                 // the daemon was asked to tell the network anew while the interface was listened to
 	Daemon     bool                 // a daemon answers, so commands may ask it
+	FileRuns   bool                 // that daemon reads the entry's file
 }
 
 // of returns the channels of a family.

@@ -33,15 +33,27 @@ type Rules struct {
 
 // Drops returns where a packet is dropped, once for each chain in which it is.
 func (r Rules) Drops(p Packet) []Drop {
-	var drops []Drop
-	for _, t := range r.tables {
-		drops = append(drops, t.drops(p)...)
-	}
-	for _, t := range r.legacy {
-		drops = append(drops, t.drops(p)...)
+	drops, untracked := r.run(p)
+	if untracked != "" {
+		p.untracked = untracked
+		drops, _ = r.run(p)
 	}
 	slices.SortFunc(drops, func(a, b Drop) int { return strings.Compare(a.Place, b.Place) })
 	return drops
+}
+
+// run has all tables judge a packet. What one says of connection tracking others
+// go by, so a packet that was kept from it is run again.
+func (r Rules) run(p Packet) (drops []Drop, untracked answer) {
+	for _, t := range r.tables {
+		d, u := t.drops(p)
+		drops, untracked = append(drops, d...), either(untracked, u)
+	}
+	for _, t := range r.legacy {
+		d, u := t.drops(p)
+		drops, untracked = append(drops, d...), either(untracked, u)
+	}
+	return drops, untracked
 }
 
 // Empty reports whether there is no rule at all.
@@ -85,11 +97,31 @@ func (a answer) and(b answer) answer {
 	return perhaps
 }
 
+// either is the surer of two answers, of which an empty one is none.
+func either(a, b answer) answer {
+	if a == "" || b == yes {
+		return b
+	}
+	return a
+}
+
 // walk is one way of a packet through a base chain and those below it.
 type walk struct {
 	doubtful bool // something may have let the packet through before
 	rules    int  // that were tried
 	drops    []Drop
+
+	untracked answer // empty: no rule keeps it from connection tracking
+}
+
+// untrack notes that a rule keeps the packet from connection tracking.
+func (w *walk) untrack(matched answer) {
+	if w.doubtful && matched == yes {
+		matched = perhaps
+	}
+	if matched != no {
+		w.untracked = either(w.untracked, matched)
+	}
 }
 
 // drop notes a place; the first that is certain is the last.

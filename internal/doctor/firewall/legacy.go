@@ -23,9 +23,10 @@ type legacyChain struct {
 }
 
 type legacyRule struct {
-	tests  []test
-	target string // empty: it only counts
-	jumps  jump
+	tests    []test
+	target   string // empty: it only counts
+	jumps    jump
+	untracks bool // the packet is kept from connection tracking
 }
 
 // jump is how a rule leads to another chain.
@@ -46,11 +47,10 @@ type test struct {
 // The chains that see what is for the host itself, or comes from it.
 var legacyHooks = map[Direction][]string{In: {"PREROUTING", "INPUT"}, Out: {"OUTPUT", "POSTROUTING"}}
 
-func (t legacyTable) drops(p Packet) []Drop {
+func (t legacyTable) drops(p Packet) (drops []Drop, untracked answer) {
 	if t.family != p.family() {
-		return nil
+		return nil, ""
 	}
-	var drops []Drop
 	for _, name := range legacyHooks[p.Direction] {
 		c := t.chains[name]
 		if c == nil || c.policy == "" {
@@ -58,11 +58,12 @@ func (t legacyTable) drops(p Packet) []Drop {
 		}
 		w := &walk{}
 		if t.run(name, p, w, 0) == goesOn && c.policy == "DROP" {
-			w.drop(yes, fmt.Sprintf("%s -t %s, chain %s, policy DROP", t.program, t.name, name), t.mend("-A "+text.ShellWord(name), p))
+			w.drop(yes, fmt.Sprintf("%s -t %s, chain %s, policy DROP", t.program, t.name, name), t.mend("-I "+text.ShellWord(name), p))
 		}
 		drops = append(drops, w.worst()...)
+		untracked = either(untracked, w.untracked)
 	}
-	return drops
+	return drops, untracked
 }
 
 func (t legacyTable) run(name string, p Packet, w *walk, depth int) fate {
@@ -96,6 +97,9 @@ func (t legacyTable) obey(name string, number int, r legacyRule, matched answer,
 	case "RETURN":
 		f = goesOn
 	default:
+		if r.untracks {
+			w.untrack(matched)
+		}
 		if t.chains[r.target] == nil {
 			return goesOn, false // LOG, MARK and the like
 		}
@@ -232,12 +236,32 @@ func parseLegacyRule(words []string) legacyRule {
 		switch option {
 		case "-j", "-g":
 			r.target, r.jumps = value, jump(option)
+			r.untracks = value == "NOTRACK" || value == "CT" && slices.Contains(words[n:], "--notrack")
 			return r // what follows are options of the target
-		case "-m", "--comment":
+		case "-m":
+			if value == rpfilter {
+				r.tests = append(r.tests, test{option: rpfilter})
+			}
+		case "--validmark", "--accept-local", "--comment":
+		case "--loose", "--invert":
+			r.refine(option)
 		default:
 			r.tests = append(r.tests, test{negated, option, value})
 		}
 		negated = false
 	}
 	return r
+}
+
+// refine adds an option that another condition without a value is to be read with.
+func (r *legacyRule) refine(option string) {
+	last := len(r.tests) - 1
+	switch {
+	case last < 0 || r.tests[last].option != rpfilter:
+		r.tests = append(r.tests, test{option: option})
+	case option == "--invert":
+		r.tests[last].negated = true
+	default:
+		r.tests[last].option = option // is not known
+	}
 }

@@ -38,9 +38,9 @@ func TestLegacy(t *testing.T) {
 		want   []Drop
 	}{
 		"nothing":                {"ACCEPT", "", stream, nil},
-		"policy":                 {"DROP", "-A INPUT -p tcp -j ACCEPT", stream, certain("INPUT, policy DROP", "-A INPUT "+through)},
+		"policy":                 {"DROP", "-A INPUT -p tcp -j ACCEPT", stream, certain("INPUT, policy DROP", "-I INPUT "+through)},
 		"accepted before":        {"DROP", "-A INPUT -d 232.0.0.0/8 -j ACCEPT\n-A INPUT -j DROP", stream, nil},
-		"perhaps accepted":       {"DROP", "-A INPUT -p udp -m udp --dport 5000 -j ACCEPT", unknownPort, maybe("INPUT, policy DROP", "-A INPUT "+throughAny)},
+		"perhaps accepted":       {"DROP", "-A INPUT -p udp -m udp --dport 5000 -j ACCEPT", unknownPort, maybe("INPUT, policy DROP", "-I INPUT "+throughAny)},
 		"perhaps dropped":        {"ACCEPT", "-A INPUT -m mark --mark 0x1 -j DROP", stream, maybe("INPUT, rule 1", "-I INPUT 1 "+through)},
 		"not its interface":      {"ACCEPT", "-A INPUT -i eth1 -j DROP\n-A INPUT -o eth0 -j DROP", stream, nil},
 		"all but":                {"ACCEPT", "-A INPUT ! -s 10.0.0.0/8 -j DROP\n-A INPUT ! -i lo -j REJECT --reject-with icmp-port-unreachable", stream, certain("INPUT, rule 2", "-I INPUT 2 "+through)},
@@ -57,8 +57,12 @@ func TestLegacy(t *testing.T) {
 		"the other way":          {"DROP", "-A OUTPUT -j DROP", of(func(p *Packet) { p.Direction = Out }), []Drop{{Certain, "iptables -t filter, chain OUTPUT, rule 1", "iptables -t filter -I OUTPUT 1 -o eth0 -s 10.1.0.1 -d 232.1.1.1 -p udp --dport 5000 -j ACCEPT"}}},
 		"source is not known":    {"ACCEPT", "-A INPUT -s 10.0.0.0/8 -j DROP", of(func(p *Packet) { p.Source = netip.Addr{} }), maybe("INPUT, rule 1", "-I INPUT 1 -i eth0 -d 232.1.1.1 -p udp --dport 5000 -j ACCEPT")},
 		"source is likely":       {"ACCEPT", "-A INPUT -s 10.0.0.0/8 -j DROP", of(func(p *Packet) { p.Source, p.Likely = netip.Addr{}, p.Source }), certain("INPUT, rule 1", "-I INPUT 1 -i eth0 -d 232.1.1.1 -p udp --dport 5000 -j ACCEPT")},
+		"reverse path":           {"ACCEPT", "-A INPUT -m rpfilter --validmark --invert -j DROP", of(func(p *Packet) { p.Path = PathBack }), nil},
+		"no reverse path":        {"ACCEPT", "-A INPUT -m rpfilter --invert -j DROP", of(func(p *Packet) { p.Path = PathAway }), certain("INPUT, rule 1", "-I INPUT 1 "+through)},
+		"loose reverse path":     {"ACCEPT", "-A INPUT -m rpfilter --loose --invert -j DROP", of(func(p *Packet) { p.Path = PathAway }), maybe("INPUT, rule 1", "-I INPUT 1 "+through)},
+		"untracked":              {"ACCEPT", "-A INPUT -j CT --notrack\n-A INPUT -m conntrack --ctstate UNTRACKED -j DROP", stream, certain("INPUT, rule 2", "-I INPUT 2 "+through)},
 		"of another family":      {"DROP", "", of(func(p *Packet) { p.Destination = netip.MustParseAddr("ff3e::1") }), nil},
-		"what is no rule at all": {"DROP", "-A", of(func(p *Packet) { p.Protocol = unix.IPPROTO_IGMP }), certain("INPUT, policy DROP", "-A INPUT -i eth0 -s 10.1.0.1 -p igmp -j ACCEPT")},
+		"what is no rule at all": {"DROP", "-A", of(func(p *Packet) { p.Protocol = unix.IPPROTO_IGMP }), certain("INPUT, policy DROP", "-I INPUT -i eth0 -s 10.1.0.1 -p igmp -j ACCEPT")},
 	} {
 		t.Run(name, func(t *testing.T) {
 			text := "# made by hand\n*filter\n:INPUT " + test.input + " [0:0]\n:OUTPUT ACCEPT [0:0]\n:in - [0:0]\n" + test.rules + "\nCOMMIT\n"

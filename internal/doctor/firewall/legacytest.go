@@ -11,6 +11,9 @@ import (
 
 var protocolNames = map[uint8]string{unix.IPPROTO_UDP: "udp", unix.IPPROTO_IGMP: "igmp", unix.IPPROTO_ICMPV6: "ipv6-icmp"}
 
+// rpfilter is a condition without an option. What --loose makes of it is not known.
+const rpfilter = "rpfilter"
+
 // holds reports whether a packet has what a condition wants. What is not known
 // of the packet, and conditions that are not known here, may hold.
 func (t test) holds(p Packet) answer {
@@ -33,9 +36,14 @@ func (t test) holds(p Packet) answer {
 		if p.Direction == In {
 			return answerOf(t.value == "multicast")
 		}
+	case rpfilter:
+		return p.returns()
 	case "--ctstate", "--state":
 		state := "NEW"
-		if p.Protocol == unix.IPPROTO_ICMPV6 {
+		switch {
+		case p.untracked == perhaps:
+			return perhaps
+		case p.untracked == yes || p.Protocol == unix.IPPROTO_ICMPV6:
 			state = "UNTRACKED"
 		}
 		return answerOf(slices.Contains(strings.Split(t.value, ","), state))

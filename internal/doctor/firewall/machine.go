@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 
 	"github.com/google/nftables/expr"
+	"github.com/google/nftables/xt"
 	"golang.org/x/sys/unix"
 
 	"github.com/ssmd-project/ssmd/ifwatch"
@@ -17,6 +18,7 @@ type machine struct {
 	table     table
 	packet    Packet
 	registers value
+	untracks  bool // a rule took the packet from connection tracking
 }
 
 // The numbers of registers: 1 to 4 have 16 bytes, and 8 on are their parts of 4
@@ -26,7 +28,9 @@ const (
 	firstPart     = 8 // NFT_REG32_00
 )
 
-func newMachine(t table, p Packet) *machine { return &machine{t, p, unknown(registerBytes)} }
+func newMachine(t table, p Packet) *machine {
+	return &machine{table: t, packet: p, registers: unknown(registerBytes)}
+}
 
 func offset(register uint32) int {
 	if register >= firstPart {
@@ -94,7 +98,9 @@ func (m *machine) step(e expr.Any) (answer, *expr.Verdict) {
 	case *expr.Bitwise:
 		m.store(e.DestRegister, bitwise(m.load(e.SourceRegister, int(e.Len)), e.Mask, e.Xor))
 	case *expr.Fib:
-		m.store(e.Register, unknown(16))
+		m.store(e.Register, m.fib(e))
+	case *expr.Notrack:
+		m.untracks = true
 	case *expr.Exthdr:
 		m.store(e.DestRegister, unknown(int(e.Len)))
 	case *expr.Hash:
@@ -107,7 +113,12 @@ func (m *machine) step(e expr.Any) (answer, *expr.Verdict) {
 		return between(m.load(e.Register, len(e.FromData)), e), nil
 	case *expr.Lookup:
 		return m.lookup(e)
-	case *expr.Match, *expr.Limit, *expr.Quota, *expr.Connlimit, *expr.Dynset:
+	case *expr.Match:
+		if e.Name == "rpfilter" {
+			return m.reversePath(e), nil
+		}
+		return perhaps, nil
+	case *expr.Limit, *expr.Quota, *expr.Connlimit, *expr.Dynset:
 		return perhaps, nil
 	}
 	return yes, nil // counts, logs, marks: nothing that decides
@@ -203,6 +214,44 @@ func (m *machine) meta(key expr.MetaKey) value {
 	return unknown(unix.IFNAMSIZ)
 }
 
+// fib is what the routes say: of the source whether it is reached over the
+// interface that the packet came in on, and of the destination that it is a group.
+func (m *machine) fib(e *expr.Fib) value {
+	switch {
+	case e.ResultADDRTYPE && e.FlagDADDR:
+		return host32(unix.RTN_MULTICAST)
+	case !e.FlagSADDR || !e.FlagIIF || m.packet.Path == PathUnknown:
+		return unknown(16)
+	case m.packet.Path == PathAway:
+		return known(make([]byte, unix.IFNAMSIZ)...)
+	case e.FlagPRESENT:
+		return known(1, 0, 0, 0)
+	case e.ResultOIF:
+		return m.meta(expr.MetaKeyIIF)
+	}
+	return m.meta(expr.MetaKeyIIFNAME)
+}
+
+// The flags of struct xt_rpfilter_info.
+const (
+	rpfilterLoose  = 1 << 0
+	rpfilterInvert = 1 << 3
+)
+
+// reversePath is the match of that name, which iptables puts into nftables as it
+// is. Of what is loose nothing is known.
+func (m *machine) reversePath(e *expr.Match) answer {
+	info, read := e.Info.(*xt.Unknown)
+	if !read || len(*info) == 0 || (*info)[0]&rpfilterLoose != 0 {
+		return perhaps
+	}
+	matched := m.packet.returns()
+	if (*info)[0]&rpfilterInvert != 0 {
+		matched = matched.not()
+	}
+	return matched
+}
+
 func (m *machine) payload(e *expr.Payload) value {
 	var header value
 	switch e.Base {
@@ -224,12 +273,15 @@ const (
 )
 
 // conntrack is the state of a packet's connection: nobody answers to multicast,
-// so each is new. MLD is not tracked (nf_conntrack_icmpv6).
+// so each is new, but where a rule keeps it from being tracked. MLD is not tracked
+// (nf_conntrack_icmpv6).
 func (m *machine) conntrack(key expr.CtKey) value {
 	switch {
 	case key != expr.CtKeySTATE:
 		return unknown(16)
-	case m.packet.Protocol == unix.IPPROTO_ICMPV6:
+	case m.packet.untracked == perhaps:
+		return unknown(4)
+	case m.packet.untracked == yes || m.packet.Protocol == unix.IPPROTO_ICMPV6:
 		return host32(stateUntracked)
 	}
 	return host32(stateNew)

@@ -63,20 +63,21 @@ func (t table) sees(c *chain, p Packet) bool {
 	return false
 }
 
-// drops runs every base chain that the packet passes.
-func (t table) drops(p Packet) []Drop {
-	var drops []Drop
+// drops runs every base chain that the packet passes, and says whether one keeps it
+// from connection tracking.
+func (t table) drops(p Packet) (drops []Drop, untracked answer) {
 	for _, c := range t.chains {
 		if !t.sees(c, p) {
 			continue
 		}
 		w := &walk{}
 		if t.run(c, p, w, 0) == goesOn && c.policy == nftables.ChainPolicyDrop {
-			w.drop(yes, fmt.Sprintf("nft %s, policy drop", t.path(c)), fmt.Sprintf("nft add rule %s %s accept", t.target(c), t.words(p)))
+			w.drop(yes, fmt.Sprintf("nft %s, policy drop", t.path(c)), fmt.Sprintf("nft insert rule %s %s accept", t.target(c), t.words(p)))
 		}
 		drops = append(drops, w.worst()...)
+		untracked = either(untracked, w.untracked)
 	}
-	return drops
+	return drops, untracked
 }
 
 // worst returns the drop that is certain, or else the first.
@@ -108,7 +109,11 @@ func (t table) run(c *chain, p Packet, w *walk, depth int) fate {
 		if w.tired() {
 			return goesOn
 		}
-		matched, v := newMachine(t, p).run(r)
+		m := newMachine(t, p)
+		matched, v := m.run(r)
+		if m.untracks {
+			w.untrack(matched)
+		}
 		if matched == no || v == nil {
 			continue
 		}

@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
+	"github.com/google/nftables/xt"
 	"golang.org/x/sys/unix"
 )
 
@@ -34,6 +35,9 @@ func is(data ...byte) expr.Any { return &expr.Cmp{Op: expr.CmpOpEq, Register: 1,
 func TestRules(t *testing.T) {
 	drop, accept := verdict(expr.VerdictDrop), verdict(expr.VerdictAccept)
 	unknownPort := of(func(p *Packet) { p.Port = 0 })
+	on := func(path Path) Packet { return of(func(p *Packet) { p.Path = path }) }
+	missing := &expr.Fib{Register: 1, ResultOIF: true, FlagSADDR: true, FlagIIF: true, FlagPRESENT: true}
+	state := &expr.Ct{Register: 1, Key: expr.CtKeySTATE}
 	for name, test := range map[string]struct {
 		policy nftables.ChainPolicy
 		rules  [][]expr.Any
@@ -60,6 +64,18 @@ func TestRules(t *testing.T) {
 		"jump to what is gone": {nftables.ChainPolicyDrop, [][]expr.Any{{&expr.Verdict{Kind: expr.VerdictJump, Chain: "gone"}}}, stream, Perhaps},
 		"jump to itself":       {nftables.ChainPolicyDrop, [][]expr.Any{{&expr.Verdict{Kind: expr.VerdictJump, Chain: "in"}}, {&expr.Verdict{Kind: expr.VerdictJump, Chain: "in"}}}, stream, Perhaps},
 		"a program decides":    {nftables.ChainPolicyDrop, [][]expr.Any{{&expr.Queue{}}}, stream, ""},
+		"reverse path":         {nftables.ChainPolicyAccept, [][]expr.Any{{missing, is(0, 0, 0, 0), drop}}, on(PathBack), ""},
+		"no reverse path":      {nftables.ChainPolicyAccept, [][]expr.Any{{missing, is(0, 0, 0, 0), drop}}, on(PathAway), Certain},
+		"unknown path":         {nftables.ChainPolicyAccept, [][]expr.Any{{missing, is(0, 0, 0, 0), drop}}, on(PathUnknown), Perhaps},
+		"path by index":        {nftables.ChainPolicyAccept, [][]expr.Any{{&expr.Fib{Register: 1, ResultOIF: true, FlagSADDR: true, FlagIIF: true}, is(0, 0, 0, 0), drop}}, on(PathBack), ""},
+		"path by name":         {nftables.ChainPolicyAccept, [][]expr.Any{{&expr.Fib{Register: 1, ResultOIFNAME: true, FlagSADDR: true, FlagIIF: true}, is([]byte("eth0\x00")...), drop}}, on(PathBack), Certain},
+		"type of the group":    {nftables.ChainPolicyAccept, [][]expr.Any{{&expr.Fib{Register: 1, ResultADDRTYPE: true, FlagDADDR: true}, is(host32(unix.RTN_MULTICAST).bytes...), drop}}, stream, Certain},
+		"xt's reverse path":    {nftables.ChainPolicyAccept, [][]expr.Any{{&expr.Match{Name: "rpfilter", Info: &xt.Unknown{rpfilterInvert}}, drop}}, on(PathBack), ""},
+		"xt's path away":       {nftables.ChainPolicyAccept, [][]expr.Any{{&expr.Match{Name: "rpfilter", Info: &xt.Unknown{rpfilterInvert}}, drop}}, on(PathAway), Certain},
+		"xt's loose path":      {nftables.ChainPolicyAccept, [][]expr.Any{{&expr.Match{Name: "rpfilter", Info: &xt.Unknown{rpfilterLoose | rpfilterInvert}}, drop}}, on(PathAway), Perhaps},
+		"untracked":            {nftables.ChainPolicyAccept, [][]expr.Any{{state, is(host32(stateUntracked).bytes...), drop}, {&expr.Notrack{}}}, stream, Certain},
+		"tracked":              {nftables.ChainPolicyAccept, [][]expr.Any{{state, is(host32(stateUntracked).bytes...), drop}}, stream, ""},
+		"perhaps untracked":    {nftables.ChainPolicyAccept, [][]expr.Any{{state, is(host32(stateUntracked).bytes...), drop}, {dport(), is(0x13, 0x88), &expr.Notrack{}}}, unknownPort, Perhaps},
 		"returns":              {nftables.ChainPolicyDrop, [][]expr.Any{{verdict(expr.VerdictReturn)}, {accept}}, stream, Certain},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -155,7 +171,7 @@ func TestVerdictMap(t *testing.T) {
 	table := inputChain(nftables.ChainPolicyAccept, []expr.Any{dport(), &expr.Lookup{SourceRegister: 1, IsDestRegSet: true, SetName: "m"}})
 	table.sets["m"] = newSet(&nftables.Set{IsMap: true}, []nftables.SetElement{{Key: []byte{0x13, 0x88}, Val: code}})
 	for packet, want := range map[Packet]Certainty{stream: Certain, of(func(p *Packet) { p.Port = 0 }): Perhaps, of(func(p *Packet) { p.Port = 1 }): ""} {
-		drops := table.drops(packet)
+		drops, _ := table.drops(packet)
 		if len(drops) > 0 != (want != "") || len(drops) > 0 && drops[0].Certainty != want {
 			t.Errorf("port %d is dropped by %+v, want %q", packet.Port, drops, want)
 		}

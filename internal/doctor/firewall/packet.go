@@ -29,6 +29,27 @@ type Packet struct {
 	Protocol    uint8      // IPPROTO_UDP, IPPROTO_IGMP or IPPROTO_ICMPV6
 	Port        uint16     // that it is sent to
 	Type        uint8      // of IGMP or ICMPv6
+	Path        Path       // of one that comes in
+
+	untracked answer // by a rule, empty for no
+}
+
+// Path is where the route to the source of a packet leads.
+type Path string
+
+// The paths.
+const (
+	PathUnknown Path = ""
+	PathBack    Path = "back" // over the interface that the packet comes in on
+	PathAway    Path = "away" // over another one, or nowhere
+)
+
+// returns reports whether the source is reached over the interface.
+func (p Packet) returns() answer {
+	if p.Path == PathUnknown || p.Direction != In {
+		return perhaps
+	}
+	return answerOf(p.Path == PathBack)
 }
 
 func (p Packet) family() ifwatch.Family { return ifwatch.FamilyOf(p.Destination) }
