@@ -42,6 +42,7 @@ func TestDaemon(t *testing.T) {
 		"doctor runs elsewhere":  storyDoctorRunsElsewhere,
 		"doctor monitored":       storyDoctorMonitored,
 		"monitor exported":       storyMonitorExported,
+		"doctor dead protocol":   storyDoctorDeadProtocol,
 		"doctor settling":        storyDoctorSettling,
 		"doctor unprivileged":    storyDoctorUnprivileged,
 		"document":               storyDocument,

@@ -249,3 +249,27 @@ func storyDoctorSettling(t *testing.T, program string) {
 	r, code = d.visit(l.Near, nil, "feed")
 	ok(t, wantOutcome(r, code, map[string]doctor.Outcome{"membership": doctor.OK}, code))
 }
+
+// An interface on which only the protocol is dead is the one that is looked at, of
+// the daemon's membership and of a file's.
+func storyDoctorDeadProtocol(t *testing.T, program string) {
+	t.Parallel()
+	l := newLab(t, v6)
+	config := fmt.Sprintf("memberships:\n  - {name: feed, channels: %q, interface: eth0}\n", l.channel)
+	d, p := attended(l, program, config)
+	d.await(inState(membership.StateJoined))
+	for _, args := range [][]string{{"feed"}, {"-c", d.cmd.Args[3]}} {
+		ok(t, l.Near.Set("eth0", testnet.MTU(1200)))
+		var found doctor.Finding
+		eventually(t, func() error {
+			r, code := d.visit(l.Near, nil, args...)
+			if all := of(r.Subjects[0].Findings, "protocol"); len(all) == 1 && all[0].Outcome == doctor.Fault {
+				found = all[0]
+				return nil
+			}
+			return fmt.Errorf("exit code %d, the protocol is not found to be dead: %+v", code, r)
+		})
+		p.obey(found)
+		d.await(inState(membership.StateJoined))
+	}
+}

@@ -112,6 +112,19 @@ func TestStoryDoctorMulticastAll(t *testing.T) {
 	})
 }
 
+// A receiver that joined another source by itself is deaf to what the daemon joins,
+// unless another one hears it.
+func TestStoryDoctorReceiverOfAnotherSource(t *testing.T) {
+	bothFamilies(t, func(t *testing.T, f family) {
+		p := unfed(t, f)
+		deaf := newReceiver(t, p.Near, testnet.ReceiverConfig{Listen: f.listen(), Join: "eth0", Source: f.other.source})
+		p.finds("receiver_filter", doctor.Warning, fmt.Sprintf("process %d (", os.Getpid()), "lets "+f.channel.source.String()+" not in")
+		p.deaf(deaf)
+		p.hears(p.fed())
+		p.silent("receiver_filter")
+	})
+}
+
 // A receiver that joined by itself on a life of the interface that is over.
 func TestStoryDoctorStaleMembership(t *testing.T) {
 	bothFamilies(t, func(t *testing.T, f family) {

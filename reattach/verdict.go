@@ -52,6 +52,11 @@ type Check struct {
 	Result Result `json:"result"`
 }
 
+// OfProtocol reports whether the check is whether a protocol is alive.
+func (c Check) OfProtocol() bool {
+	return c.Rule == protocolRules[ifwatch.IPv4] || c.Rule == protocolRules[ifwatch.IPv6]
+}
+
 // String returns the check as it stands in reasons.
 func (c Check) String() string {
 	if c.Result == Accept {

@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/ssmd-project/ssmd/ifwatch"
 	"github.com/ssmd-project/ssmd/membership"
@@ -156,7 +157,7 @@ func checkWider(s Subject, f *Facts) []Finding {
 		bySource := lists.bySource()
 		for _, group := range s.groups(family) {
 			users := lists.Groups.Users[ifwatch.GroupKey{Index: f.Link.Index, Group: group}]
-			if more := users - bySource[group]; more > 0 {
+			if more := max(users-bySource[group], f.excluding(group)); more > 0 {
 				findings = append(findings, anySource.with(group, f.Link.Name, more).
 					advise("Have that program join with its source. It is one of those that are bound to the group's port, or one that only joins."))
 			}
@@ -166,4 +167,17 @@ func checkWider(s Subject, f *Facts) []Finding {
 		return good(aboutWider, "no user of the groups wants any source")
 	}
 	return findings
+}
+
+// excluding returns how many sockets are known to want a group on the interface from
+// any source, or from all but some. Where a socket wants several sources, their
+// number does not tell it.
+func (f *Facts) excluding(group netip.Addr) int {
+	n := 0
+	for _, k := range f.Sockets {
+		if slices.ContainsFunc(k.Filters[group], func(own Filter) bool { return own.Exclude && own.Index == f.Link.Index }) {
+			n++
+		}
+	}
+	return n
 }

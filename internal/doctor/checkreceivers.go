@@ -12,6 +12,7 @@ const (
 	aboutReceivers    = "receivers"
 	aboutDevice       = "receiver_device"
 	aboutMulticastAll = "receiver_multicast_all"
+	aboutFilter       = "receiver_filter"
 	aboutStale        = "stale_membership"
 )
 
@@ -32,6 +33,8 @@ var (
 		"It hears nothing that comes in on another interface.")
 	onlyOwn = define(aboutMulticastAll, Warning, "%s has %s_MULTICAST_ALL off, and has not joined by itself",
 		"It hears only what it joined itself (K25), so what the daemon joins for it does not reach it, and after the interface is made anew it hears nothing.")
+	shutOut = define(aboutFilter, Warning, "%s joined %s on %s itself, but lets %s not in, and no other receiver hears it",
+		"A socket hears of a group that it joined what it asked for there, whatever others join (RFC 3678).")
 	staleReceiver = define(aboutStale, Warning, "%s believes to be a member of %s on the interface with index %d, which is gone",
 		"It joined on a former life of an interface, and the kernel never joins again for it: it hears only what others join, as ssmd does. When that index is used again, its stale entry can take a membership from others (K6).")
 	staleUnknown = define(aboutStale, Unknown, "whether %s has stale memberships could not be asked",
@@ -153,7 +156,7 @@ func checkMulticastAll(s Subject, f *Facts) []Finding {
 		switch {
 		case k.MulticastAll == nil:
 			hidden = append(hidden, k)
-		case !*k.MulticastAll && len(k.Member) > 0: // it joined for itself
+		case !*k.MulticastAll && len(k.Filters) > 0: // it joined for itself
 		case !*k.MulticastAll:
 			findings = append(findings, onlyOwn.with(k, option[k.Family]).
 				advise("Have %s set it to 1, the default, or hand its socket to the library.", k.Process))
@@ -166,6 +169,31 @@ func checkMulticastAll(s Subject, f *Facts) []Finding {
 		return findings
 	}
 	return good(aboutMulticastAll, "every receiver hears what others join")
+}
+
+// checkFilter is about receivers that joined themselves, and other sources.
+func checkFilter(s Subject, f *Facts) []Finding {
+	receivers := s.receivers(f)
+	if len(receivers) == 0 {
+		return nil
+	}
+	var findings []Finding
+	told := make(map[uint32]bool)
+	for _, c := range s.Channels {
+		deaf := slices.IndexFunc(receivers, func(k Socket) bool { return k.Filters.shutOut(c) })
+		hearing := slices.ContainsFunc(receivers, func(k Socket) bool { return k.hears(c.Family()) && !k.Filters.shutOut(c) })
+		if deaf < 0 || hearing || told[receivers[deaf].Inode] {
+			continue
+		}
+		k := receivers[deaf]
+		told[k.Inode] = true
+		findings = append(findings, shutOut.with(k, c.Group, f.Link.Name, c.Source).
+			advise("Have %s join %s, or not join the group at all.", k.Process, c))
+	}
+	if len(findings) > 0 {
+		return findings
+	}
+	return good(aboutFilter, "no receiver shuts out what it is to hear")
 }
 
 // checkStale is about receivers that joined on interfaces that are gone.

@@ -3,6 +3,7 @@ package doctor
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/ssmd-project/ssmd/control"
 	"github.com/ssmd-project/ssmd/ifwatch"
@@ -49,6 +50,13 @@ func Subjects(ctx context.Context, d Daemon, names []string) ([]Subject, error) 
 	return subjects, nil
 }
 
+// comesNear reports whether an interface is one for a membership, or could become
+// it. A protocol that is dead there is no reason against it, but what is to be
+// found.
+func comesNear(v reattach.Verdict) bool {
+	return !slices.ContainsFunc(v.Checks, func(c reattach.Check) bool { return c.Result == reattach.Reject && !c.OfProtocol() })
+}
+
 // subjectsOf turns an explanation into subjects.
 func subjectsOf(e control.Explanation, netns map[ifwatch.ID]string) []Subject {
 	base := Subject{Membership: e.Status.Name, State: e.Status.State, Reason: e.Status.Reason, Daemon: true}
@@ -77,7 +85,7 @@ func subjectsOf(e control.Explanation, netns map[ifwatch.ID]string) []Subject {
 		base.Channels = append(base.Channels, c.Channel)
 	}
 	for _, i := range e.Interfaces {
-		if i.Verdict.Result() == reattach.Reject {
+		if !comesNear(i.Verdict) {
 			continue
 		}
 		s := base

@@ -13,7 +13,7 @@ var (
 		checkKernel, checkWider, checkLimits,
 		checkVersion, checkBridge, checkQuerier, checkReport,
 		checkDatagrams, checkReversePath, checkFirewall,
-		checkReceivers, checkDevice, checkMulticastAll, checkStale,
+		checkReceivers, checkDevice, checkMulticastAll, checkFilter, checkStale,
 	}
 )
 

@@ -144,6 +144,9 @@ var spoiled = map[string]func(*Subject, *Facts){
 	"receiver_device warning: process 7 (player), at [::]:5000, is":  func(_ *Subject, f *Facts) { f.Sockets[0].Device = 4 },
 	"receiver_multicast_all warning: process 7 (player), at [::]:50": func(_ *Subject, f *Facts) { f.Sockets[0].MulticastAll = new(bool) },
 	"receiver_multicast_all unknown: whether a process that cannot ": func(_ *Subject, f *Facts) { f.Sockets[0].MulticastAll, f.Sockets[0].Process = nil, nil },
+	"receiver_filter warning: process 7 (player), at [::]:5000, joined ff3e::8000:1 on eth0 itself, but": func(_ *Subject, f *Facts) {
+		f.Sockets[0].OnlyIPv6, f.Sockets[0].Filters = true, Filters{group6: {{Sources: []netip.Addr{source6.Next()}}, {Exclude: true, Sources: []netip.Addr{source6}}}}
+	},
 	"stale_membership warning: process 7 (player), at [::]:5000, be": func(_ *Subject, f *Facts) { f.Sockets[0].Stale = []StaleEntry{{group4, 2}} },
 	"stale_membership unknown: whether process 7 (player), at [::]":  func(_ *Subject, f *Facts) { f.Sockets[0].Asked = false },
 }

@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/ssmd-project/ssmd/ifwatch"
@@ -106,12 +107,34 @@ type Socket struct {
 	Device       int            // index that it is bound to; zero: none
 	MulticastAll *bool          // IP_MULTICAST_ALL or IPV6_MULTICAST_ALL; nil: the kernel does not say
 	Asked        bool           // what follows was asked of it
-	Member       []netip.Addr   // wanted groups of which it is a member on the interface
-	Stale        []StaleEntry   // and of which it is on interfaces that are gone
+	Filters      Filters        // of wanted groups, as it joined them itself
+	Stale        []StaleEntry   // wanted groups of which it is a member on interfaces that are gone
 	Process      *Process       // nil: not found, for lack of a privilege
 	OnlyIPv6     bool           // an IPv6 socket that hears no IPv4
 	Drops        uint32         // datagrams that found its buffer full
 	Inode        uint32
+}
+
+// Filters are what a socket let in of groups that it joined itself. What the kernel
+// delivers to it goes by these, whatever others join: over IPv4 by the one of the
+// interface (ip_mc_sf_allow), over IPv6 by one of any (inet6_mc_check).
+type Filters map[netip.Addr][]Filter
+
+// Filter is the source filter of a group (RFC 3678).
+type Filter struct {
+	Index   int  // of the interface that it is for
+	Exclude bool // all sources but these are let in, not only these
+	Sources []netip.Addr
+}
+
+func (f Filter) letsIn(source netip.Addr) bool {
+	return slices.Contains(f.Sources, source) != f.Exclude
+}
+
+// shutOut reports whether a channel is not let in for sure.
+func (all Filters) shutOut(c membership.Channel) bool {
+	of := all[c.Group]
+	return len(of) > 0 && !slices.ContainsFunc(of, func(f Filter) bool { return f.letsIn(c.Source) })
 }
 
 // StaleEntry is a membership that a socket believes in, on an interface that is

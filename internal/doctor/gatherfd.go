@@ -43,44 +43,70 @@ func (f *Facts) askSocket(s *Socket, descriptor int, channels []membership.Chann
 	for index := range f.Names {
 		greatest = max(greatest, index)
 	}
+	s.Asked, s.Filters = true, make(Filters)
 	asked := make(map[netip.Addr]bool)
-	s.Asked = true
 	for _, c := range channels {
 		if c.Family() != s.Family || asked[c.Group] || len(asked) == mostGroups {
 			continue
 		}
 		asked[c.Group] = true
 		for index := 1; index <= min(greatest+spareIndex, mostIndexes); index++ {
-			switch _, lives := f.Names[index]; {
-			case !believes(fd, index, c.Group):
-			case f.Link != nil && index == f.Link.Index:
-				s.Member = append(s.Member, c.Group)
-			case !lives:
+			filter, joined := readFilter(fd, index, c.Group)
+			if !joined {
+				continue
+			}
+			if f.Link != nil && index == f.Link.Index || s.Family == ifwatch.IPv6 {
+				s.Filters[c.Group] = append(s.Filters[c.Group], filter)
+			}
+			if _, lives := f.Names[index]; !lives {
 				s.Stale = append(s.Stale, StaleEntry{c.Group, index})
 			}
 		}
 	}
 }
 
-// groupFilterBytes is the size of struct group_filter without sources.
-const groupFilterBytes = 144
+// The layout of struct group_filter: the interface, the group, the mode, how many
+// sources, and these.
+const (
+	filterMode    = 136
+	filterCount   = 140
+	filterSources = 144
+	addressBytes  = 128     // struct sockaddr_storage
+	mostSources   = 1 << 16 // of one socket and group
+)
 
-// believes reports whether a socket has an entry of a group on an index, by
-// getsockopt of MCAST_MSFILTER, which believes in the dead too (K22).
-func believes(fd, index int, group netip.Addr) bool {
-	var b [groupFilterBytes]byte
-	binary.NativeEndian.PutUint32(b[0:], uint32(index))
-	level, option := unix.IPPROTO_IP, unix.MCAST_MSFILTER
-	if group.Is4() {
-		binary.NativeEndian.PutUint16(b[8:], unix.AF_INET)
-		copy(b[12:], group.AsSlice())
-	} else {
-		level = unix.IPPROTO_IPV6
-		binary.NativeEndian.PutUint16(b[8:], unix.AF_INET6)
-		copy(b[16:], group.AsSlice())
+// readFilter reads what a socket let in of a group on an index, by getsockopt of
+// MCAST_MSFILTER, which believes in the dead too (K22), and whether it joined it.
+func readFilter(fd, index int, group netip.Addr) (f Filter, joined bool) {
+	level, at := unix.IPPROTO_IP, 4
+	family := uint16(unix.AF_INET)
+	if !group.Is4() {
+		level, at, family = unix.IPPROTO_IPV6, 8, unix.AF_INET6
 	}
-	size := uint32(len(b))
-	_, _, errno := unix.Syscall6(unix.SYS_GETSOCKOPT, uintptr(fd), uintptr(level), uintptr(option),
-		uintptr(unsafe.Pointer(&b[0])), uintptr(unsafe.Pointer(&size)), 0)
-	return errno == 0
+	for room := 0; ; {
+		b := make([]byte, filterSources+room*addressBytes)
+		binary.NativeEndian.PutUint32(b[0:], uint32(index))
+		binary.NativeEndian.PutUint16(b[8:], family)
+		copy(b[8+at:], group.AsSlice())
+		binary.NativeEndian.PutUint32(b[filterCount:], uint32(room))
+		size := uint32(len(b))
+		_, _, errno := unix.Syscall6(unix.SYS_GETSOCKOPT, uintptr(fd), uintptr(level), unix.MCAST_MSFILTER,
+			uintptr(unsafe.Pointer(&b[0])), uintptr(unsafe.Pointer(&size)), 0)
+		if errno != 0 {
+			return Filter{}, false
+		}
+		count := int(binary.NativeEndian.Uint32(b[filterCount:]))
+		if count > room && count <= mostSources {
+			room = count
+			continue
+		}
+		f.Index = index
+		f.Exclude = binary.NativeEndian.Uint32(b[filterMode:]) == unix.MCAST_EXCLUDE
+		for n := range min(count, room) {
+			from := filterSources + n*addressBytes + at
+			source, _ := netip.AddrFromSlice(b[from : from+len(group.AsSlice())])
+			f.Sources = append(f.Sources, source)
+		}
+		return f, true
+	}
 }

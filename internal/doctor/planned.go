@@ -8,7 +8,6 @@ import (
 
 	"github.com/ssmd-project/ssmd/ifwatch"
 	"github.com/ssmd-project/ssmd/membership"
-	"github.com/ssmd-project/ssmd/reattach"
 )
 
 // Planned returns what the memberships of a configuration file are about,
@@ -35,7 +34,7 @@ func Planned(ctx context.Context, file string, memberships []membership.Membersh
 		}
 		before := len(subjects)
 		for _, i := range interfaces[m.Namespace] {
-			if m.Rules.Judge(base.families(), nil, i).Result() != reattach.Reject {
+			if comesNear(m.Rules.Judge(base.families(), nil, i)) {
 				s := base
 				s.Interface, s.Index = i.Name, i.Index
 				subjects = append(subjects, s)
