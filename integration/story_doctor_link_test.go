@@ -48,7 +48,7 @@ func TestStoryDoctorUp(t *testing.T) {
 // of ip, or a shell's, or has a dot, at which sysctl splits.
 func TestStoryDoctorOddNames(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"up", "mtu", "dev", "-x", "eth0.5", "$(false)", "a'b", `a"b`, "*", "~"} {
+	for _, name := range []string{"up", "mtu", "dev", "-x", "eth0.5", "$(false)", "a'b", "a=b", `a\b`, `a"b`, "*", "~"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			p := newPatient(t, v4)

@@ -15,7 +15,7 @@ func TestStoryQuerierOfVersion2(t *testing.T) {
 	t.Parallel()
 	s := auditedStage(t, v4)
 	ok(t, s.Far.Ask("far0", testnet.QueryV2))
-	s.wait("feed", membership.StateJoined, "a querier of IGMPv2 was heard", "no source")
+	s.wait("feed", membership.StateJoined, "IGMPv2 is spoken", "no source")
 	s.hears(s.fed())
 	s.heard(0, wire.V2Report) // the answer to the query
 	from := len(s.capture.Reports())

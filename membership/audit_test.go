@@ -226,7 +226,7 @@ func TestOldQuerierIsTold(t *testing.T) {
 	w := joinedWorld(one)
 	w.kernel.queriers = map[int]string{1: "V2"}
 	w.later(time.Minute)
-	if s := w.status(t, "a"); s.State != StateJoined || s.Reason != "eth1 (instance 1) matches name=eth1; a querier of IGMPv2 was heard: reports name no source, and the network may send every one" {
+	if s := w.status(t, "a"); s.State != StateJoined || s.Reason != "eth1 (instance 1) matches name=eth1; IGMPv2 is spoken: reports name no source, and the network may send every one" {
 		t.Errorf("%+v", s)
 	}
 	w.kernel.queriers = nil

@@ -71,7 +71,7 @@ func (a *attachment) remark() string {
 	if !a.isUnsourced() {
 		return a.deafness()
 	}
-	return a.deafness() + "; a querier of IGMP" + strings.ToLower(a.instance.querier) + " was heard: reports name no source, and the network may send every one"
+	return a.deafness() + "; IGMP" + strings.ToLower(a.instance.querier) + " is spoken: reports name no source, and the network may send every one"
 }
 
 // isUnsourced reports whether an older IGMP is spoken, whose reports name no

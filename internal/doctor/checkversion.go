@@ -38,19 +38,22 @@ func checkVersion(s Subject, f *Facts) []Finding {
 	return findings
 }
 
-// forced returns a version that a setting forces, and where. That of all
-// interfaces is stronger.
-func (f *Facts) forced(format string) (version int, where, mend string) {
+// forced returns a version that a setting forces, where, and the commands after
+// which none does. The setting of all interfaces is stronger.
+func (f *Facts) forced(format string) (version int, where string, mend []string) {
 	own, all := f.setting(format)
-	if all != 0 {
-		return all, dotted(format, "all"), set(format, "all", 0)
+	if own != 0 {
+		version, where, mend = own, dotted(format, f.Link.Name), []string{set(format, f.Link.Name, 0)}
 	}
-	return own, dotted(format, f.Link.Name), set(format, f.Link.Name, 0)
+	if all != 0 {
+		version, where, mend = all, dotted(format, "all"), append(mend, set(format, "all", 0))
+	}
+	return version, where, mend
 }
 
 func (f *Facts) igmpVersion() Finding {
 	if version, where, mend := f.forced(forceIGMP); version == 1 || version == 2 {
-		return forcedIGMP.with(f.Link.Name, version, where).mend(mend)
+		return forcedIGMP.with(f.Link.Name, version, where).mend(mend...)
 	}
 	version, old := f.Lists[ifwatch.IPv4].Groups.OldQueriers[f.Link.Index]
 	if !old {
@@ -91,7 +94,7 @@ func (f *Facts) whoAsks(family ifwatch.Family) string {
 // the kernel lists it nowhere.
 func (f *Facts) mldVersion() Finding {
 	if version, where, mend := f.forced(forceMLD); version == 1 {
-		return forcedMLD.with(f.Link.Name, where).mend(mend)
+		return forcedMLD.with(f.Link.Name, where).mend(mend...)
 	}
 	for _, q := range f.Heard.Queries {
 		if q.Family == ifwatch.IPv6 && q.Version == 1 {

@@ -134,7 +134,9 @@ var spoiled = map[string]func(*Subject, *Facts){
 		elsewhere(f, "1")
 		f.Routes[source4] = Route{Err: errors.New("x")}
 	},
-	"firewall unknown: not all rules of the firewall could be read":  func(_ *Subject, f *Facts) { f.Firewall = firewall.Rules{Err: errors.New("x")} },
+	"firewall unknown: not all rules of the firewall could be read: x; y": func(_ *Subject, f *Facts) {
+		f.Firewall = firewall.Rules{Err: errors.Join(errors.New("x"), errors.New("y"))}
+	},
 	"receivers warning: no socket of this host is bound to port":     func(_ *Subject, f *Facts) { f.Sockets = nil },
 	"receivers warning: process 7 (player) is bound to 10.1.0.2":     func(_ *Subject, f *Facts) { f.Sockets[0].Local = netip.MustParseAddrPort("10.1.0.2:5000") },
 	"receivers warning: process 7 (player), at [::]:5000, has lost":  func(_ *Subject, f *Facts) { f.Sockets[0].Drops = 4 },
@@ -240,6 +242,7 @@ func TestQuote(t *testing.T) {
 	for name, want := range map[string]string{
 		"eth0.5": "sysctl -w net/ipv4/conf/eth0.5/rp_filter=2",
 		"$(x)":   "sysctl -w 'net.ipv4.conf.$(x).rp_filter'=2",
+		"a=b":    `sh -c 'echo 2 >'\''/proc/sys/net/ipv4/conf/a=b/rp_filter'\'''`,
 	} {
 		if got := set(rpFilter, name, 2); got != want {
 			t.Errorf("it says %q, want %q", got, want)

@@ -1,6 +1,9 @@
 package doctor
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // Outcome is what comes of a check.
 type Outcome string
@@ -67,9 +70,11 @@ func define(check string, outcome Outcome, found, why string) Problem {
 	return p
 }
 
-// with makes a finding of a problem.
+// with makes a finding of a problem. It is one line, whatever several errors make of
+// themselves.
 func (p Problem) with(values ...any) Finding {
-	return Finding{Check: p.Check, Outcome: p.Outcome, Found: fmt.Sprintf(p.Found, values...), Why: p.Why}
+	found := strings.ReplaceAll(fmt.Sprintf(p.Found, values...), "\n", "; ")
+	return Finding{Check: p.Check, Outcome: p.Outcome, Found: found, Why: p.Why}
 }
 
 // mend adds the commands that end it.

@@ -46,6 +46,9 @@ func (f *Facts) greater(format string) int {
 // set is the command that sets a setting. With slashes a name may have dots.
 func set(format, name string, value int) string {
 	path := fmt.Sprintf(format, name)
+	if strings.Contains(path, "=") { // which is the end of a name for sysctl
+		return "sh -c " + quote(fmt.Sprintf("echo %d >%s", value, quote("/proc/sys/"+path)))
+	}
 	if !strings.Contains(path, ".") {
 		path = strings.ReplaceAll(path, "/", ".")
 	}

@@ -173,9 +173,9 @@ func (t table) words(p Packet) string {
 	switch {
 	case strings.ContainsAny(p.Interface, `"*`): // nft has no words for it
 	case p.Direction == In && t.family != nftables.TableFamilyNetdev:
-		words = append(words, fmt.Sprintf("iifname %q", p.Interface))
+		words = append(words, `iifname "`+p.Interface+`"`)
 	case p.Direction == Out && t.family != nftables.TableFamilyNetdev:
-		words = append(words, fmt.Sprintf("oifname %q", p.Interface))
+		words = append(words, `oifname "`+p.Interface+`"`)
 	}
 	ip := "ip"
 	if p.family() == ifwatch.IPv6 {
