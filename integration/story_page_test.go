@@ -62,6 +62,7 @@ func storyPage(t *testing.T, program string) {
 	p.until(`document.querySelectorAll('#timeline rect.life').length === 2 && document.querySelectorAll('#timeline rect.attached').length === 2 && document.querySelectorAll('#timeline rect.reattached').length === 1`)
 	p.until(`import('/page/text.js').then(m => m.rate({datagrams: 1234.4, bytes: 125000, stalled: 0}) === '1,234/s, 1.0 Mbit/s')`)
 	p.until(`import('/page/text.js').then(m => m.rate({datagrams: 0, bytes: 0, stalled: 2}) === '2 streams stalled; 0/s, 0.0 kbit/s')`)
+	p.until(`import('/page/text.js').then(m => m.rate({datagrams: 0, bytes: 0, stalled: 0, unheard: 1}) === 'not monitored')`)
 	p.picture("page")
 
 	d.signal(os.Kill)

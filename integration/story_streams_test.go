@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -233,6 +234,86 @@ func TestMonitorElsewhere(t *testing.T) {
 		m.set(streams.Settings{})
 		wantSockets(t, blue, with-1)
 	})
+}
+
+// slowManager answers nobody who asks for a status while it is held.
+type slowManager struct {
+	*membership.Manager
+	held *sync.RWMutex
+}
+
+func (m slowManager) StatusOf(ctx context.Context, name string) (membership.Status, error) {
+	m.held.RLock()
+	defer m.held.RUnlock()
+	return m.Manager.StatusOf(ctx, name)
+}
+
+// Where another namespace has the name, streams are heard there, also where the
+// memberships are told of in turn and the monitor never saw them detached; and the
+// old one is kept by nothing.
+func TestMonitorNamespaceReplaced(t *testing.T) {
+	var held sync.RWMutex
+	m := newMonitoredBy(t, v4, func(manager *membership.Manager) streams.Manager { return slowManager{manager, &held} })
+	path := filepath.Join(t.TempDir(), "feeds")
+	spaces := make(map[string]*testnet.Namespace)
+	for name, network := range map[string]string{"blue": "10.5.0", "red": "10.6.0"} {
+		n := newNamespace(t)
+		ok(t, testnet.AddVeth(n, m.Far, testnet.Veth{Name: "eth5", PeerName: name, Addresses: []string{network + ".2/24"}, PeerAddresses: []string{network + ".1/24"}}))
+		background(t, testnet.NewSender(m.Far, testnet.SenderConfig{To: []netip.AddrPort{m.listen()}, Interface: name}).Run)
+		spaces[name] = n
+	}
+	empty := socketsIn(t, spaces["blue"])
+	ok(t, spaces["blue"].Mount(path))
+	t.Cleanup(func() { _ = testnet.Unmount(path) })
+	targets := make(map[string]streams.Target)
+	var wishes []membership.Membership
+	for _, name := range []string{"feed", "feed-2", "feed-3"} {
+		wish := m.wish()
+		wish.Name, wish.Namespace, wish.Rules.Selector = name, path, reattach.ByName("eth5")
+		wishes = append(wishes, wish)
+		targets[name] = streams.Target{Settings: streams.Settings{Port: port, StalledAfter: stalledAfter}, Channels: wish.Channels}
+	}
+	ok(t, m.manager.Apply(m.ctx, wishes))
+	ok(t, m.monitor.Set(m.ctx, targets))
+	heard := func(but ifwatch.ID) (instance ifwatch.ID) {
+		t.Helper()
+		before := make(map[string]uint64)
+		for range 2 { // what comes by now, and not what came
+			eventually(t, func() error {
+				for name := range targets {
+					s, err := m.monitor.StatusOf(m.ctx, name)
+					if err != nil {
+						return err
+					}
+					if one := s.Streams[0]; one.Stalled || one.Instance == 0 || one.Instance == but || one.Datagrams <= before[name]+3 {
+						return fmt.Errorf("%s: %+v", name, one)
+					}
+					instance = s.Streams[0].Instance
+				}
+				return nil
+			})
+			for name := range targets {
+				s, err := m.monitor.StatusOf(m.ctx, name)
+				ok(t, err)
+				before[name] = s.Streams[0].Datagrams
+			}
+		}
+		return instance
+	}
+	was := heard(0)
+	held.Lock()
+	ok(t, testnet.Unmount(path))
+	ok(t, spaces["red"].Mount(path))
+	eventually(t, func() error {
+		s, err := m.manager.StatusOf(m.ctx, "feed-3")
+		if err == nil && (s.State != membership.StateJoined || s.Attachments[0].Instance == was) {
+			err = fmt.Errorf("%+v", s)
+		}
+		return err
+	})
+	held.Unlock()
+	heard(was)
+	wantSockets(t, spaces["blue"], empty)
 }
 
 // Channels that are wanted no more are forgotten, new ones begin, and the rest

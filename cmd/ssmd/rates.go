@@ -47,6 +47,6 @@ func (r *rates) look() {
 	}
 	r.byName = make(map[string]statuspage.Rates, len(all))
 	for name, s := range all {
-		r.byName[name] = statuspage.Rates{Stalled: s.Stalled, Datagrams: s.DatagramsPerSecond(), Bytes: s.BytesPerSecond()}
+		r.byName[name] = statuspage.Rates{Stalled: s.Stalled, Unheard: s.Unheard(), Datagrams: s.DatagramsPerSecond(), Bytes: s.BytesPerSecond()}
 	}
 }

@@ -18,13 +18,13 @@ func TestRates(t *testing.T) {
 		r := &rates{ask: func(context.Context) (map[string]monitor.Status, error) {
 			asked++
 			return map[string]monitor.Status{"a": {Stalled: 1, Streams: []monitor.Stream{
-				{DatagramsPerSecond: rate, BytesPerSecond: 10}, {DatagramsPerSecond: 2, BytesPerSecond: 20}}}}, failing
+				{DatagramsPerSecond: rate, BytesPerSecond: 10}, {DatagramsPerSecond: 2, BytesPerSecond: 20}, {Error: "in use"}}}}, failing
 		}}
 		want := func(datagrams float64, times int) {
 			t.Helper()
 			for range 3 {
 				got, monitored := r.of("a")
-				if (got != statuspage.Rates{Datagrams: datagrams, Bytes: 30, Stalled: 1}) || !monitored || asked != times {
+				if (got != statuspage.Rates{Datagrams: datagrams, Bytes: 30, Stalled: 1, Unheard: 1}) || !monitored || asked != times {
 					t.Errorf("%+v, %t, asked %d times, want %v datagrams and %d times", got, monitored, asked, datagrams, times)
 				}
 				if _, monitored := r.of("b"); monitored {

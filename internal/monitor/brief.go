@@ -1,9 +1,6 @@
 package monitor
 
-import (
-	"fmt"
-	"slices"
-)
+import "fmt"
 
 // DatagramsPerSecond is that of all streams together.
 func (s Status) DatagramsPerSecond() (sum float64) {
@@ -21,13 +18,23 @@ func (s Status) BytesPerSecond() (sum float64) {
 	return sum
 }
 
+// Unheard is how many of the streams cannot be counted.
+func (s *Status) Unheard() (n int) {
+	for i := range s.Streams {
+		if s.Streams[i].Error != "" {
+			n++
+		}
+	}
+	return n
+}
+
 // Brief says for people, in a few words, how the streams come in: nothing where
 // they are not monitored.
 func (s *Status) Brief() string {
 	switch {
 	case s == nil:
 		return ""
-	case slices.ContainsFunc(s.Streams, func(one Stream) bool { return one.Error != "" }):
+	case s.Unheard() > 0:
 		return "not monitored"
 	case s.Stalled == 0:
 		return fmt.Sprintf("%.0f/s %s", s.DatagramsPerSecond(), bits(8*s.BytesPerSecond()))

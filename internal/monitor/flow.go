@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/ssmd-project/ssmd/ifwatch"
 	"github.com/ssmd-project/ssmd/internal/monitor/rtp"
 	"github.com/ssmd-project/ssmd/membership"
 )
@@ -21,7 +22,7 @@ type flow struct {
 	rtp              *rtp.Stream
 
 	heard   time.Time // when the last datagram was read; or, before, since when one is waited for
-	last    time.Time // when the last of them arrived; zero: none on this attachment
+	last    time.Time // when the last of them arrived; zero: none that a gap is counted from
 	gap     time.Duration
 	stalled bool
 	since   time.Time // of stalled
@@ -29,8 +30,10 @@ type flow struct {
 
 	window window
 	err    error // why there is no socket
-	unread uint64
 	socket *socket
+
+	unread        uint64 // of the sockets before
+	droppedBefore uint64 // of the socket's, before the flow was there
 }
 
 // window is what was counted until the last look, and the rates until then.
@@ -50,11 +53,13 @@ func newFlow(name string, c membership.Channel, s Settings, now time.Time) *flow
 
 // set changes the settings, and counts on.
 func (f *flow) set(s Settings) {
-	if s.RTP != (f.rtp != nil) || s.ClockRate != f.settings.ClockRate {
+	switch {
+	case !s.RTP:
 		f.rtp = nil
-		if s.RTP {
-			f.rtp = &rtp.Stream{ClockRate: s.ClockRate}
-		}
+	case f.rtp == nil:
+		f.rtp = &rtp.Stream{ClockRate: s.ClockRate}
+	default:
+		f.rtp.ClockRate = s.ClockRate
 	}
 	f.settings = s
 }
@@ -84,7 +89,7 @@ func (f *flow) add(size int, b []byte, arrived, now time.Time) (resumed bool) {
 func (f *flow) look(now time.Time) (stalls bool) {
 	f.measure(now)
 	if f.err != nil {
-		f.heard = now // nobody listens
+		f.heard, f.last = now, time.Time{} // nobody listens
 	}
 	if f.stalled || now.Sub(f.heard) < f.settings.StalledAfter {
 		return false
@@ -113,7 +118,7 @@ func (f *flow) measure(now time.Time) {
 // due is when the flow is to be looked at next.
 func (f *flow) due() time.Time {
 	next := f.window.at.Add(time.Second)
-	if stall := f.heard.Add(f.settings.StalledAfter); !f.stalled && stall.Before(next) {
+	if stall := f.heard.Add(f.settings.StalledAfter); !f.stalled && f.err == nil && stall.Before(next) {
 		return stall
 	}
 	return next
@@ -123,7 +128,7 @@ func (f *flow) status() Stream {
 	s := Stream{
 		Channel: f.channel, Stalled: f.stalled, Since: f.since,
 		DatagramsPerSecond: f.window.perSecond, BytesPerSecond: f.window.bytesPerSecond, LongestGapSeconds: f.window.gap.Seconds(),
-		Datagrams: f.datagrams, Bytes: f.bytes, Stalls: f.stalls, Unread: f.unread,
+		Datagrams: f.datagrams, Bytes: f.bytes, Stalls: f.stalls, Unread: f.unreadNow(),
 	}
 	if f.at != nil {
 		s.Interface, s.Instance = f.at.Interface, f.at.Instance
@@ -135,6 +140,14 @@ func (f *flow) status() Stream {
 		s.RTP = statusOf(f.rtp)
 	}
 	return s
+}
+
+// unreadNow is what the monitor was too slow for.
+func (f *flow) unreadNow() uint64 {
+	if f.socket == nil {
+		return f.unread
+	}
+	return f.unread + f.socket.dropped - f.droppedBefore
 }
 
 func statusOf(s *rtp.Stream) *RTP {
@@ -164,11 +177,19 @@ func (f *flow) silence() string {
 	return fmt.Sprintf("no datagram for %s on port %d", f.settings.StalledAfter, f.settings.Port)
 }
 
-// place is where the flow is to be heard, once it is attached.
-func (f *flow) place() place {
-	p := place{netns: f.at.Netns, address: netip.AddrPortFrom(f.channel.Group, f.settings.Port)}
+// place is where the flow is to be heard, once it is attached. Of a network
+// namespace the name may have gone over to another one.
+func (f *flow) place() (place, error) {
+	p := place{address: netip.AddrPortFrom(f.channel.Group, f.settings.Port)}
+	if f.at.Netns != "" {
+		n, err := ifwatch.FindNamespace(ifwatch.NamespacePath(f.at.Netns))
+		if err != nil {
+			return place{}, fmt.Errorf("find the network namespace: %w", err)
+		}
+		p.namespace = n
+	}
 	if g := f.channel.Group; g.Is6() && (g.IsLinkLocalMulticast() || g.IsInterfaceLocalMulticast()) {
 		p.index = f.at.Index // binding to such an address needs it
 	}
-	return p
+	return p, nil
 }

@@ -3,15 +3,18 @@ package monitor
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"net/netip"
 	"testing"
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
 	"pgregory.net/rapid"
 
 	"github.com/ssmd-project/ssmd/ifwatch"
+	"github.com/ssmd-project/ssmd/internal/monitor/rtp"
 	"github.com/ssmd-project/ssmd/membership"
 )
 
@@ -55,8 +58,12 @@ func TestStall(t *testing.T) {
 
 // A stream that cannot be heard does not stall: nobody knows.
 func TestNoStallUnheard(t *testing.T) {
-	f := newFlow("feed", channel, Settings{Port: 5001, StalledAfter: time.Second}, noon)
+	f := newFlow("feed", channel, Settings{Port: 5001, StalledAfter: 10 * time.Millisecond}, noon)
 	f.err = errUnheard
+	if due := f.due(); !due.Equal(at(time.Second)) {
+		t.Errorf("tried again at %s, want after a second", due)
+	}
+	f.set(Settings{Port: 5001, StalledAfter: time.Second})
 	for n := range 5 {
 		if f.look(at(time.Duration(n) * time.Second)) {
 			t.Errorf("stalled after %d s", n)
@@ -102,8 +109,8 @@ func TestSetCountsOn(t *testing.T) {
 		t.Errorf("begun anew for another setting: %+v", s.RTP)
 	}
 	f.set(Settings{Port: 5001, RTP: true, ClockRate: 90000})
-	if s := f.status(); s.RTP == nil || s.RTP.Invalid != 0 {
-		t.Errorf("another clock: %+v", s.RTP)
+	if s := f.status(); s.RTP == nil || s.RTP.Invalid != 1 {
+		t.Errorf("begun anew for another clock: %+v", s.RTP)
 	}
 	f.set(Settings{Port: 5001})
 	if s := f.status(); s.RTP != nil || s.Datagrams != 2 {
@@ -194,17 +201,141 @@ func TestAttachHurriesNobody(t *testing.T) {
 	}
 }
 
-// The kernel's count of what was dropped wraps, and a flow that comes later has no
-// part in what was dropped before.
+// The kernel's count of what was dropped wraps, and a flow has no part in what was
+// dropped before it came, or after it went.
 func TestDropped(t *testing.T) {
-	early, late := newFlow("a", channel, Settings{}, noon), newFlow("b", channel, Settings{}, noon)
-	s := &socket{fd: -1, flows: map[origin][]*flow{{}: {early}}, drops: math.MaxUint32 - 1}
-	s.tellDropped(3)
-	s.countDropped() // nobody can be asked, and nothing changes
-	s.flows[origin{}] = append(s.flows[origin{}], late)
-	s.tellDropped(4)
-	if early.unread != 6 || late.unread != 1 {
-		t.Errorf("%d and %d, want 6 and 1", early.unread, late.unread)
+	attached := func(name string) *flow {
+		f := newFlow(name, channel, Settings{}, noon)
+		f.at = &membership.Attachment{Index: 3}
+		return f
+	}
+	early, late := attached("a"), attached("b")
+	s := &socket{fd: -1, flows: make(map[origin][]*flow), drops: math.MaxUint32 - 1}
+	s.include(early) // nobody can be asked, and nothing changes
+	s.noteDrops(3)
+	s.include(late)
+	s.noteDrops(4)
+	s.exclude(early)
+	s.noteDrops(11)
+	if early.unreadNow() != 6 || late.unreadNow() != 8 {
+		t.Errorf("%d and %d, want 6 and 8", early.unreadNow(), late.unreadNow())
+	}
+}
+
+// Before anything is looked at every socket is read, however many have datagrams:
+// what lies unread has not stalled.
+func TestReadAll(t *testing.T) {
+	m := New(nil)
+	if err := m.open(); err != nil {
+		t.Fatal(err)
+	}
+	defer m.end()
+	const sockets = 2*len(m.ready) + 88
+	var flows []*flow
+	for range sockets {
+		pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_NONBLOCK, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer unix.Close(pair[0])
+		defer unix.Close(pair[1])
+		f := newFlow("feed", channel, Settings{StalledAfter: time.Minute}, noon)
+		flows = append(flows, f)
+		m.byFD[int32(pair[0])] = &socket{fd: pair[0], flows: map[origin][]*flow{{}: {f}}}
+		if err := errors.Join(m.listen(pair[0]), unix.Send(pair[1], []byte("datagram"), 0)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	n, err := m.wait(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if read, err := m.readAll(n); !read || err != nil {
+		t.Fatalf("%t, %v", read, err)
+	}
+	for n, f := range flows {
+		if f.datagrams != 1 {
+			t.Fatalf("%d datagrams of socket %d are read", f.datagrams, n)
+		}
+	}
+}
+
+// knowing is a manager that knows every membership.
+type knowing struct {
+	Manager
+	asked int
+}
+
+func (k *knowing) StatusOf(context.Context, string) (membership.Status, error) {
+	k.asked++
+	return membership.Status{}, nil
+}
+
+// Where very many memberships changed the owner, who reads meanwhile, is not asked
+// for each of them.
+func TestFollowMany(t *testing.T) {
+	const many = 3 * namesAtOnce
+	manager := &knowing{}
+	m := New(manager)
+	if err := m.open(); err != nil {
+		t.Fatal(err)
+	}
+	defer m.end()
+	m.names = make(map[string]struct{})
+	for n := range many {
+		m.names[fmt.Sprint("feed-", n)] = struct{}{}
+	}
+	m.soil("")
+	ctx, cancel := context.WithCancel(t.Context())
+	var group errgroup.Group
+	group.Go(func() error { m.follow(ctx); return nil })
+	turns := 0
+	for turns < 3 {
+		if _, err := m.wait(-1); err != nil {
+			t.Fatal(err)
+		}
+		m.answer()
+		turns++
+	}
+	cancel()
+	_ = group.Wait()
+	if manager.asked != many {
+		t.Errorf("asked for %d memberships in %d turns, want %d", manager.asked, turns, many)
+	}
+}
+
+// A clock rate that is told later is of what follows.
+func TestClockRateLater(t *testing.T) {
+	f := newFlow("feed", channel, Settings{Port: 5001, RTP: true}, noon)
+	packet := make([]byte, rtp.HeaderSize)
+	packet[0] = 2 << 6
+	for range 3 {
+		packet[3]++
+		f.add(100, packet, noon, noon)
+	}
+	f.set(Settings{Port: 5001, RTP: true, ClockRate: 48000, StalledAfter: time.Minute})
+	packet[3]++
+	f.add(100, packet, noon, noon)
+	if s := f.status(); s.Datagrams != 4 || s.RTP.Received != 3 || s.RTP.JitterSeconds == nil {
+		t.Errorf("%+v, %+v", s, s.RTP)
+	}
+}
+
+// While an interface is gone the gap grows, and it ends with the first datagram on
+// the next one.
+func TestGapOverAnOutage(t *testing.T) {
+	m := New(nil)
+	f := newFlow("feed", channel, Settings{Port: 5001, StalledAfter: time.Minute}, noon)
+	f.hears(900*time.Millisecond, time.Second)
+	m.move(f, nil)
+	f.look(at(2 * time.Second))
+	if gap := f.status().LongestGapSeconds; gap != 1 {
+		t.Errorf("the gap is %g s after a second", gap)
+	}
+	f.hears(2700 * time.Millisecond)
+	f.look(at(3 * time.Second))
+	if gap := f.status().LongestGapSeconds; gap != 1.7 {
+		t.Errorf("the gap was %g s, want 1.7", gap)
 	}
 }
 

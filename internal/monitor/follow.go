@@ -55,14 +55,31 @@ func (m *Monitor) follow(ctx context.Context) {
 		names := slices.Sorted(maps.Keys(m.dirty))
 		clear(m.dirty)
 		m.mu.Unlock()
-		for _, name := range names {
-			status, err := m.manager.StatusOf(ctx, name)
-			if err != nil && !errors.Is(err, membership.ErrNotFound) {
-				return
-			}
-			if m.do(ctx, func() { m.attach(name, status.Attachments) }) != nil {
+		for some := range slices.Chunk(names, namesAtOnce) {
+			if m.attachAnew(ctx, some) != nil {
 				return
 			}
 		}
 	}
+}
+
+// namesAtOnce is how many memberships the owner is told of at once: while datagrams
+// come it serves no more often than it reads.
+const namesAtOnce = 256
+
+// attachAnew asks for the attachments of memberships, and tells the owner.
+func (m *Monitor) attachAnew(ctx context.Context, names []string) error {
+	attachments := make([][]membership.Attachment, len(names))
+	for n, name := range names {
+		status, err := m.manager.StatusOf(ctx, name)
+		if err != nil && !errors.Is(err, membership.ErrNotFound) {
+			return err
+		}
+		attachments[n] = status.Attachments
+	}
+	return m.do(ctx, func() {
+		for n, name := range names {
+			m.attach(name, attachments[n])
+		}
+	})
 }

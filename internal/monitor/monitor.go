@@ -47,6 +47,7 @@ type Monitor struct {
 	targets map[string]*target
 	sockets map[place]*socket
 	byFD    map[int32]*socket
+	ready   [256]unix.EpollEvent
 	batch   *batch
 	clock   clock
 	due     time.Time // of the next look

@@ -13,9 +13,9 @@ import (
 
 // place is what a socket is bound to.
 type place struct {
-	netns   string // empty: the monitor's own
-	address netip.AddrPort
-	index   int // of the interface, where the address has a meaning only there
+	namespace ifwatch.Namespace // zero: the monitor's own
+	address   netip.AddrPort
+	index     int // of the interface, where the address has a meaning only there
 }
 
 // socket hears a group on a port, on whatever interfaces and from whatever sources
@@ -29,7 +29,9 @@ type socket struct {
 	fd    int
 	flows map[origin][]*flow
 	users int
-	drops uint32 // as the kernel counted them when they were looked at last; it wraps
+
+	drops   uint32 // as the kernel counted them when they were looked at last; it wraps
+	dropped uint64 // all of them
 }
 
 // buffer is asked for, in bytes: the kernel gives what net.core.rmem_max allows.
@@ -41,7 +43,7 @@ func openSocket(p place) (*socket, error) {
 		s.fd, err = unix.Socket(domainOf(p.address.Addr()), unix.SOCK_DGRAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 		return err
 	}
-	if err := within(p.netns, open); err != nil {
+	if err := within(p.namespace, open); err != nil {
 		return nil, fmt.Errorf("open socket for %s: %w", p.address, err)
 	}
 	if err := s.prepare(); err != nil {
@@ -52,13 +54,9 @@ func openSocket(p place) (*socket, error) {
 }
 
 // within runs a function in a network namespace.
-func within(netns string, f func() error) error {
-	if netns == "" {
+func within(n ifwatch.Namespace, f func() error) error {
+	if n == (ifwatch.Namespace{}) {
 		return f()
-	}
-	n, err := ifwatch.FindNamespace(ifwatch.NamespacePath(netns))
-	if err != nil {
-		return err
 	}
 	return n.Do(f)
 }
@@ -120,12 +118,13 @@ func (s *socket) include(f *flow) {
 	s.countDropped()
 	s.flows[f.origin()] = append(s.flows[f.origin()], f)
 	s.users++
-	f.socket = s
+	f.socket, f.droppedBefore = s, s.dropped
 }
 
 // exclude ends that.
 func (s *socket) exclude(f *flow) {
 	s.countDropped()
+	f.unread = f.unreadNow()
 	from := f.origin()
 	s.flows[from] = slices.DeleteFunc(s.flows[from], func(o *flow) bool { return o == f })
 	if len(s.flows[from]) == 0 {
@@ -142,19 +141,14 @@ const (
 	skMeminfoVars  = 9
 )
 
-// countDropped asks how many datagrams found the socket's buffer full, and tells
-// the flows.
+// countDropped asks how many datagrams found the socket's buffer full.
 func (s *socket) countDropped() {
 	if info, err := meminfo(s.fd); err == nil {
-		s.tellDropped(info[skMeminfoDrops])
+		s.noteDrops(info[skMeminfoDrops])
 	}
 }
 
-func (s *socket) tellDropped(drops uint32) {
-	for _, flows := range s.flows {
-		for _, f := range flows {
-			f.unread += uint64(drops - s.drops)
-		}
-	}
+func (s *socket) noteDrops(drops uint32) {
+	s.dropped += uint64(drops - s.drops)
 	s.drops = drops
 }

@@ -123,7 +123,7 @@ func isAt(f *flow, a membership.Attachment) bool {
 func (m *Monitor) move(f *flow, to *membership.Attachment) {
 	if to == nil || !isAt(f, *to) {
 		m.disconnect(f)
-		f.last, f.err = time.Time{}, nil
+		f.err = nil
 	}
 	f.at = to
 	m.connect(f)
@@ -150,7 +150,10 @@ func (m *Monitor) connect(f *flow) {
 }
 
 func (m *Monitor) socketFor(f *flow) (*socket, error) {
-	p := f.place()
+	p, err := f.place()
+	if err != nil {
+		return nil, err
+	}
 	if s := m.sockets[p]; s != nil {
 		return s, nil
 	}

@@ -20,18 +20,15 @@ const readsAtOnce = 64
 
 // work reads, looks and answers until ctx ends.
 func (m *Monitor) work(ctx context.Context) error {
-	ready := make([]unix.EpollEvent, 256)
 	for ctx.Err() == nil {
-		n, err := unix.EpollWait(m.epoll, ready, m.timeout(time.Now()))
-		if err != nil && !errors.Is(err, unix.EINTR) {
-			return fmt.Errorf("wait for datagrams: %w", err)
+		n, err := m.wait(m.timeout(time.Now()))
+		if err != nil {
+			return err
 		}
 		now := time.Now()
-		read := false
-		for _, e := range ready[:max(n, 0)] {
-			if s := m.byFD[e.Fd]; s != nil {
-				read = m.read(s) || read
-			}
+		read, err := m.readAll(n)
+		if err != nil {
+			return err
 		}
 		m.answer()
 		if !m.due.IsZero() && !now.Before(m.due) {
@@ -42,6 +39,35 @@ func (m *Monitor) work(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// wait waits until some sockets have datagrams, but for so many milliseconds at
+// most, and returns how many of them are in ready.
+func (m *Monitor) wait(timeout int) (int, error) {
+	n, err := unix.EpollWait(m.epoll, m.ready[:], timeout)
+	if err != nil && !errors.Is(err, unix.EINTR) {
+		return 0, fmt.Errorf("wait for datagrams: %w", err)
+	}
+	return max(n, 0), nil
+}
+
+// readAll reads every socket that has something, n of which are in ready, and
+// reports whether anything was read: what lies unread has not stalled. Sockets that
+// have something again are not waited for.
+func (m *Monitor) readAll(n int) (read bool, err error) {
+	for rounds := len(m.byFD) / len(m.ready); ; rounds-- {
+		for _, e := range m.ready[:n] {
+			if s := m.byFD[e.Fd]; s != nil {
+				read = m.read(s) || read
+			}
+		}
+		if n < len(m.ready) || rounds == 0 {
+			return read, nil
+		}
+		if n, err = m.wait(0); err != nil {
+			return read, err
+		}
+	}
 }
 
 // timeout is that of the next look, in milliseconds; without one it is for ever.

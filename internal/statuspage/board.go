@@ -28,9 +28,10 @@ type Subscription interface {
 
 // Rates are how the streams of a monitored membership come in.
 type Rates struct {
-	Datagrams float64 `json:"datagrams"` // a second
-	Bytes     float64 `json:"bytes"`     // a second, of payload
-	Stalled   int     `json:"stalled"`   // streams of which nothing comes
+	Datagrams float64 `json:"datagrams"`         // a second
+	Bytes     float64 `json:"bytes"`             // a second, of payload
+	Stalled   int     `json:"stalled"`           // streams of which nothing comes
+	Unheard   int     `json:"unheard,omitempty"` // streams that cannot be counted
 }
 
 // Options configure a Board. Version and Rates may be left out.

@@ -1,12 +1,12 @@
 package rtp
 
 import (
+	"cmp"
 	"slices"
 	"time"
 )
 
-// mostSources bounds the SSRCs of a stream that are followed at a time. Another
-// one takes the place of that which was silent for longest.
+// mostSources bounds the SSRCs of a stream that are followed at a time.
 const mostSources = 8
 
 // Stream counts the packets of one stream, of whatever SSRCs. A sender that begins
@@ -98,13 +98,29 @@ func (s *Stream) source(h Header) (*source, bool) {
 		}
 	}
 	if len(s.sources) == mostSources {
-		oldest := slices.MinFunc(s.sources, func(a, b *source) int { return int(int64(a.last) - int64(b.last)) })
-		s.retire(oldest)
-		s.sources = slices.DeleteFunc(s.sources, func(o *source) bool { return o == oldest })
+		idlest := slices.MinFunc(s.sources, s.moreIdle)
+		s.retire(idlest)
+		s.sources = slices.DeleteFunc(s.sources, func(o *source) bool { return o == idlest })
 	}
 	fresh := newSource(h.SSRC, h.Sequence)
 	s.sources = append(s.sources, fresh)
 	return fresh, true
+}
+
+// moreIdle puts first whose place another source takes: one that was never valid,
+// and of these, or else of all, the one that was silent for longest. The stream is
+// the latest one's, which comes last.
+func (s *Stream) moreIdle(a, b *source) int {
+	rank := func(o *source) int {
+		switch {
+		case o == s.latest:
+			return 2
+		case o.valid:
+			return 1
+		}
+		return 0
+	}
+	return cmp.Or(rank(a)-rank(b), cmp.Compare(a.last, b.last))
 }
 
 // retire keeps what a source came to.

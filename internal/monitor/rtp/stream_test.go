@@ -95,6 +95,28 @@ func TestManySources(t *testing.T) {
 	}
 }
 
+// Stray packets of others do not end the count of the stream's own source, nor that
+// of one that was valid before.
+func TestStrays(t *testing.T) {
+	var s Stream
+	send := func(ssrc uint32, from, to uint16) {
+		for n := from; n < to; n++ {
+			s.Add(packet(ssrc, n, 0, 33), start)
+		}
+	}
+	send(1, 0, 101)
+	send(2, 0, 101)
+	for stray := range uint32(3 * mostSources) {
+		send(1000+stray, 7, 8)
+	}
+	send(2, 111, 201)
+	send(1, 111, 201)
+	want := Totals{Received: 2 * 190, Expected: 2 * 200, Restarts: 1}
+	if diff := cmp.Diff(want, s.Totals()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 func TestParse(t *testing.T) {
 	good := packet(5, 6, 7, 96)
 	if h, ok := Parse(good); !ok || h != (Header{96, 6, 7, 5}) {

@@ -169,7 +169,7 @@ export class List {
     setText(since, age(this.#store.now() - row.since));
     since.title = clock(row.since);
     setText(reason, row.rates ? `${rate(row.rates)}; ${row.reason}` : row.reason);
-    reason.classList.toggle('stalled', row.rates?.stalled > 0);
+    reason.classList.toggle('stalled', row.rates?.stalled > 0 || row.rates?.unheard > 0);
     reason.title = printable(row.reason);
     if (isNew && this.#store.complete) {
       node.classList.remove('fresh');

@@ -67,6 +67,7 @@ export const worst = ['degraded', 'held', 'detached', 'ended', 'waiting', 'settl
 
 // rate says how a monitored membership comes in.
 export function rate(rates) {
+  if (rates.unheard) return 'not monitored';
   const bits = rates.bytes * 8;
   const unit = bits >= 1e9 ? [1e9, 'Gbit/s'] : bits >= 1e6 ? [1e6, 'Mbit/s'] : [1e3, 'kbit/s'];
   const words = `${Math.round(rates.datagrams).toLocaleString('en')}/s, ${(bits / unit[0]).toFixed(1)} ${unit[1]}`;
