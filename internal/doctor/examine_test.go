@@ -262,9 +262,9 @@ func TestOurCommands(t *testing.T) {
 func TestAgain(t *testing.T) {
 	given := SubjectsOf([]Given{{channel4, "eth0"}})[0]
 	for want, s := range map[string]Subject{
-		"ssmd doctor --wait 130s feed-a":                         {Membership: "feed-a"},
-		"ssmd doctor --wait 130s -c 'my file.yaml' feed-a":       {Entry: "feed-a", File: "my file.yaml"},
-		"ssmd doctor --wait 130s " + channel4.String() + "%eth0": given,
+		"ssmd doctor --wait 130s feed-a":                               {Membership: "feed-a"},
+		"ssmd doctor --wait 130s --port 5001 -c 'my file.yaml' feed-a": {Entry: "feed-a", File: "my file.yaml", Port: 5001},
+		"ssmd doctor --wait 130s " + channel4.String() + "%eth0":       given,
 	} {
 		if got := s.doctor("--wait 130s", channel4); got != want {
 			t.Errorf("it says %q, want %q", got, want)

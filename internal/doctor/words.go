@@ -37,7 +37,11 @@ func ssmd(command, name string) string {
 // doctor is the command that examines a subject again; of channels that were
 // given it names one.
 func (s Subject) doctor(flags string, one membership.Channel) string {
-	switch command := "doctor " + flags; {
+	command := "doctor " + flags
+	if s.Port != 0 && s.Membership == "" { // that of a membership's monitor is known anyway
+		command += fmt.Sprint(" --port ", s.Port)
+	}
+	switch {
 	case s.Membership != "":
 		return ssmd(command, s.Membership)
 	case s.Entry != "":
