@@ -158,6 +158,7 @@ func (k *keeper) pool(i *instance, f ifwatch.Family, m *member, lostIndex int) *
 	p := newPool(key, h)
 	p.mayBeDeaf = i.before
 	i.pools[key] = p
+	k.use(i)
 	return p
 }
 

@@ -104,7 +104,7 @@ func (k *keeper) auditDue(now time.Time) {
 
 // holding reports whether anything may be joined.
 func (k *keeper) holding() bool {
-	for _, i := range k.instances {
+	for i := range k.inUse() {
 		if len(i.pools) > 0 {
 			return true
 		}

@@ -39,7 +39,7 @@ func (k *keeper) flushPools(now time.Time) {
 		k.flushPool(d.instance, d.pool, now)
 	}
 	k.tellUncut(before)
-	for _, i := range k.instances {
+	for i := range k.inUse() {
 		if len(i.spares) > 0 && (i.now.Up || len(i.near) == 0) {
 			i.closeSpares() // of what was not accepted, or is not wanted any more
 		}
@@ -124,7 +124,7 @@ func (k *keeper) nextWake() time.Time {
 	if k.auditing == noAudit {
 		next = earlier(next, k.nextAudit)
 	}
-	for _, i := range k.instances {
+	for i := range k.inUse() {
 		for key, p := range i.pools {
 			if i.mayChange(key.family) {
 				next = earlier(next, p.retry)

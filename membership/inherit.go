@@ -181,7 +181,7 @@ func (k *keeper) endInheritance(now time.Time) {
 		inheritance.discard(k.parking)
 		delete(k.inherited, at)
 	}
-	for _, i := range k.instances {
+	for i := range k.inUse() {
 		for key, p := range i.pools {
 			if own, ok := p.holder.(*ownSockets); ok && len(own.inherited) > 0 && i.mayChange(key.family) && !k.over(i, key.family) {
 				own.leaveInherited(k.portion)

@@ -141,6 +141,9 @@ func (w *world) miscounted() error {
 	}
 	channels := 0
 	for _, i := range w.keeper.instances {
+		if _, used := w.keeper.used[i]; !used && len(i.pools)+len(i.spares) > 0 {
+			return fmt.Errorf("%s is in use, and not looked at", i.now.Name)
+		}
 		for _, p := range i.pools {
 			for e := range p.entries.all() {
 				if e.isJoined() {

@@ -31,6 +31,7 @@ type keeper struct {
 	index         reattach.Index[*rule]
 	never         map[*rule]struct{} // of that policy: any loss may end their members
 	instances     map[ifwatch.ID]*instance
+	used          map[*instance]struct{} // those of inUse, and some that were
 	past          []InterfaceLife // lives that have ended, the latest last
 	looked        bool            // at the interfaces, since there is a namespace
 	parking       *parkingLot
@@ -182,10 +183,29 @@ func (i *instance) snapshot() *ifwatch.Interface {
 	return i.shared
 }
 
+// use notes that an instance has a pool or a spare now.
+func (k *keeper) use(i *instance) { k.used[i] = struct{}{} }
+
+// inUse are the instances that have a pool or a spare: what each step looks at does
+// not grow with those of others, of which a host of containers has thousands.
+func (k *keeper) inUse() iter.Seq[*instance] {
+	return func(yield func(*instance) bool) {
+		for i := range k.used {
+			if len(i.pools)+len(i.spares) == 0 || k.instances[i.now.ID] != i {
+				delete(k.used, i)
+				continue
+			}
+			if !yield(i) {
+				return
+			}
+		}
+	}
+}
+
 // poolsOf are the pools of a family, with their instances.
 func (k *keeper) poolsOf(f ifwatch.Family) iter.Seq2[*instance, *pool] {
 	return func(yield func(*instance, *pool) bool) {
-		for _, i := range k.instances {
+		for i := range k.inUse() {
 			for key, p := range i.pools {
 				if key.family == f && !yield(i, p) {
 					return
@@ -221,6 +241,7 @@ func newKeeper(k kernel, expire func(ifwatch.ID), publish func(Event)) *keeper {
 		rules:      make(map[string]*rule),
 		never:      make(map[*rule]struct{}),
 		instances:  make(map[ifwatch.ID]*instance),
+		used:       make(map[*instance]struct{}),
 		parking:    newParkingLot(),
 		affected:   make(map[*rule]struct{}),
 		totals:     newTotals(),

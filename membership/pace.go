@@ -110,7 +110,7 @@ func (k *keeper) takeFrom(b *batch) {
 
 // endTurns has nothing that was put off go back in line, as there is none.
 func (k *keeper) endTurns() {
-	for _, i := range k.instances {
+	for i := range k.inUse() {
 		for _, p := range i.pools {
 			for _, e := range p.added {
 				e.turn = false
@@ -121,7 +121,7 @@ func (k *keeper) endTurns() {
 
 // lineUpAdded has what was put off before there was a pace stand in line.
 func (k *keeper) lineUpAdded(now time.Time) {
-	for _, i := range k.instances {
+	for i := range k.inUse() {
 		for _, p := range i.pools {
 			if len(p.added) == 0 {
 				continue

@@ -73,7 +73,7 @@ func (d duePool) order() int {
 // duePools returns the pools that have something to do in this step.
 func (k *keeper) duePools(now time.Time) []duePool {
 	due := k.due[:0]
-	for _, i := range k.instances {
+	for i := range k.inUse() {
 		for key, p := range i.pools {
 			if p.due(now, k.portion) && i.mayChange(key.family) {
 				due = append(due, duePool{i, p})
@@ -109,7 +109,7 @@ func (k *keeper) tellUncut(before map[*pool]struct{}) {
 	if len(before) == 0 {
 		return
 	}
-	for _, i := range k.instances {
+	for i := range k.inUse() {
 		for _, p := range i.pools {
 			_, was := before[p]
 			if _, is := k.cut[p]; was && !is {

@@ -29,12 +29,13 @@ func (k *keeper) openSpare(i *instance, f ifwatch.Family) {
 	}
 	if spare, err := k.kernel.open(f); err == nil {
 		i.spares[f] = spare
+		k.use(i)
 	}
 }
 
 func (k *keeper) spares() int {
 	n := 0
-	for _, i := range k.instances {
+	for i := range k.inUse() {
 		n += len(i.spares)
 	}
 	return n

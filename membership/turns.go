@@ -135,7 +135,7 @@ func (b *batch) hasNews(now time.Time) bool {
 // lineUpRefused has what was refused, and is to be tried again, stand in line.
 // What is refused again there waits for the next try on its own.
 func (k *keeper) lineUpRefused(now time.Time) {
-	for _, i := range k.instances {
+	for i := range k.inUse() {
 		for _, p := range i.pools {
 			if len(p.refused) == 0 || now.Before(p.retry) || !i.mayChange(p.family) {
 				continue
