@@ -180,7 +180,7 @@ func (k *keeper) repair(i *instance, p *pool, lost []*entry, deaf map[*entry]boo
 	if len(channels) == 0 {
 		return
 	}
-	k.totals.countRefusals(p.flush(now, k.portionNow()))
+	k.flushNow(i, p, now)
 	if p.turn > 0 {
 		k.putOff(i, p, now)
 	}

@@ -1,6 +1,7 @@
 package membership
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -363,4 +364,47 @@ func TestStorySlowAudit(t *testing.T) {
 	s.later(time.Minute)
 	s.wantEvents("attached a eth1 request", "state a eth1 joined request", "repaired a eth1 audit")
 	s.wantWake(30 * time.Second)
+}
+
+// What the kernel lost, and refuses to have back, is not left where that would take
+// another process's membership, however the socket that believes in it goes.
+func TestLostIsLeftAtNobodysCost(t *testing.T) {
+	ends := map[string]func(*world){
+		"shutdown": func(w *world) { w.keeper.shutdown(w.now) },
+		"deleted":  func(w *world) { w.keeper.delete("a", w.now) },
+		"fewer":    func(w *world) { w.put(feed("a", "eth1", two)) },
+		"drained":  func(w *world) { _, _ = w.keeper.drain("eth1", w.now) },
+	}
+	for name, end := range ends {
+		for _, refused := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s, refused: %t", name, refused), func(t *testing.T) {
+				w := joinedWorld(one)
+				w.put(feed("a", "eth1", one, two))
+				life := w.kernel.life(1, ifwatch.IPv4)
+				life.rob(one)
+				w.kernel.refuse = unix.ENOMEM
+				w.later(time.Minute)
+				if s := w.status(t, "a"); s.Joined != 1 {
+					t.Fatalf("%+v", s)
+				}
+				life.foreignJoin(one)
+				if !refused {
+					w.kernel.refuse = nil
+				}
+				end(w)
+				if err := w.robbed(); err != nil {
+					t.Error(err)
+				}
+				if name != "fewer" && w.hears(1, two) {
+					t.Error("what was not lost is not left")
+				}
+				w.kernel.end(1)
+				w.keeper.parking.vacateAll()
+				w.kernel.left.vacate()
+				if open := len(w.kernel.open_); name != "fewer" && open > 0 {
+					t.Errorf("%d sockets are open after the end of the interface", open)
+				}
+			})
+		}
+	}
 }

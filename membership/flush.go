@@ -63,13 +63,11 @@ func (k *keeper) flushPool(i *instance, p *pool, now time.Time) {
 	}
 	barred := p.barred != nil
 	waited := len(p.refused) > 0 || p.wait > 0 || barred
-	out := p.flush(now, k.portion)
-	k.line.takeBack(i, p, out.untried, now)
+	out := k.flushNow(i, p, now)
 	if barred && (p.barred == nil || !now.Before(p.retry)) {
 		k.line.resume(now)
 		k.touchUsers(i, p)
 	}
-	k.totals.countRefusals(out)
 	switch {
 	case p.users == 0:
 		delete(i.pools, p.poolKey)
@@ -86,6 +84,14 @@ func (k *keeper) flushPool(i *instance, p *pool, now time.Time) {
 			a.member.endForSocket(out.err)
 		}
 	}
+}
+
+// flushNow has a pool joined and left, and its turns that were not used taken back.
+func (k *keeper) flushNow(i *instance, p *pool, now time.Time) outcome {
+	out := p.flush(now, k.portionNow())
+	k.line.takeBack(i, p, out.untried, now)
+	k.totals.countRefusals(out)
+	return out
 }
 
 // mayChange reports whether anything may be joined or left for a family: while

@@ -86,6 +86,7 @@ type ownSockets struct {
 	looked    bool                   // whoever called expect looked whether the life has ended
 	spare     holdingSocket          // opened ahead, nil where none was
 	inherited map[Channel]*sourceSet // joined by an earlier manager, and not wished for yet
+	lost      bool                   // some set is
 	limit     int                    // groups a socket takes, one source each; zero: not known yet
 
 	// Channels mostly come sorted and stay, so that nobody asks which sets
@@ -104,6 +105,7 @@ type filledSocket struct {
 	groups  int
 	sources int
 	full    bool   // not among the roomy
+	stuck   bool   // has a group that it cannot leave but at somebody else's cost
 	round   uint64 // in which it was seen to have the group that looks for room
 }
 
@@ -113,7 +115,8 @@ type sourceSet struct {
 	socket  *filledSocket
 	next    *sourceSet // the same group on another socket
 	sources int32
-	full    bool // takes no further source
+	full    bool      // takes no further source
+	lost    []Channel // of it, where the kernel lost it and it could not be freed; nil: not so
 }
 
 func newOwnSockets(k kernel, f ifwatch.Family, index int, lot *parkingLot, ended func() bool) *ownSockets {
@@ -277,7 +280,7 @@ func (o *ownSockets) open() (*filledSocket, error) {
 }
 
 func (o *ownSockets) discard(s *filledSocket) {
-	s.close()
+	o.close(s)
 	o.sockets = deleteLast(o.sockets, s)
 	if !s.full {
 		o.roomy = deleteLast(o.roomy, s)
@@ -302,6 +305,8 @@ func (o *ownSockets) rejoin(c Channel, set *sourceSet) (time.Duration, error) {
 	gap, err := set.socket.rejoin(o.index, c)
 	if err != nil {
 		o.left(set)
+	} else {
+		set.lost = nil
 	}
 	return gap, err
 }

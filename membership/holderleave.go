@@ -1,10 +1,16 @@
 package membership
 
 import (
+	"iter"
 	"slices"
 )
 
 func (o *ownSockets) leave(c Channel, set *sourceSet) error {
+	if set.lost != nil && set.sources == 1 {
+		o.part(set)
+		o.empty(set)
+		return nil
+	}
 	err := set.socket.leave(o.index, c)
 	o.left(set)
 	return err
@@ -27,7 +33,7 @@ func (o *ownSockets) emptied(set *sourceSet) {
 	switch s := set.socket; {
 	case s.groups == 0:
 		o.discard(s)
-	case s.full:
+	case s.full && !s.stuck:
 		s.full = false
 		o.roomy = append(o.roomy, s)
 	}
@@ -36,14 +42,43 @@ func (o *ownSockets) emptied(set *sourceSet) {
 // free puts ballast in the place of what is lost: others may be members of the
 // group, and leaving takes a user, whoever brought it.
 func (o *ownSockets) free(set *sourceSet, channels []Channel) error {
-	leave := func() { _ = set.socket.leaveGroup(o.index, set.group) } // it may have been lost on the socket too
-	if !leaveOverBallast(newBallast(o.kernel, o.family, o.index, o.lot), channels, o.ended, leave) {
+	if !o.freed(set, channels) {
+		set.lost, o.lost = channels, true
 		return errLost
 	}
+	o.empty(set)
+	return nil
+}
+
+func (o *ownSockets) freed(set *sourceSet, channels []Channel) bool {
+	leave := func() { _ = set.socket.leaveGroup(o.index, set.group) } // it may have been lost on the socket too
+	return leaveOverBallast(newBallast(o.kernel, o.family, o.index, o.lot), channels, o.ended, leave)
+}
+
+// part frees what is lost, or has its socket be stuck with it.
+func (o *ownSockets) part(set *sourceSet) {
+	if !o.freed(set, set.lost) && !set.socket.stuck {
+		set.socket.stuck = true
+		if !set.socket.full {
+			o.fill(set.socket)
+		}
+	}
+}
+
+// empty notes that a set has gone as a whole.
+func (o *ownSockets) empty(set *sourceSet) {
 	set.socket.sources -= int(set.sources)
 	set.sources = 0
 	o.emptied(set)
-	return nil
+}
+
+// close closes a socket, or parks it until nobody can lose by that.
+func (o *ownSockets) close(s *filledSocket) {
+	if s.stuck {
+		o.lot.closeOrPark(place{o.index, o.family}, s.holdingSocket)
+		return
+	}
+	s.holdingSocket.close()
 }
 
 // remove takes an empty set from those of its group.
@@ -67,10 +102,41 @@ func (o *ownSockets) remove(set *sourceSet) {
 // groups from the newest on, so that the other order costs a search through
 // all of them for each.
 func (o *ownSockets) release() {
+	if o.lost {
+		o.partWithLost()
+	}
 	for _, s := range slices.Backward(o.sockets) {
-		s.close()
+		o.close(s)
 	}
 	o.forget()
+}
+
+// partWithLost frees what is lost, and leaves all else of the sockets that are stuck
+// then.
+func (o *ownSockets) partWithLost() {
+	for set := range o.allSets() {
+		if set.lost != nil {
+			o.part(set)
+		}
+	}
+	for set := range o.allSets() {
+		if set.socket.stuck && set.lost == nil {
+			_ = set.socket.leaveGroup(o.index, set.group)
+		}
+	}
+}
+
+func (o *ownSockets) allSets() iter.Seq[*sourceSet] {
+	o.indexGroups()
+	return func(yield func(*sourceSet) bool) {
+		for _, first := range o.groups {
+			for set := first; set != nil; set = set.next {
+				if !yield(set) {
+					return
+				}
+			}
+		}
+	}
 }
 
 func (o *ownSockets) retire() { o.release() }

@@ -32,8 +32,8 @@ type keeper struct {
 	never         map[*rule]struct{} // of that policy: any loss may end their members
 	instances     map[ifwatch.ID]*instance
 	used          map[*instance]struct{} // those of inUse, and some that were
-	past          []InterfaceLife // lives that have ended, the latest last
-	looked        bool            // at the interfaces, since there is a namespace
+	past          []InterfaceLife        // lives that have ended, the latest last
+	looked        bool                   // at the interfaces, since there is a namespace
 	parking       *parkingLot
 	line          *line // nil for no pace
 

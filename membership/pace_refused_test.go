@@ -7,6 +7,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
+
+	"github.com/ssmd-project/ssmd/ifwatch"
 )
 
 // tries counts the joins that the kernel refused so far.
@@ -150,4 +152,28 @@ func TestStoryPaceRefused(t *testing.T) {
 	}
 	s.wantKernel("6 joins, 0 leaves")
 	s.wantWake(0)
+}
+
+// What had its turn goes back in line also where it is an audit that meets a refusal
+// which concerns all.
+func TestPaceRefusedAtAnAudit(t *testing.T) {
+	w := newWorld()
+	w.keeper.setPace(newPace(80), w.now)
+	w.portions, w.keeper.newPortion = true, oneCall
+	w.create(1, "")
+	w.deliver()
+	beside := Channel{one.Source.Next(), one.Group}
+	w.put(feed("a", "eth1", append(manyChannels(1, 8), one, beside)...)) // these two come first
+	w.later(50 * time.Millisecond)
+	sources := w.kernel.life(1, ifwatch.IPv4).groups[one.Group].sources
+	if len(sources) != 2 {
+		t.Fatalf("%d sources are joined first, want 2", len(sources))
+	}
+	delete(sources, one.Source)
+	w.kernel.refuse = unix.EPERM
+	w.keeper.suspicious, w.keeper.newPortion = true, wholly
+	w.keeper.flush(w.now)
+	if err := w.outOfLine(); err != nil {
+		t.Error(err)
+	}
 }
