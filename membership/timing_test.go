@@ -33,7 +33,9 @@ func (w *model) observeTiming() {
 	t := w.timing
 	for _, e := range w.events[t.read:] {
 		if e.Type == EventReattached && !strings.Contains(e.Reason, "it ends before") {
-			t.reattached[e.Membership] = append(t.reattached[e.Membership], w.beganAt(e))
+			times := append(t.reattached[e.Membership], w.beganAt(e))
+			slices.SortFunc(times, time.Time.Compare) // they are told when their joins are made
+			t.reattached[e.Membership] = times
 		}
 	}
 	t.read = len(w.events)
