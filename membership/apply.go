@@ -145,7 +145,7 @@ func (k *keeper) enroll(w *wish, now time.Time) *member {
 	m := &member{wish: w, since: now, cause: CauseRequest}
 	k.members[w.name] = m
 	k.noteMemory()
-	k.recall(m)
+	k.recall(m, now)
 	k.enter(m)
 	return m
 }

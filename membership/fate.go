@@ -3,6 +3,7 @@ package membership
 import (
 	"cmp"
 	"slices"
+	"time"
 
 	"github.com/ssmd-project/ssmd/ifwatch"
 )
@@ -64,6 +65,19 @@ func (k *keeper) goesOn(m *member, id ifwatch.ID) bool { return len(k.goOn(m, id
 func (m *member) isResumed(id ifwatch.ID) bool {
 	_, is := m.resumed[id]
 	return is
+}
+
+// endResumes notes that an instance is gone: to members that were to go on there it
+// is lost now.
+func (i *instance) endResumes(now time.Time) {
+	for r := range i.near {
+		for m := range r.members {
+			if m.isResumed(i.now.ID) {
+				m.endResume(i.now.ID)
+				m.lostAt = now
+			}
+		}
+	}
 }
 
 // endResume notes that it is there again, or will not be. Of many members an empty

@@ -3,6 +3,7 @@ package membership
 import (
 	"encoding/json"
 	"testing"
+	"time"
 
 	"github.com/ssmd-project/ssmd/ifwatch"
 	"github.com/ssmd-project/ssmd/reattach"
@@ -94,6 +95,55 @@ func TestMemoryEnded(t *testing.T) {
 	s.put(never)
 	if status := s.status(t, "a"); status.State == StateEnded && status.Previous == nil {
 		t.Errorf("%+v", status)
+	}
+}
+
+// The window begins anew with the process, for what is lost. What lives on is not.
+func TestMemoryWithin(t *testing.T) {
+	windowed := func(settle time.Duration) Membership {
+		m := feed("a", "eth1", one)
+		m.Rules.Within, m.Rules.Settle, m.Rules.Require = 10*time.Minute, settle, []reattach.Requirement{reattach.RequireCarrier}
+		return m
+	}
+	for _, settle := range []time.Duration{0, time.Second} {
+		m := windowed(settle)
+		s := joined(t, windowed(0))
+		s.put(m)
+		s.restart(s.nothing)
+		s.put(m)
+		s.later(settle)
+		if status := s.status(t, "a"); status.State != StateJoined || status.Counters.Reattaches != 0 {
+			t.Errorf("settle %s: nothing changed, and it is %s: %s", settle, status.State, status.Reason)
+		}
+		s.later(20 * time.Minute)
+		s.restart(func() { s.remove(1) })
+		s.put(m)
+		s.later(10*time.Minute - time.Second)
+		if status := s.status(t, "a"); status.State != StateDetached {
+			t.Errorf("settle %s: a second before the end of the window it is %s: %s", settle, status.State, status.Reason)
+		}
+		s.later(time.Second)
+		if status := s.status(t, "a"); status.State != StateEnded {
+			t.Errorf("settle %s: at the end of the window it is %s: %s", settle, status.State, status.Reason)
+		}
+	}
+
+	s := joined(t, windowed(0))
+	s.restart(func() { s.alter(1, func(i *ifwatch.Interface) { i.Carrier, i.Running = false, false }) })
+	s.put(windowed(0))
+	s.later(time.Hour)
+	if status := s.status(t, "a"); status.State == StateEnded || status.State == StateJoined {
+		t.Errorf("what lives on without a carrier is %s: %s", status.State, status.Reason)
+	}
+	s.remove(1)
+	s.deliver()
+	s.later(10*time.Minute - time.Second)
+	if status := s.status(t, "a"); status.State == StateEnded {
+		t.Errorf("ended too soon: %s", status.Reason)
+	}
+	s.later(time.Second)
+	if status := s.status(t, "a"); status.State != StateEnded {
+		t.Errorf("at the end of its window it is %s: %s", status.State, status.Reason)
 	}
 }
 

@@ -59,6 +59,7 @@ func (k *keeper) instanceGone(healthy ifwatch.Interface, now time.Time) {
 		k.affected[r] = struct{}{}
 	}
 	maps.Copy(k.affected, k.never)
+	i.endResumes(now)
 	i.recede()
 	for a := range i.attachments {
 		k.detached(a, healthy, CauseRemoval, healthy.String()+" was removed", now)

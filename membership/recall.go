@@ -2,13 +2,15 @@ package membership
 
 import (
 	"slices"
+	"time"
 
 	"github.com/ssmd-project/ssmd/ifwatch"
 )
 
 // recall gives a new member what is remembered of it. What it was attached to
-// is lost; but where it lives, to attach there is no reattachment.
-func (k *keeper) recall(m *member) {
+// is lost; but where it lives, to attach there is no reattachment. Its window begins
+// anew.
+func (k *keeper) recall(m *member, now time.Time) {
 	r, known := k.remembered[m.wish.name]
 	if !known {
 		return
@@ -42,6 +44,9 @@ func (k *keeper) recall(m *member) {
 		m.previous = &i
 	}
 	m.lost = m.lost[max(0, len(m.lost)-longestLost):]
+	if len(m.lost) > 0 {
+		m.lostAt = now
+	}
 	for _, l := range r.Approved {
 		if i, lives := k.recognise(l, place); lives {
 			m.approved = append(m.approved, i.ID)

@@ -126,7 +126,7 @@ func (m *member) showSettling(d decision) {
 // windowEnd returns when a member without attachments ends, zero for never.
 func (m *member) windowEnd() time.Time {
 	within := m.rule.rules.Within
-	if within == 0 || len(m.lost) == 0 || len(m.attachments) > 0 {
+	if within == 0 || len(m.lost) == 0 || len(m.attachments) > 0 || len(m.lost) == len(m.resumed) { // what lives on is not lost
 		return time.Time{}
 	}
 	return m.lostAt.Add(within)
