@@ -5,6 +5,7 @@ import (
 	"net"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/ssmd-project/ssmd/internal/testnet"
 	"github.com/ssmd-project/ssmd/membership"
@@ -106,6 +107,29 @@ func TestStoryOwnSocketClosed(t *testing.T) {
 		ok(t, s.manager.Put(s.ctx, feed))
 		s.wait("feed", membership.StateJoined)
 		s.hears(another)
+	})
+}
+
+// Without a change of the interface it is found out too, though somebody else has
+// the channel, and nothing is left joined in the application's place.
+func TestStoryOwnSocketClosedAlone(t *testing.T) {
+	bothFamilies(t, func(t *testing.T, f family) {
+		for name, others := range map[string]int{"alone": 0, "among others": 1} {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				l := newLab(t, f)
+				r, feed := l.own()
+				s := onStage(l, noOptions, feed)
+				ok(t, s.manager.SetAudit(s.ctx, time.Second))
+				s.wait("feed", membership.StateJoined)
+				if others > 0 {
+					l.joined()
+				}
+				ok(t, r.Close())
+				s.wait("feed", membership.StateEnded, "closed its socket")
+				s.wantUsers(others)
+			})
+		}
 	})
 }
 

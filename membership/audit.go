@@ -140,6 +140,7 @@ func (k *keeper) endAudit(found missing, now time.Time) {
 	if soonest := k.lastAudit.Add(auditShare * k.auditTook); !k.nextAudit.IsZero() && k.nextAudit.Before(soonest) {
 		k.nextAudit = soonest
 	}
+	k.endClosed()
 	for _, f := range bothFamilies {
 		if err := found.errs[f]; err != nil {
 			k.tell(Event{Time: now, Type: EventError, Cause: CauseAudit, Reason: err.Error()})
@@ -156,6 +157,25 @@ func (k *keeper) endAudit(found missing, now time.Time) {
 	}
 	if k.doubtful {
 		k.doubtful, k.nextAudit = false, now.Add(hintPause)
+	}
+}
+
+// endClosed ends the members whose sockets their callers have closed. Where others
+// hold the same channels no list tells.
+func (k *keeper) endClosed() {
+	for i := range k.inUse() {
+		for _, p := range i.pools {
+			c, is := p.holder.(*callerSocket)
+			if !is {
+				continue
+			}
+			if err := c.check(); isClosed(err) {
+				for a := range i.users(p) {
+					a.member.endForSocket(err)
+					k.touch(a.member)
+				}
+			}
+		}
 	}
 }
 

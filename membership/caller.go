@@ -162,6 +162,15 @@ func (c *callerSocket) checkOwner(channel Channel) error {
 	return err
 }
 
+// check returns an error where the socket is of no use any more.
+func (c *callerSocket) check() error {
+	if len(c.joined) == 0 {
+		return nil
+	}
+	_, err := c.socket.sources(c.index, c.joined[0].Group)
+	return err
+}
+
 func (c *callerSocket) free(_ *sourceSet, channels []Channel) error {
 	group := channels[0].Group
 	if err := c.checkOwner(channels[0]); err != nil {
@@ -180,9 +189,9 @@ func (c *callerSocket) free(_ *sourceSet, channels []Channel) error {
 // freeLost frees an entry of a life that goes on, which the kernel has no more, and
 // reports whether it could.
 func (c *callerSocket) freeLost(group netip.Addr, channels []Channel) bool {
-	leave := func() { _ = c.socket.leaveGroup(c.index, group) }
+	leave := func() error { return c.socket.leaveGroup(c.index, group) }
 	if c.needsNoBallast(c.index, group) && !c.ended() {
-		leave()
+		_ = leave() // it may be closed
 		return true
 	}
 	return leaveOverBallast(newBallast(c.kernel, c.family, c.index, c.lot), channels, c.ended, leave)
@@ -228,16 +237,16 @@ func (c *callerSocket) abandon() {
 // first: leaving then takes the ballast's membership and nobody else's. Without
 // the ballast, rather a stale entry than a theft.
 func (c *callerSocket) freeStale(index int, stale staleEntry) bool {
-	leave := func() { _ = c.socket.leaveGroup(index, stale.group) } // refused where the caller left it
+	leave := func() error { return c.socket.leaveGroup(index, stale.group) } // refused where the caller left it
 	if !c.socket.occupied(index) || c.needsNoBallast(index, stale.group) {
-		leave()
+		_ = leave()
 		return true
 	}
 	if leaveOverBallast(newBallast(c.kernel, c.family, index, c.lot), stale.channels, never, leave) {
 		return true
 	}
 	if c.keep != KeepAlways { // there it stays a sign of what the program wants
-		c.lot.freeOrPark(place{index, c.family}, staleSocket{c.socket, leave, stale})
+		c.lot.freeOrPark(place{index, c.family}, staleSocket{c.socket, func() { _ = leave() }, stale})
 	}
 	return false
 }

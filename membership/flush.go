@@ -23,6 +23,9 @@ func (k *keeper) flush(now time.Time) {
 	k.flushed = time.Now()
 	k.reportAnnounced(now)
 	k.auditDue(now)
+	for k.leaveEnded(now) { // what the audit found closed
+		k.flushPools(now)
+	}
 	k.report(now)
 	k.noteMade()
 	k.portion = nil

@@ -51,7 +51,7 @@ func (o *ownSockets) free(set *sourceSet, channels []Channel) error {
 }
 
 func (o *ownSockets) freed(set *sourceSet, channels []Channel) bool {
-	leave := func() { _ = set.socket.leaveGroup(o.index, set.group) } // it may have been lost on the socket too
+	leave := func() error { return set.socket.leaveGroup(o.index, set.group) } // it may have been lost on the socket too
 	return leaveOverBallast(newBallast(o.kernel, o.family, o.index, o.lot), channels, o.ended, leave)
 }
 

@@ -3,6 +3,7 @@ package membership
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -192,6 +193,31 @@ func TestStoryCallersSocketClosed(t *testing.T) {
 	s.recreate(1, mac1)
 	s.deliver()
 	s.wantState("a", StateEnded, "the caller closed its socket")
+}
+
+// An audit notices it, whoever else has the channel, and leaves nothing joined.
+func TestStoryCallersSocketClosedAtAnAudit(t *testing.T) {
+	for name, others := range map[string]int{"alone": 0, "among others": 1} {
+		t.Run(name, func(t *testing.T) {
+			s := newStory(t)
+			s.keeper.auditEvery = time.Minute
+			s.create(1, mac1)
+			s.deliver()
+			s.put(on(feed("a", "eth1", one), s.caller))
+			for range others {
+				s.kernel.life(1, ifwatch.IPv4).foreignJoin(one)
+			}
+			s.caller.socket.close()
+			s.later(time.Minute)
+			s.wantState("a", StateEnded, "the caller closed its socket")
+			if users := s.kernel.life(1, ifwatch.IPv4).groups[one.Group]; others == 0 && users != nil || others > 0 && users.users != others {
+				t.Errorf("users of the group: %+v, want %d", users, others)
+			}
+			if open := len(s.kernel.open_); open > 0 {
+				t.Errorf("%d sockets are left open", open)
+			}
+		})
+	}
 }
 
 func TestStoryCallersSocketOfNoUse(t *testing.T) {
