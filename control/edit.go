@@ -3,15 +3,19 @@ package control
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
+
+	"github.com/ssmd-project/ssmd/membership"
 )
 
 // Editor changes the memberships of a daemon that runs. Its methods are called
 // concurrently. A change that returns an error has changed nothing.
 type Editor interface {
 	// Put adds a membership, or replaces the one of that name that was
-	// added so. The entry is what stands in the file for one membership, in
+	// added so. It returns once all that can be joined now is, or ctx ends,
+	// and nil then too, where the change was taken. The entry is what stands in the file for one membership, in
 	// YAML or JSON. A bad one is an InvalidError, a name that the file has a
 	// FixedError.
 	Put(ctx context.Context, name string, entry []byte, keep Keep) error
@@ -60,10 +64,26 @@ func (s *Server) put(ctx context.Context, r request) (any, error) {
 	if persist {
 		keep = KeepOver
 	}
-	if err := s.options.Editor.Put(ctx, r.name, r.body, keep); err != nil {
+	changing, cancel := s.changing(ctx)
+	defer cancel()
+	if err := s.options.Editor.Put(changing, r.name, r.body, keep); err != nil {
 		return nil, err
 	}
 	return s.statusOf(ctx, r.name)
+}
+
+// changing is ctx for a change, which leaves some of the time for what is told of
+// it: where that is over the rest of the change is made by itself.
+func (s *Server) changing(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, s.limits.answer*4/5)
+}
+
+// accepted drops the error of a change that was taken, and goes on.
+func accepted(err error) error {
+	if errors.Is(err, membership.ErrPutOff) {
+		return nil
+	}
+	return err
 }
 
 func (s *Server) delete(ctx context.Context, r request) (any, error) {
@@ -75,7 +95,9 @@ func (s *Server) delete(ctx context.Context, r request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return last, s.options.Editor.Delete(ctx, name)
+	changing, cancel := s.changing(ctx)
+	defer cancel()
+	return last, s.options.Editor.Delete(changing, name)
 }
 
 // Put adds a membership to the daemon, or replaces the one that was added

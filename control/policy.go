@@ -25,7 +25,9 @@ func (s *Server) approve(ctx context.Context, r request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.options.Manager.Approve(ctx, r.name, approval.Instance); err != nil {
+	changing, cancel := s.changing(ctx)
+	defer cancel()
+	if err := accepted(s.options.Manager.Approve(changing, r.name, approval.Instance)); err != nil {
 		return nil, err
 	}
 	return s.statusOf(ctx, r.name)
@@ -45,7 +47,9 @@ func (s *Server) drain(ctx context.Context, r request) (any, error) {
 
 func (s *Server) undrain(ctx context.Context, r request) (any, error) {
 	netns := r.query.Get("netns")
-	return Drained{Interface: r.name, Netns: netns}, s.options.Manager.Undrain(ctx, netns, r.name)
+	changing, cancel := s.changing(ctx)
+	defer cancel()
+	return Drained{Interface: r.name, Netns: netns}, accepted(s.options.Manager.Undrain(changing, netns, r.name))
 }
 
 // readObject reads one object with known keys, and nothing behind it.

@@ -92,7 +92,9 @@ func (s *Server) reload(ctx context.Context, _ request) (any, error) {
 	if s.options.Reloader == nil {
 		return nil, errNoReloader
 	}
-	reloaded, err := s.options.Reloader.Reload(ctx)
+	changing, cancel := s.changing(ctx)
+	defer cancel()
+	reloaded, err := s.options.Reloader.Reload(changing)
 	for _, names := range []*[]string{&reloaded.Added, &reloaded.Changed, &reloaded.Removed, &reloaded.TakenOver, &reloaded.Settings, &reloaded.Restart} {
 		*names, _ = list(*names, nil)
 	}

@@ -17,8 +17,10 @@ const defaultAudit = 30 * time.Second
 // SetAudit changes the time between audits, which Options.Audit began with and
 // whose zero and less it shares.
 func (m *Manager) SetAudit(ctx context.Context, every time.Duration) error {
-	m.changing.Lock()
-	defer m.changing.Unlock()
+	if err := m.changing.take(ctx); err != nil {
+		return err
+	}
+	defer m.changing.give()
 	m.options.Audit = every // of namespaces to come
 	for _, e := range m.all() {
 		err := e.do(ctx, func() { e.keeper.setAudit(m.options.auditEvery(), time.Now()) })

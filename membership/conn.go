@@ -66,23 +66,24 @@ func (c *Conn) begin(ctx context.Context) error {
 			defer close(c.ran)
 			c.ranErr = c.manager.Run(running)
 		}()
-	} else if _, err := c.manager.StatusOf(ctx, c.config.Name); err == nil {
-		return fmt.Errorf("the manager has a membership %q already", c.config.Name)
 	}
-	if err := c.put(ctx, c.config.Channels); err != nil {
+	if err := c.put(ctx, c.config.Channels, c.manager.putNew); err != nil && !errors.Is(err, ErrPutOff) {
 		return err
 	}
 	c.joined = true
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	c.unwatch = context.AfterFunc(ctx, func() { _ = c.Close() })
 	return nil
 }
 
-// put wishes for channels. Where the own manager could not begin, the error says
-// why.
-func (c *Conn) put(ctx context.Context, channels []Channel) error {
+// put wishes for channels in one way or another. Where the own manager could not
+// begin, the error says why.
+func (c *Conn) put(ctx context.Context, channels []Channel, put func(context.Context, Membership) error) error {
 	m := c.config.membership(channels)
 	m.Socket = c.socket
-	err := c.manager.Put(ctx, m)
+	err := put(ctx, m)
 	if errors.Is(err, ErrStopped) && c.ran != nil {
 		<-c.ran
 		err = cmp.Or(c.ranErr, err)
@@ -107,10 +108,12 @@ func (c *Conn) SetChannels(ctx context.Context, channels []Channel) error {
 	if c.ended.Load() {
 		return fmt.Errorf("set channels: %w", net.ErrClosed)
 	}
-	c.setGroups(config.Channels)
-	if err := c.put(ctx, config.Channels); err != nil {
+	before := *c.groups.Load()
+	c.setGroups(config.Channels, before...) // what is left meanwhile may be read yet
+	if err := c.put(ctx, config.Channels, c.manager.Put); err != nil {
 		return fmt.Errorf("set channels: %w", err)
 	}
+	c.setGroups(config.Channels)
 	return nil
 }
 
@@ -129,10 +132,11 @@ func (c *Conn) canReceive(channels []Channel) error {
 	return nil
 }
 
-func (c *Conn) setGroups(channels []Channel) {
-	groups := make([]netip.Addr, len(channels))
-	for n, x := range channels {
-		groups[n] = x.Group
+// setGroups has datagrams to the groups of channels read, and to others.
+func (c *Conn) setGroups(channels []Channel, others ...netip.Addr) {
+	groups := slices.Clone(others)
+	for _, x := range channels {
+		groups = append(groups, x.Group)
 	}
 	slices.SortFunc(groups, netip.Addr.Compare)
 	groups = slices.Compact(groups)

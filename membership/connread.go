@@ -74,7 +74,7 @@ func (c *Conn) SyscallConn() (syscall.RawConn, error) { return c.socket.SyscallC
 // from a manager that is shared.
 func (c *Conn) Status(ctx context.Context) (Status, error) {
 	status, err := c.manager.StatusOf(ctx, c.config.Name)
-	if err != nil && c.ended.Load() {
+	if c.ended.Load() { // somebody else may have the name
 		return Status{}, fmt.Errorf("ask for %s: %w", c.config.Name, net.ErrClosed)
 	}
 	return status, err

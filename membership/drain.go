@@ -93,7 +93,7 @@ func (m *Manager) Undrain(ctx context.Context, netns, interfaceName string) erro
 		}
 		all = append(all, made...)
 	}
-	return m.await(all)
+	return m.await(ctx, all)
 }
 
 func later(a, b time.Time) time.Time {
@@ -135,7 +135,7 @@ func (m *Manager) Approve(ctx context.Context, name string, id ifwatch.ID) error
 	if err := cmp.Or(err, approveErr); err != nil {
 		return err
 	}
-	return m.await(made)
+	return m.await(ctx, made)
 }
 
 func (k *keeper) drain(name string, now time.Time) (*instance, error) {

@@ -54,8 +54,10 @@ var errNotTakenOver = errors.New("hand over: what was handed over before is not 
 // returns an error, that is returned and the manager goes on. ErrStopped says that
 // the manager had ended before.
 func (m *Manager) HandOver(ctx context.Context, give func(Handover) error) error {
-	m.changing.Lock()
-	defer m.changing.Unlock()
+	if err := m.changing.take(ctx); err != nil {
+		return err
+	}
+	defer m.changing.give()
 	if _, err := m.ready(ctx); err != nil {
 		return err
 	}

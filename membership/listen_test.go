@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -374,6 +375,50 @@ func TestSinceStart(t *testing.T) {
 	}
 	if got := sinceStart(set, now); now.Sub(got) != time.Hour {
 		t.Errorf("%v ago", now.Sub(got))
+	}
+}
+
+// A change that was not made leaves what is received as it is.
+func TestConnChangeThatFails(t *testing.T) {
+	t.Parallel()
+	config := silentConfig(5014)
+	config.Channels = channels("10.0.0.1@232.9.9.9", "10.0.0.1@232.9.9.8")
+	conn := listenSilently(t, config)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_ = conn.manager.changing.take(t.Context()) // somebody else changes something
+	if err := conn.SetChannels(ctx, channels("10.0.0.1@232.9.9.7")); !errors.Is(err, context.Canceled) {
+		t.Errorf("%v", err)
+	}
+	conn.manager.changing.give()
+	for _, c := range config.Channels {
+		if !slices.Contains(*conn.groups.Load(), c.Group) {
+			t.Errorf("%s is not read any more", c.Group)
+		}
+	}
+	if err := conn.SetChannels(t.Context(), channels("10.0.0.1@232.9.9.7")); err != nil || len(*conn.groups.Load()) != 1 {
+		t.Errorf("%v, and then %v are read", err, *conn.groups.Load())
+	}
+}
+
+// Of a connection that is closed another one's membership tells nothing.
+func TestConnStatusOfAnother(t *testing.T) {
+	t.Parallel()
+	m := New(Options{})
+	var running sync.WaitGroup
+	ctx, cancel := context.WithCancel(t.Context())
+	running.Go(func() { _ = m.Run(ctx) })
+	defer running.Wait()
+	defer cancel()
+	config := silentConfig(5015)
+	config.Manager, config.Name = m, "feed"
+	first := listenSilently(t, config)
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	listenSilently(t, config)
+	if _, err := first.Status(t.Context()); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("%v, want that it is closed", err)
 	}
 }
 

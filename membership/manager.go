@@ -69,7 +69,7 @@ type Manager struct {
 	estate        *estate            // nil where nothing was handed over, or all is claimed
 	end           context.CancelFunc // of running
 
-	changing   sync.Mutex // held over a whole change of what is wished for
+	changing   turn // held over a whole change of what is wished for
 	group      *errgroup.Group
 	running    context.Context // of group
 	ended      bool
@@ -133,6 +133,7 @@ func newManager(k kernel, w watcher) *Manager {
 		memoryChanged: make(chan struct{}, 1),
 		engines:       make(map[string]*engine),
 		homes:         make(map[string]*engine),
+		changing:      newTurn(),
 		finished:      newTotals(),
 	}
 	m.session = &session{watcher: w}
@@ -168,8 +169,8 @@ func (m *Manager) Run(ctx context.Context) error {
 	}
 	m.group.Go(func() error {
 		m.loop(m.running)
-		m.changing.Lock() // so that no engine begins once this has ended
-		defer m.changing.Unlock()
+		_ = m.changing.take(context.Background()) // so that no engine begins once this has ended
+		defer m.changing.give()
 		m.ended = true
 		for _, i := range m.estate.rest() { // nobody is to claim it any more
 			i.discard(m.keeper.parking)
@@ -182,7 +183,7 @@ func (m *Manager) Run(ctx context.Context) error {
 // Reannounce tells the network of a membership anew, without a gap that it could
 // notice, and returns once that is done. The error wraps ErrNotFound where there is none of that name, and
 // ErrPutOff where an interface is down or has no carrier: there it follows when
-// that is over.
+// that is over; and where ctx ends before all of it is done.
 func (m *Manager) Reannounce(ctx context.Context, name string) error {
 	found := false
 	var putOff []ifwatch.Interface
@@ -196,7 +197,7 @@ func (m *Manager) Reannounce(ctx context.Context, name string) error {
 	if err := orNotFound(err, found, name); err != nil {
 		return err
 	}
-	if err := m.await(made); err != nil || len(putOff) == 0 {
+	if err := m.await(ctx, made); err != nil || len(putOff) == 0 {
 		return err
 	}
 	return fmt.Errorf("membership %q: %w until reports go out: %s is down, has no carrier, or is not ready yet", name, ErrPutOff, putOff[0])

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -419,4 +420,42 @@ func TestPublish(t *testing.T) {
 	if !slices.ContainsFunc(all[2:], func(e Event) bool { return e.Reason == "third" }) || !slices.ContainsFunc(all[2:], func(e Event) bool { return e.Type == EventState }) {
 		t.Errorf("%+v", all)
 	}
+}
+
+// Who waits for another change waits no longer than the context allows.
+func TestManagerChangesInTurn(t *testing.T) {
+	manage(t, func(t *testing.T, m *managed) {
+		var first sync.WaitGroup
+		first.Go(func() { m.ok(m.Put(t.Context(), feed("a", "eth1", one))) }) // waits for the interfaces
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		for what, err := range map[string]error{"Put": m.Put(ctx, feed("b", "eth1", two)), "SetAudit": m.SetAudit(ctx, time.Minute), "SetPace": m.SetPace(ctx, 7)} {
+			if !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, ErrPutOff) {
+				t.Errorf("%s: %v", what, err)
+			}
+		}
+		m.begin(1)
+		first.Wait()
+	})
+}
+
+// A name is given to one of those who want a new one at once.
+func TestManagerPutNew(t *testing.T) {
+	manage(t, func(t *testing.T, m *managed) {
+		m.begin(1)
+		var all sync.WaitGroup
+		var granted atomic.Int32
+		for range 20 {
+			all.Go(func() {
+				if m.putNew(t.Context(), feed("a", "eth1", one)) == nil {
+					granted.Add(1)
+				}
+			})
+		}
+		all.Wait()
+		if n := granted.Load(); n != 1 {
+			t.Errorf("%d have it, want 1", n)
+		}
+	})
 }

@@ -1,6 +1,7 @@
 package membership
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -15,7 +16,8 @@ import (
 // before is touched. An invalid set changes nothing and returns every error.
 // It returns once the joins and leaves that are possible now were made; with a
 // pace, those that it allows now. Many take their time, IPv6's in the tens of
-// thousands many seconds: everything else is served meanwhile.
+// thousands many seconds: everything else is served meanwhile. Where ctx ends by
+// then, the error wraps ErrPutOff too: the set was taken, and is made by itself.
 func (m *Manager) Apply(ctx context.Context, set []Membership) error {
 	wishes, err := checkSet(set, m.lastSet())
 	if err != nil {
@@ -87,19 +89,37 @@ func (m *Manager) Put(ctx context.Context, one Membership) error {
 	if err != nil {
 		return err
 	}
+	return m.change(ctx, func(ctx context.Context) (begun, error) { return m.putOne(ctx, wishes[0]) })
+}
+
+// putNew is Put, but that there must be no membership of that name.
+func (m *Manager) putNew(ctx context.Context, one Membership) error {
+	wishes, err := checkSet([]Membership{one}, nil)
+	if err != nil {
+		return err
+	}
 	return m.change(ctx, func(ctx context.Context) (begun, error) {
-		if err := m.startForSockets(wishes); err != nil {
-			return nil, err
+		if _, err := m.StatusOf(ctx, one.Name); !isNotFound(err) {
+			return nil, cmp.Or(err, fmt.Errorf("the manager has a membership %q already", one.Name))
 		}
-		if err := m.leaveHomes(ctx, wishes); err != nil {
-			return nil, err
-		}
-		e, err := m.engineOf(wishes[0].path, wishes)
-		if err != nil {
-			return nil, err
-		}
-		return e.change(ctx, func() { e.keeper.put(wishes[0], time.Now()) })
+		return m.putOne(ctx, wishes[0])
 	})
+}
+
+// putOne puts a wish, in its turn.
+func (m *Manager) putOne(ctx context.Context, w *wish) (begun, error) {
+	wishes := []*wish{w}
+	if err := m.startForSockets(wishes); err != nil {
+		return nil, err
+	}
+	if err := m.leaveHomes(ctx, wishes); err != nil {
+		return nil, err
+	}
+	e, err := m.engineOf(w.path, wishes)
+	if err != nil {
+		return nil, err
+	}
+	return e.change(ctx, func() { e.keeper.put(w, time.Now()) })
 }
 
 // Delete removes one membership and leaves what nobody else wants. It returns as
@@ -134,12 +154,14 @@ func (m *Manager) change(ctx context.Context, f func(context.Context) (begun, er
 	if err != nil {
 		return err
 	}
-	return m.await(all)
+	return m.await(ctx, all)
 }
 
 func (m *Manager) begin(ctx context.Context, f func(context.Context) (begun, error)) (begun, error) {
-	m.changing.Lock()
-	defer m.changing.Unlock()
+	if err := m.changing.take(ctx); err != nil {
+		return nil, err
+	}
+	defer m.changing.give()
 	ctx, err := m.ready(ctx)
 	if err != nil {
 		return nil, err
@@ -147,14 +169,32 @@ func (m *Manager) begin(ctx context.Context, f func(context.Context) (begun, err
 	return f(ctx)
 }
 
+// turn is a mutex that is waited for no longer than a context allows.
+type turn chan struct{}
+
+func newTurn() turn { return make(turn, 1) }
+
+func (t turn) take(ctx context.Context) error {
+	select {
+	case t <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (t turn) give() { <-t }
+
 // await returns when everything is made that was begun. An engine that ends
 // before the manager has nothing left to make.
-func (m *Manager) await(all begun) error {
+func (m *Manager) await(ctx context.Context, all begun) error {
 	for _, made := range all {
 		select {
 		case <-made:
 		case <-m.stopped:
 			return ErrStopped
+		case <-ctx.Done():
+			return fmt.Errorf("%w: it was taken, and is made by itself: %w", ErrPutOff, ctx.Err())
 		}
 	}
 	return nil
@@ -175,7 +215,7 @@ func (m *Manager) leaveHomes(ctx context.Context, wishes []*wish) error {
 			if err != nil && !isNotFound(err) {
 				return err
 			}
-			if err := m.await(made); err != nil {
+			if err := m.await(ctx, made); err != nil {
 				return err
 			}
 		}

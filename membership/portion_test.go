@@ -1,6 +1,7 @@
 package membership
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"sync"
@@ -179,4 +180,27 @@ func TestPortionsAreNotMadeEagerly(t *testing.T) {
 	if w.keeper.hasMuchToDo(elsewhere, w.now) {
 		t.Error("much is to be done when all are joined")
 	}
+}
+
+// Whose context ends while what was taken is made is told so, and it is made.
+func TestPortionsAreNotWaitedForBeyondAContext(t *testing.T) {
+	portioned(t, func(t *testing.T, m *managed) {
+		ctx, cancel := context.WithCancel(t.Context())
+		told := make(chan struct{})
+		m.kernel.joining = func() {
+			if m.kernel.granted == 3 {
+				cancel()
+				<-told
+			}
+		}
+		err := m.Put(ctx, feed("a", "eth1", manyChannels(1, 20)...))
+		close(told)
+		if !errors.Is(err, ErrPutOff) || !errors.Is(err, context.Canceled) {
+			t.Errorf("%v, want that it is put off, as the context is cancelled", err)
+		}
+		synctest.Wait()
+		if s, err := m.StatusOf(t.Context(), "a"); err != nil || s.Joined != 20 {
+			t.Errorf("%+v, %v", s, err)
+		}
+	})
 }

@@ -116,7 +116,7 @@ func (e *editor) replace(ctx context.Context, configured []membership.Membership
 		set = append(set, configured...)
 	}
 	last := e.manager.LastEvent()
-	if err := e.manager.Apply(ctx, set); err != nil {
+	if err := accepted(e.manager.Apply(ctx, set)); err != nil {
 		return nil, err
 	}
 	e.fixed, e.configured = fixed, watched
@@ -129,6 +129,15 @@ func (e *editor) replace(ctx context.Context, configured []membership.Membership
 		e.state.log.Warn("cannot forget what was added with --persist under a name that the configuration has", "error", err)
 	}
 	return taken, nil
+}
+
+// accepted drops the error of a change that was taken, where ctx ended before all of
+// it was made: the rest is made by itself, and the status says how far it is.
+func accepted(err error) error {
+	if errors.Is(err, membership.ErrPutOff) {
+		return nil
+	}
+	return err
 }
 
 // parseEntry reads the entry of a membership. The name in it may be missing.
@@ -196,7 +205,7 @@ func (e *editor) Put(ctx context.Context, name string, entry []byte, keep contro
 	if err != nil {
 		return err
 	}
-	if err := e.manager.Put(ctx, m.Membership); err != nil {
+	if err := accepted(e.manager.Put(ctx, m.Membership)); err != nil {
 		return errors.Join(err, undo())
 	}
 	e.added[name] = addition{Membership: m.Membership, monitor: m.Monitor}
@@ -230,7 +239,7 @@ func (e *editor) Delete(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	if err := e.manager.Delete(ctx, name); err != nil {
+	if err := accepted(e.manager.Delete(ctx, name)); err != nil {
 		return errors.Join(err, undo())
 	}
 	e.added[name].lease.lose("the membership was removed", e.manager.LastEvent())

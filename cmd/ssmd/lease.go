@@ -40,7 +40,7 @@ func (e *editor) lend(ctx context.Context, m membership.Membership, why string, 
 		return nil, fmt.Errorf("membership %q: %w", m.Name, errNameInUse)
 	}
 	since := e.manager.LastEvent()
-	if err := e.manager.Put(ctx, m); err != nil {
+	if err := accepted(e.manager.Put(ctx, m)); err != nil {
 		return nil, err
 	}
 	l := &lease{editor: e, name: m.Name, why: why, since: since, lost: lost}
@@ -60,7 +60,7 @@ func (l *lease) put(ctx context.Context, m membership.Membership) error {
 	if m.Name != l.name {
 		return fmt.Errorf("name: %q, want %q as before", m.Name, l.name)
 	}
-	if err := e.manager.Put(ctx, m); err != nil {
+	if err := accepted(e.manager.Put(ctx, m)); err != nil {
 		return err
 	}
 	e.added[l.name] = addition{Membership: m, lease: l}
@@ -76,7 +76,7 @@ func (l *lease) end(ctx context.Context) error {
 	if e.added[l.name].lease != l {
 		return nil
 	}
-	err := e.manager.Delete(ctx, l.name)
+	err := accepted(e.manager.Delete(ctx, l.name))
 	if err == nil || errors.Is(err, membership.ErrNotFound) || errors.Is(err, membership.ErrStopped) {
 		delete(e.added, l.name)
 		return nil
