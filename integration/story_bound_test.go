@@ -13,6 +13,7 @@ import (
 
 	"github.com/ssmd-project/ssmd/internal/testnet"
 	"github.com/ssmd-project/ssmd/membership"
+	"github.com/ssmd-project/ssmd/reattach"
 	"golang.org/x/sys/unix"
 )
 
@@ -175,6 +176,31 @@ func TestStoryBoundSocketChangesDevice(t *testing.T) {
 		var bound int
 		raw, err := conn.SyscallConn()
 		ok(t, err)
+		ok(t, raw.Control(func(fd uintptr) { bound, err = unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_BINDTOIFINDEX) }))
+		ok(t, err)
+		if bound != l.indexOf("eth7") {
+			t.Errorf("bound to %d, want %d", bound, l.indexOf("eth7"))
+		}
+	})
+}
+
+// And one that is asked to by other rules, though its device lives on.
+func TestStoryBoundSocketOfOtherRules(t *testing.T) {
+	bothFamilies(t, func(t *testing.T, f family) {
+		l := newLab(t, f)
+		ok(t, l.Connect(testnet.Veth{Name: "eth7", PeerName: "far7", MAC: "02:00:00:00:07:02", PeerMAC: "02:00:00:00:07:01",
+			Addresses: []string{"10.7.0.2/24", "2001:db8:7::2/64"}, PeerAddresses: []string{"10.7.0.1/24", "2001:db8:7::1/64"}}))
+		conn := l.bound(f.channel.group, toDevice)
+		feed := feedOn(f, "feed", conn)
+		s := onStage(l, noOptions, feed)
+		s.wait("feed", membership.StateJoined)
+		s.heardOn(conn)
+		feed.Rules.Selector = reattach.ByName("eth7")
+		ok(t, s.manager.Put(s.ctx, feed))
+		s.wait("feed", membership.StateJoined)
+		raw, err := conn.SyscallConn()
+		ok(t, err)
+		var bound int
 		ok(t, raw.Control(func(fd uintptr) { bound, err = unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_BINDTOIFINDEX) }))
 		ok(t, err)
 		if bound != l.indexOf("eth7") {

@@ -133,6 +133,33 @@ func TestStoryOwnSocketClosedAlone(t *testing.T) {
 	})
 }
 
+// What is left makes room for what is joined, on a socket that takes no more.
+func TestStoryOwnSocketFull(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, v4)
+	_, feed := l.own()
+	many := func(from int) (all []membership.Channel) {
+		for n := range 20 { // net.ipv4.igmp_max_memberships
+			all = append(all, channelOf(v4.spare(from+n)))
+		}
+		return all
+	}
+	feed.Channels = many(100)
+	s := onStage(l, noOptions, feed)
+	s.wait("feed", membership.StateJoined)
+	feed.Channels = many(200)
+	ok(t, s.manager.Put(s.ctx, feed))
+	if status := s.status("feed"); status.State != membership.StateJoined || status.Counters.Errors > 0 {
+		t.Errorf("%+v", status)
+	}
+	other := feed
+	other.Name, other.Channels = "other", many(300)
+	ok(t, s.manager.Apply(s.ctx, []membership.Membership{other}))
+	if status := s.status("other"); status.State != membership.StateJoined || status.Counters.Errors > 0 {
+		t.Errorf("%+v", status)
+	}
+}
+
 // A socket that is bound to a device is bound to it again.
 func TestStoryOwnSocketBoundToDevice(t *testing.T) {
 	bothFamilies(t, func(t *testing.T, f family) {

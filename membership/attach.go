@@ -99,7 +99,7 @@ func (k *keeper) wishReady(a *attachment, now time.Time) {
 			continue
 		}
 		k.probe(i, f) // before the first join
-		p := k.pool(i, f, m, orNone(a.replaces).Index)
+		p := k.pool(i, f, m, cmp.Or(orNone(a.replaces).Index, orNone(m.previous).Index))
 		if p == nil {
 			continue
 		}

@@ -82,6 +82,10 @@ func (p *pool) joinAdded(t *portion, out *outcome) (news bool) {
 		out.touched = true
 		first := e.err == nil && p.barred == nil
 		set, err := p.holder.join(e.channel)
+		if fullness(err) && len(p.unwished) > 0 {
+			p.leaveUnwished(t, out)
+			set, err = p.holder.join(e.channel)
+		}
 		if err == nil {
 			p.barred = nil
 			p.noteJoined(e, set)
