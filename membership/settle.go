@@ -65,11 +65,20 @@ func (k *keeper) carryOut(m *member, d decision, now time.Time) {
 		}
 		return
 	}
-	idle, reason := k.judgedIdle(m, d)
+	idle, reason := k.judgedIdle(m, m.stillNear(d))
 	if idle != m.idle || reason != m.idleReason {
 		k.touch(m)
 	}
 	m.idle, m.idleReason = idle, reason
+}
+
+// stillNear is a decision without what was left as the selector rejects it by now:
+// nobody would tell when that is true no more.
+func (m *member) stillNear(d decision) decision {
+	d.candidates = slices.DeleteFunc(slices.Clone(d.candidates), func(c reattach.Candidate) bool {
+		return c.Attached && !m.rule.near[c.Interface.ID]
+	})
+	return d
 }
 
 // loseResumed notes that what was attached before is left, where it was not chosen

@@ -118,7 +118,7 @@ func TestStoryChangeOfWhatIsKept(t *testing.T) {
 	s.wantKernel("1 joins, 0 leaves")
 	s.put(with(feed("a", "eth1", one, two), func(r *reattach.Rules) { r.OnChange = reattach.OnChangeLeave }))
 	s.wantEvents("detached a wan1 mismatch", "state a detached mismatch")
-	s.wantState("a", StateDetached, "wan1 (instance 1): name: wanted eth1, found wan1")
+	s.wantState("a", StateDetached, "no interface matches name=eth1")
 }
 
 // From all interfaces to one: that which still matches stays, whichever it is.
