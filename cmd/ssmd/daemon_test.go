@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -253,7 +254,7 @@ func TestStateThatCannotBeSaved(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.memory = manager.Memory
-	if err := os.RemoveAll(dir); err != nil {
+	if err := errors.Join(os.RemoveAll(dir), os.WriteFile(dir, nil, 0o600)); err != nil {
 		t.Fatal(err)
 	}
 	for range 2 {
@@ -261,11 +262,14 @@ func TestStateThatCannotBeSaved(t *testing.T) {
 			t.Error("saved where nothing can be")
 		}
 	}
-	if err := os.Mkdir(dir, 0o700); err != nil {
+	if err := os.Remove(dir); err != nil {
 		t.Fatal(err)
 	}
 	if !s.save(t.Context()) {
-		t.Error("not saved")
+		t.Error("not saved, and the directory is not made again")
+	}
+	if other := openState(t.Context(), dir, slog.New(slog.DiscardHandler)); other.isOpen() {
+		t.Error("another one has the directory that was made again too")
 	}
 	s.end()
 	again := openState(t.Context(), dir, slog.New(slog.DiscardHandler))
@@ -276,4 +280,50 @@ func TestStateThatCannotBeSaved(t *testing.T) {
 	if n := strings.Count(log.String(), "cannot save state"); n != 1 || strings.Count(log.String(), "state saved again") != 1 {
 		t.Errorf("%d times:\n%s", n, &log)
 	}
+}
+
+// A directory that cannot be used at first is used once it can, with what it has.
+func TestStateThatCannotBeOpened(t *testing.T) {
+	dir := t.TempDir()
+	before := openState(t.Context(), filepath.Join(dir, "state"), slog.New(slog.DiscardHandler))
+	remember := func(context.Context) (membership.Memory, error) {
+		return membership.Memory{Memberships: map[string]membership.Remembered{"a": {}}}, nil
+	}
+	before.memory = remember
+	if err := before.add("kept", "interface: eth0"); err != nil {
+		t.Fatal(err)
+	}
+	before.end()
+	if err := os.Rename(filepath.Join(dir, "state"), filepath.Join(dir, "away")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "state"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		s := openState(t.Context(), filepath.Join(dir, "state"), slog.New(slog.DiscardHandler))
+		s.memory = remember
+		ctx, cancel := context.WithCancel(t.Context())
+		var keeping sync.WaitGroup
+		keeping.Go(func() { s.keep(ctx, nil, nil) })
+		time.Sleep(10 * time.Second)
+		if err := s.add("b", "interface: eth0"); err == nil {
+			t.Error("kept where nothing can be")
+		}
+		if err := errors.Join(os.Remove(s.dir), os.Rename(filepath.Join(dir, "away"), s.dir)); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(lastStateRetry)
+		if kept := s.kept(); len(kept) != 1 || s.add("b", "interface: eth0") != nil {
+			t.Errorf("kept: %v", kept)
+		}
+		cancel()
+		keeping.Wait()
+		s.end()
+	})
+	last := openState(t.Context(), filepath.Join(dir, "state"), slog.New(slog.DiscardHandler))
+	if l := last.load(); len(l.Added) != 2 || len(l.Memberships) != 1 {
+		t.Errorf("%+v", l)
+	}
+	_ = last.store.Close()
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"log/slog"
 	"maps"
 	"sync"
@@ -19,12 +20,13 @@ import (
 // state keeps what must survive a restart. Whatever goes wrong with it is
 // told, and nothing else stops for it.
 type state struct {
-	store   *statefile.Store // nil: nothing is kept
+	dir     string // empty: nothing is kept
 	log     *slog.Logger
 	memory  func(context.Context) (membership.Memory, error) // the manager's
 	adopted func() []adopt.Kept                              // the adopter's; it does not wait
 
 	mu    sync.Mutex
+	store *statefile.Store  // nil while the directory cannot be used
 	added map[string]string // as in the file
 	told  error             // the last failure to save what the manager remembers
 }
@@ -34,9 +36,9 @@ type state struct {
 const stateTakes = 2 * time.Second
 
 // openState opens the directory; an empty name means that nothing is kept. It
-// waits for a daemon that is about to end.
+// waits for a daemon that is about to end. One that cannot be used yet keep opens.
 func openState(ctx context.Context, dir string, log *slog.Logger) *state {
-	s := &state{log: log, adopted: func() []adopt.Kept { return nil }}
+	s := &state{dir: dir, log: log, adopted: func() []adopt.Kept { return nil }}
 	if dir == "" {
 		return s
 	}
@@ -52,11 +54,33 @@ func openState(ctx context.Context, dir string, log *slog.Logger) *state {
 	return s
 }
 
+// reopen opens a directory that could not be used before, and reports whether it
+// can be now. What a daemon before was told to keep stays kept.
+func (s *state) reopen() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	store, err := statefile.Open(s.dir)
+	if err != nil {
+		return false
+	}
+	s.store = store
+	s.read()
+	s.log.Info("state is kept now", "state_dir", s.dir)
+	return true
+}
+
 // load reads what the daemon before left, nothing where there was none.
 func (s *state) load() stored {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.store == nil {
 		return stored{}
 	}
+	return s.read()
+}
+
+// read is load, with the lock held.
+func (s *state) read() stored {
 	var last stored
 	if _, err := s.store.Load(&last); err != nil {
 		s.log.Warn("cannot use the state of the last run: beginning anew", "error", err)
@@ -77,9 +101,6 @@ var errNothingKept = errors.New("persist: nothing can be kept: state_dir is empt
 
 // add keeps an entry. Once it returns nil the entry is on the disk.
 func (s *state) add(name, entry string) error {
-	if s.store == nil {
-		return &control.InvalidError{Err: errNothingKept}
-	}
 	return s.change(func(added map[string]string) { added[name] = entry })
 }
 
@@ -106,6 +127,9 @@ func (s *state) forget(names map[string]bool) error {
 func (s *state) change(how func(map[string]string)) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.store == nil {
+		return &control.InvalidError{Err: errNothingKept}
+	}
 	memory, err := s.memory(context.Background())
 	if err != nil {
 		return err
@@ -121,6 +145,9 @@ func (s *state) change(how func(map[string]string)) error {
 // write saves, with the lock held.
 func (s *state) write(next stored) error {
 	err := s.store.Save(next)
+	if errors.Is(err, fs.ErrNotExist) { // somebody removed the directory
+		err = s.saveAnew(next)
+	}
 	if _, aside := errors.AsType[*statefile.SetAsideError](err); aside {
 		s.log.Warn("the state file was somebody else's", "error", err)
 		err = nil
@@ -129,6 +156,17 @@ func (s *state) write(next stored) error {
 		s.added = next.Added
 	}
 	return err
+}
+
+// saveAnew makes the directory again. Without it there is no lock either.
+func (s *state) saveAnew(next stored) error {
+	store, err := statefile.Open(s.dir)
+	if err != nil {
+		return err
+	}
+	_ = s.store.Close() // of what is gone
+	s.store = store
+	return store.Save(next)
 }
 
 // The waits between two writes, and after one that failed.
@@ -141,10 +179,19 @@ const (
 // keep saves what the manager remembers, and what is adopted, as often as one of
 // them changes, until ctx ends.
 func (s *state) keep(ctx context.Context, changed, adopted <-chan struct{}) {
-	if s.store == nil {
+	if s.dir == "" {
 		return
 	}
 	retry := pause.Doubling{First: firstStateRetry, Most: lastStateRetry}
+	if !s.isOpen() {
+		for !s.reopen() {
+			if !retry.Next(ctx) {
+				return
+			}
+		}
+		s.save(ctx) // what changed until then
+		retry.Reset()
+	}
 	for {
 		select {
 		case <-ctx.Done():
@@ -163,6 +210,12 @@ func (s *state) keep(ctx context.Context, changed, adopted <-chan struct{}) {
 			return
 		}
 	}
+}
+
+func (s *state) isOpen() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.store != nil
 }
 
 // save reports whether there is nothing left to save.
@@ -188,7 +241,7 @@ func (s *state) save(ctx context.Context) bool {
 // saveNow saves, where anything is kept. Where that fails it is told, and tried
 // again with the next change.
 func (s *state) saveNow(ctx context.Context) {
-	if s.store != nil {
+	if s.isOpen() {
 		s.save(ctx)
 	}
 }
@@ -208,7 +261,7 @@ func (s *state) tellOnce(err error) {
 
 // end saves once more, after the manager's end, and gives the directory free.
 func (s *state) end() {
-	if s.store == nil {
+	if !s.isOpen() {
 		return
 	}
 	s.save(context.Background())
