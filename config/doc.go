@@ -24,7 +24,7 @@
 //	    attach: one                        # one | all
 //	    ambiguous: hold                    # hold | oldest | newest
 //	    require: [up, carrier, address]
-//	    reattach: {policy: same, same: [mac, subnet]} # match | same | never
+//	    reattach: {policy: same, same: [mac, subnet]} # match | same | approve | never
 //	    on_change: keep                    # keep | leave
 //
 // A single value stands for a list of one. Channels, and the pairs of groups

@@ -221,11 +221,16 @@ func (c *Client) noAnswer(within time.Duration) error {
 	return &noAnswerError{socket: c.socket, within: within}
 }
 
-// refused reads the problem in an answer.
+// refused reads the problem in an answer, and is as patient for the whole of it as
+// for its beginning.
 func (c *Client) refused(response *http.Response) error {
 	const longest = 1 << 20 // bytes; all that may be wrong with a configuration
 	problem := new(Problem)
+	late := time.AfterFunc(c.patience, func() { _ = response.Body.Close() })
 	err := json.NewDecoder(io.LimitReader(response.Body, longest)).Decode(problem)
+	if !late.Stop() {
+		return c.noAnswer(c.patience)
+	}
 	if mediaTypeOf(response) != contentProblem || err != nil {
 		return c.strange(response)
 	}

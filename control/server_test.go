@@ -166,7 +166,7 @@ func TestServerIsBounded(t *testing.T) {
 	t.Run("large header", func(t *testing.T) {
 		c := mustDial(t, serve(t, &fakeManager{}, nil).socket) // no time limit that a busy machine reaches
 		go func() {
-			_, _ = io.WriteString(c, "GET /v1/status HTTP/1.1\r\nHost: x\r\nX: "+strings.Repeat("x", 1<<20)+"\r\n\r\n")
+			_, _ = io.WriteString(c, "GET /v1/status HTTP/1.1\r\nHost: x\r\nX: "+strings.Repeat("x", defaultLimits.header)+"\r\n\r\n")
 		}()
 		line, _ := bufio.NewReader(c).ReadString('\n')
 		if !strings.Contains(line, "431") {

@@ -2,6 +2,7 @@ package control
 
 import (
 	"errors"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -28,6 +29,32 @@ func TestClientGivesUpOnAStoppedDaemon(t *testing.T) {
 		t.Errorf("got  %v\nwant %s", err, want)
 	}
 	if _, err = c.Events(t.Context()); !errors.Is(err, ErrNoAnswer) {
+		t.Errorf("Events: %v, want ErrNoAnswer", err)
+	}
+}
+
+// TestClientGivesUpOnHalfARefusal asks a daemon that stops in the midst of saying no.
+func TestClientGivesUpOnHalfARefusal(t *testing.T) {
+	socket := socketPath(t)
+	l, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = io.WriteString(conn, "HTTP/1.1 404 Not Found\r\nContent-Type: application/problem+json\r\nContent-Length: 100\r\n\r\n{\"type\":")
+		}
+	}()
+	c := newClient(socket, 20*time.Millisecond)
+	if _, err := c.Membership(t.Context(), "a"); !errors.Is(err, ErrNoAnswer) {
+		t.Errorf("Membership: %v, want ErrNoAnswer", err)
+	}
+	if _, err := c.Events(t.Context()); !errors.Is(err, ErrNoAnswer) {
 		t.Errorf("Events: %v, want ErrNoAnswer", err)
 	}
 }

@@ -30,6 +30,9 @@ type Options struct {
 	Grace  time.Duration // for answers under way at the end
 }
 
+// headerSlack is what net/http reads beyond the bound that it is given.
+const headerSlack = 4096
+
 // Until answers on l until ctx is cancelled, and returns nil then. It closes l
 // in any case, and leaves no goroutine behind. Answers that are under way at the
 // end have the time of grace to be completed; then the contexts of their
@@ -46,7 +49,7 @@ func Until(ctx context.Context, l net.Listener, o Options) error {
 		ReadTimeout:                  o.Read,
 		WriteTimeout:                 o.Write,
 		IdleTimeout:                  o.Idle,
-		MaxHeaderBytes:               o.Header,
+		MaxHeaderBytes:               o.Header - headerSlack,
 		ErrorLog:                     slog.NewLogLogger(o.Logger.Handler(), slog.LevelWarn),
 		BaseContext:                  func(net.Listener) context.Context { return requests },
 		ConnContext:                  o.Introduce,
