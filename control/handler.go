@@ -20,8 +20,11 @@ func (s *Server) answer(ask func(context.Context, request) (any, error)) respond
 		ctx, cancel := context.WithTimeoutCause(r.http.Context(), s.limits.answer, late)
 		defer cancel()
 		object, err := ask(ctx, r)
-		if err != nil && ctx.Err() != nil {
+		switch {
+		case err != nil && ctx.Err() != nil:
 			err = context.Cause(ctx)
+		case errors.Is(err, context.DeadlineExceeded): // a change has less time
+			err = late
 		}
 		if err != nil {
 			writeProblem(w, problemOf(err))

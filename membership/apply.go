@@ -158,6 +158,7 @@ func (k *keeper) remove(m *member, now time.Time) {
 	k.totals.enter(m.state, "")
 	delete(k.members, m.wish.name)
 	delete(k.timed, m)
+	delete(k.resuming, m)
 }
 
 // enter puts a member under the rule of its wish.
@@ -213,7 +214,7 @@ func (k *keeper) change(m *member, w *wish, now time.Time) {
 	}
 	if otherSocket || otherSelector {
 		// It begins anew: nothing takes the place of something else.
-		m.lost, m.reattached, m.approved = nil, nil, nil
+		m.lost, m.resumed, m.reattached, m.approved = nil, nil, nil, nil
 	}
 	k.quit(m)
 	if m.wish.ruleKey != w.ruleKey {

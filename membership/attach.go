@@ -73,7 +73,7 @@ func (k *keeper) attach(m *member, c reattach.Candidate, now time.Time) *attachm
 	})
 	m.endResume(i.now.ID)
 	if m.rule.rules.Attach == reattach.AttachOne {
-		m.lost = nil
+		m.lost, m.resumed = nil, nil
 	}
 	m.attachments = append(m.attachments, a)
 	k.noteMemory()
@@ -99,7 +99,7 @@ func (k *keeper) wishReady(a *attachment, now time.Time) {
 			continue
 		}
 		k.probe(i, f) // before the first join
-		p := k.pool(i, f, m, cmp.Or(orNone(a.replaces).Index, orNone(m.previous).Index))
+		p := k.pool(i, f, m, orNone(a.replaces).Index)
 		if p == nil {
 			continue
 		}
@@ -148,6 +148,7 @@ func (k *keeper) pool(i *instance, f ifwatch.Family, m *member, lostIndex int) *
 	if socket != nil {
 		caller := newCallerSocket(k.kernel, f, socket, i.now.Index, lostIndex, k.parking, ended)
 		caller.keep = m.wish.keep
+		caller.boundFor = cmp.Or(lostIndex, orNone(m.previous).Index)
 		h = caller
 	} else {
 		own := newOwnSockets(k.kernel, f, i.now.Index, k.parking, ended)

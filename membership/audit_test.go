@@ -408,3 +408,27 @@ func TestLostIsLeftAtNobodysCost(t *testing.T) {
 		}
 	}
 }
+
+// Nor is one source of several that are lost.
+func TestLostSourcesAreLeftAtNobodysCost(t *testing.T) {
+	beside := Channel{one.Source.Next(), one.Group}
+	for name, keep := range map[string][]Channel{"one of them": {one, two}, "both": {two}} {
+		t.Run(name, func(t *testing.T) {
+			w := joinedWorld(one, beside, two)
+			life := w.kernel.life(1, ifwatch.IPv4)
+			delete(life.groups, one.Group)
+			w.kernel.refuse = unix.ENOMEM
+			w.later(time.Minute)
+			life.foreignJoin(one)
+			life.foreignJoin(beside)
+			w.put(feed("a", "eth1", keep...))
+			if err := w.robbed(); err != nil {
+				t.Error(err)
+			}
+			w.keeper.shutdown(w.now)
+			if err := w.robbed(); err != nil {
+				t.Errorf("at the end: %v", err)
+			}
+		})
+	}
+}

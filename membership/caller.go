@@ -26,7 +26,9 @@ type callerSocket struct {
 	keep    Keep
 	address netip.Addr // the one that it is bound to, none for any
 	bound   bool       // to the right device, where it is bound to one
-	joined  []Channel  // oldest first
+
+	boundFor int       // index of the device that it is bound to by now, where it is bound for the membership
+	joined   []Channel // oldest first
 
 	searches int                         // for an index in the place of lost
 	former   map[netip.Addr][]netip.Addr // the sources, by group, that were freed of a dead life
@@ -61,7 +63,7 @@ type callersMemberSocket interface {
 // newCallerSocket prepares the caller's socket for memberships on an index.
 // lost is the index of the instance whose place this one takes, or zero.
 func newCallerSocket(k kernel, f ifwatch.Family, s callersMemberSocket, index, lost int, lot *parkingLot, ended func() bool) *callerSocket {
-	return &callerSocket{kernel: k, family: f, socket: s, index: index, lost: lost, lot: lot, ended: ended,
+	return &callerSocket{kernel: k, family: f, socket: s, index: index, lost: lost, boundFor: lost, lot: lot, ended: ended,
 		address: s.boundTo(), former: make(map[netip.Addr][]netip.Addr)}
 }
 
@@ -85,7 +87,7 @@ func (c *callerSocket) takeInherited(Channel) *sourceSet { return nil } // it st
 
 func (c *callerSocket) join(channel Channel) (*sourceSet, error) {
 	if !c.bound {
-		if err := c.socket.rebind(c.index, c.lost); err != nil {
+		if err := c.socket.rebind(c.index, c.boundFor); err != nil {
 			return nil, err
 		}
 		c.bound = true

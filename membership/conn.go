@@ -110,10 +110,15 @@ func (c *Conn) SetChannels(ctx context.Context, channels []Channel) error {
 	}
 	before := *c.groups.Load()
 	c.setGroups(config.Channels, before...) // what is left meanwhile may be read yet
-	if err := c.put(ctx, config.Channels, c.manager.Put); err != nil {
+	err := c.put(ctx, config.Channels, c.manager.Put)
+	if err == nil || errors.Is(err, ErrPutOff) {
+		c.setGroups(config.Channels)
+	} else {
+		c.groups.Store(&before)
+	}
+	if err != nil {
 		return fmt.Errorf("set channels: %w", err)
 	}
-	c.setGroups(config.Channels)
 	return nil
 }
 

@@ -69,13 +69,16 @@ func (m *member) isResumed(id ifwatch.ID) bool {
 
 // endResumes notes that an instance is gone: to members that were to go on there it
 // is lost now.
-func (i *instance) endResumes(now time.Time) {
-	for r := range i.near {
-		for m := range r.members {
-			if m.isResumed(i.now.ID) {
-				m.endResume(i.now.ID)
-				m.lostAt = now
-			}
+func (k *keeper) endResumes(id ifwatch.ID, now time.Time) {
+	for m := range k.resuming {
+		if m.isResumed(id) {
+			m.endResume(id)
+			m.lostAt = now
+			k.affected[m.rule] = struct{}{}
+			k.touch(m)
+		}
+		if len(m.resumed) == 0 {
+			delete(k.resuming, m)
 		}
 	}
 }

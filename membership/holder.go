@@ -305,7 +305,7 @@ func (o *ownSockets) rejoin(c Channel, set *sourceSet) (time.Duration, error) {
 	gap, err := set.socket.rejoin(o.index, c)
 	if err != nil {
 		o.left(set)
-	} else {
+	} else if set.sources == 1 {
 		set.lost = nil
 	}
 	return gap, err

@@ -6,9 +6,11 @@ import (
 )
 
 func (o *ownSockets) leave(c Channel, set *sourceSet) error {
-	if set.lost != nil && set.sources == 1 {
-		o.part(set)
-		o.empty(set)
+	if set.lost != nil { // of all of it nothing is left by itself
+		if set.sources == 1 {
+			o.part(set)
+		}
+		o.left(set)
 		return nil
 	}
 	err := set.socket.leave(o.index, c)

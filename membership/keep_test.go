@@ -138,6 +138,24 @@ func TestFollowedIntoAShortLife(t *testing.T) {
 	}
 }
 
+// A restart touches nothing of what lives on, whatever there was at its index before.
+func TestFollowedOverARestart(t *testing.T) {
+	s, program := followed(t, one)
+	s.recreate(1, mac1)
+	s.deliver()
+	s.rest()
+	s.kernelDid()
+	s.restart(s.nothing)
+	m := on(feed("a", "eth1", one), s.caller)
+	m.Keep = KeepAlways
+	s.put(m)
+	s.rest()
+	s.wantKernel("0 joins, 0 leaves")
+	if err := program.leave(1, one); err != nil || s.hears(1, one) {
+		t.Errorf("the program left, %v, and something holds it still", err)
+	}
+}
+
 // Keep is for callers' sockets.
 func TestKeepWithoutSocket(t *testing.T) {
 	m := feed("a", "eth1", one)

@@ -38,6 +38,7 @@ type keeper struct {
 	line          *line // nil for no pace
 
 	inherited   map[place]*inheritance // from an earlier manager, and in no pool yet
+	resuming    map[*member]struct{}   // that were somewhere when an earlier manager ended, and are not yet again; and some that are
 	fates       map[int]fate           // of the lives that it handed over, by index
 	goingOn     map[place]bool         // where these go on, until all wishes are known
 	wishesKnown bool                   // what is inherited and not wished for may go
@@ -242,6 +243,7 @@ func newKeeper(k kernel, expire func(ifwatch.ID), publish func(Event)) *keeper {
 		never:      make(map[*rule]struct{}),
 		instances:  make(map[ifwatch.ID]*instance),
 		used:       make(map[*instance]struct{}),
+		resuming:   make(map[*member]struct{}),
 		parking:    newParkingLot(),
 		affected:   make(map[*rule]struct{}),
 		totals:     newTotals(),

@@ -396,6 +396,9 @@ func TestConnChangeThatFails(t *testing.T) {
 			t.Errorf("%s is not read any more", c.Group)
 		}
 	}
+	if n := len(*conn.groups.Load()); n != 2 {
+		t.Errorf("%d groups are read, want 2", n)
+	}
 	if err := conn.SetChannels(t.Context(), channels("10.0.0.1@232.9.9.7")); err != nil || len(*conn.groups.Load()) != 1 {
 		t.Errorf("%v, and then %v are read", err, *conn.groups.Load())
 	}

@@ -147,6 +147,59 @@ func TestMemoryWithin(t *testing.T) {
 	}
 }
 
+// However the last of what was remembered goes, the window begins then.
+func TestMemoryWithinThatEnds(t *testing.T) {
+	base := feed("a", "eth*", one)
+	base.Rules.Within, base.Rules.Require = 10*time.Minute, []reattach.Requirement{reattach.RequireCarrier}
+	noCarrier := func(s *story) {
+		s.alter(1, func(i *ifwatch.Interface) { i.Carrier, i.Running = false, false })
+	}
+	for name, test := range map[string]struct{ meanwhile, then func(*story) }{
+		"failed over, and that is lost": {noCarrier, func(s *story) {
+			s.create(2, mac2)
+			s.deliver()
+			s.remove(2)
+			s.deliver()
+		}},
+		"another selector": {noCarrier, func(s *story) {
+			m := base
+			m.Rules.Selector = reattach.ByName("eth2")
+			s.put(m)
+			s.create(2, mac2)
+			s.deliver()
+			s.remove(2)
+			s.deliver()
+		}},
+		"renamed, then removed": {func(s *story) { s.rename(1, "wan1") }, func(s *story) {
+			s.remove(1)
+			s.deliver()
+		}},
+		"the namespace is gone": {noCarrier, func(s *story) { s.keeper.vanish("gone", s.now) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := joined(t, base)
+			s.restart(func() { test.meanwhile(s) })
+			s.put(base)
+			s.later(time.Hour)
+			if status := s.status(t, "a"); status.State == StateEnded {
+				t.Fatalf("ended while the interface lives: %s", status.Reason)
+			}
+			test.then(s)
+			s.later(10*time.Minute - time.Second)
+			if status := s.status(t, "a"); status.State == StateEnded {
+				t.Errorf("ended too soon: %s", status.Reason)
+			}
+			s.later(time.Second)
+			if status := s.status(t, "a"); status.State != StateEnded {
+				t.Errorf("at the end of its window it is %s: %s", status.State, status.Reason)
+			}
+			if n := len(s.keeper.resuming); n > 0 {
+				t.Errorf("%d members are waited for yet", n)
+			}
+		})
+	}
+}
+
 // With another selector a membership begins anew.
 func TestMemoryOfAnotherSelector(t *testing.T) {
 	s := joined(t, sameMAC("a"))

@@ -59,7 +59,7 @@ func (k *keeper) instanceGone(healthy ifwatch.Interface, now time.Time) {
 		k.affected[r] = struct{}{}
 	}
 	maps.Copy(k.affected, k.never)
-	i.endResumes(now)
+	k.endResumes(healthy.ID, now)
 	i.recede()
 	for a := range i.attachments {
 		k.detached(a, healthy, CauseRemoval, healthy.String()+" was removed", now)
@@ -151,6 +151,7 @@ func (k *keeper) vanish(reason string, now time.Time) {
 	k.noteMemory()
 	for id, i := range k.instances {
 		delete(k.instances, id)
+		k.endResumes(id, now)
 		i.recede()
 		for a := range i.attachments {
 			k.detached(a, *a.seen, CauseNamespace, reason, now)

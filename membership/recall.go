@@ -37,6 +37,7 @@ func (k *keeper) recall(m *member, now time.Time) {
 		if lives {
 			if m.resumed == nil {
 				m.resumed = make(map[ifwatch.ID][]ifwatch.Family)
+				k.resuming[m] = struct{}{}
 			}
 			m.resumed[i.ID] = l.Families
 			continue

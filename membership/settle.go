@@ -52,7 +52,7 @@ func (k *keeper) carryOut(m *member, d decision, now time.Time) {
 			k.leave(a, CauseMismatch, "no longer matches: "+m.rule.rules.Selector.Match(a.instance.now).Reason(), now)
 		}
 	}
-	k.loseResumed(m, d)
+	k.loseResumed(m, d, now)
 	k.noteSettling(m, d, now)
 	if k.attachChosen(m, d, now) && (len(m.settling) > 0 || m.rule.rules.Attach == reattach.AttachAll) {
 		k.settleOne(m, now) // less is lost now: the others are held against something else, or nothing
@@ -83,12 +83,13 @@ func (m *member) stillNear(d decision) decision {
 
 // loseResumed notes that what was attached before is left, where it was not chosen
 // again.
-func (k *keeper) loseResumed(m *member, d decision) {
+func (k *keeper) loseResumed(m *member, d decision, now time.Time) {
 	for _, id := range slices.Sorted(maps.Keys(m.resumed)) {
 		if !k.goesOn(m, id) || slices.Contains(d.chosen, id) {
 			continue
 		}
 		m.endResume(id)
+		m.lostAt = now
 		k.noteMemory()
 		if at := slices.IndexFunc(m.lost, func(l ifwatch.Interface) bool { return l.ID == id }); at >= 0 {
 			left := m.lost[at]

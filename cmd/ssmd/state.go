@@ -189,8 +189,10 @@ func (s *state) keep(ctx context.Context, changed, adopted <-chan struct{}) {
 				return
 			}
 		}
-		s.save(ctx) // what changed until then
 		retry.Reset()
+		if !s.saveAtLast(ctx, &retry) { // what changed until then
+			return
+		}
 	}
 	for {
 		select {
@@ -199,17 +201,25 @@ func (s *state) keep(ctx context.Context, changed, adopted <-chan struct{}) {
 		case <-changed:
 		case <-adopted:
 		}
-		for !s.save(ctx) {
-			if !retry.Next(ctx) {
-				return
-			}
+		if !s.saveAtLast(ctx, &retry) {
+			return
 		}
-		retry.Reset()
 		giveBack()
 		if !pause.For(ctx, statePace) {
 			return
 		}
 	}
+}
+
+// saveAtLast saves, however often it takes, and returns false where ctx ended before.
+func (s *state) saveAtLast(ctx context.Context, retry *pause.Doubling) bool {
+	for !s.save(ctx) {
+		if !retry.Next(ctx) {
+			return false
+		}
+	}
+	retry.Reset()
+	return true
 }
 
 func (s *state) isOpen() bool {

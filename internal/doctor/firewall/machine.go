@@ -220,7 +220,7 @@ func (m *machine) fib(e *expr.Fib) value {
 	switch {
 	case e.ResultADDRTYPE && e.FlagDADDR:
 		return host32(unix.RTN_MULTICAST)
-	case !e.FlagSADDR || !e.FlagIIF || m.packet.Path == PathUnknown:
+	case e.ResultADDRTYPE || !e.FlagSADDR || !e.FlagIIF || m.packet.Path == PathUnknown:
 		return unknown(16)
 	case m.packet.Path == PathAway:
 		return known(make([]byte, unix.IFNAMSIZ)...)

@@ -70,6 +70,7 @@ func TestRules(t *testing.T) {
 		"path by index":        {nftables.ChainPolicyAccept, [][]expr.Any{{&expr.Fib{Register: 1, ResultOIF: true, FlagSADDR: true, FlagIIF: true}, is(0, 0, 0, 0), drop}}, on(PathBack), ""},
 		"path by name":         {nftables.ChainPolicyAccept, [][]expr.Any{{&expr.Fib{Register: 1, ResultOIFNAME: true, FlagSADDR: true, FlagIIF: true}, is([]byte("eth0\x00")...), drop}}, on(PathBack), Certain},
 		"type of the group":    {nftables.ChainPolicyAccept, [][]expr.Any{{&expr.Fib{Register: 1, ResultADDRTYPE: true, FlagDADDR: true}, is(host32(unix.RTN_MULTICAST).bytes...), drop}}, stream, Certain},
+		"type of the source":   {nftables.ChainPolicyAccept, [][]expr.Any{{&expr.Fib{Register: 1, ResultADDRTYPE: true, FlagSADDR: true, FlagIIF: true}, is(0, 0, 0, 0), drop}}, on(PathAway), Perhaps},
 		"xt's reverse path":    {nftables.ChainPolicyAccept, [][]expr.Any{{&expr.Match{Name: "rpfilter", Info: &xt.Unknown{rpfilterInvert}}, drop}}, on(PathBack), ""},
 		"xt's path away":       {nftables.ChainPolicyAccept, [][]expr.Any{{&expr.Match{Name: "rpfilter", Info: &xt.Unknown{rpfilterInvert}}, drop}}, on(PathAway), Certain},
 		"xt's loose path":      {nftables.ChainPolicyAccept, [][]expr.Any{{&expr.Match{Name: "rpfilter", Info: &xt.Unknown{rpfilterLoose | rpfilterInvert}}, drop}}, on(PathAway), Perhaps},
