@@ -56,6 +56,11 @@ func TestChanges(t *testing.T) {
 			t.Errorf("%v, want %d %v", got, status, err)
 		}
 	}
+	e.err = context.DeadlineExceeded // it had no turn in time
+	var busy *Problem
+	if _, err := h.client.Put(t.Context(), "feed-a", nil, KeepOver); !errors.As(err, &busy) || busy.Type != TypeBusy {
+		t.Errorf("%v, want that it is busy", err)
+	}
 	e.did = nil
 	if _, err := h.client.Put(t.Context(), "feed-a", make([]byte, longestEntry+1), KeepOver); err == nil || e.did != nil {
 		t.Errorf("too much was taken: %v", err)
