@@ -98,6 +98,19 @@ func TestMemoryEnded(t *testing.T) {
 	}
 }
 
+// wantEndAfter wants a to end when its window is over, and not before.
+func (s *story) wantEndAfter(window time.Duration) {
+	s.t.Helper()
+	s.later(window - time.Second)
+	if status := s.status(s.t, "a"); status.State == StateEnded {
+		s.t.Errorf("ended too soon: %s", status.Reason)
+	}
+	s.later(time.Second)
+	if status := s.status(s.t, "a"); status.State != StateEnded {
+		s.t.Errorf("at the end of its window it is %s: %s", status.State, status.Reason)
+	}
+}
+
 // The window begins anew with the process, for what is lost. What lives on is not.
 func TestMemoryWithin(t *testing.T) {
 	windowed := func(settle time.Duration) Membership {
@@ -118,14 +131,7 @@ func TestMemoryWithin(t *testing.T) {
 		s.later(20 * time.Minute)
 		s.restart(func() { s.remove(1) })
 		s.put(m)
-		s.later(10*time.Minute - time.Second)
-		if status := s.status(t, "a"); status.State != StateDetached {
-			t.Errorf("settle %s: a second before the end of the window it is %s: %s", settle, status.State, status.Reason)
-		}
-		s.later(time.Second)
-		if status := s.status(t, "a"); status.State != StateEnded {
-			t.Errorf("settle %s: at the end of the window it is %s: %s", settle, status.State, status.Reason)
-		}
+		s.wantEndAfter(10 * time.Minute)
 	}
 
 	s := joined(t, windowed(0))
@@ -137,14 +143,7 @@ func TestMemoryWithin(t *testing.T) {
 	}
 	s.remove(1)
 	s.deliver()
-	s.later(10*time.Minute - time.Second)
-	if status := s.status(t, "a"); status.State == StateEnded {
-		t.Errorf("ended too soon: %s", status.Reason)
-	}
-	s.later(time.Second)
-	if status := s.status(t, "a"); status.State != StateEnded {
-		t.Errorf("at the end of its window it is %s: %s", status.State, status.Reason)
-	}
+	s.wantEndAfter(10 * time.Minute)
 }
 
 // However the last of what was remembered goes, the window begins then.
@@ -185,14 +184,7 @@ func TestMemoryWithinThatEnds(t *testing.T) {
 				t.Fatalf("ended while the interface lives: %s", status.Reason)
 			}
 			test.then(s)
-			s.later(10*time.Minute - time.Second)
-			if status := s.status(t, "a"); status.State == StateEnded {
-				t.Errorf("ended too soon: %s", status.Reason)
-			}
-			s.later(time.Second)
-			if status := s.status(t, "a"); status.State != StateEnded {
-				t.Errorf("at the end of its window it is %s: %s", status.State, status.Reason)
-			}
+			s.wantEndAfter(10 * time.Minute)
 			if n := len(s.keeper.resuming); n > 0 {
 				t.Errorf("%d members are waited for yet", n)
 			}
