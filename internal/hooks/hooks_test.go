@@ -105,7 +105,8 @@ func TestWhatAHookGets(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer leak.Close()
-	h := s.script(`exec >"$1/out" 2>&1; env | grep -v '^\(PWD\|SHLVL\|_\|OLDPWD\)='; echo "args $#:$2"; pwd; readlink /proc/$$/fd/0; ls /proc/$$/fd | tr '\n' ' '; grep SigIgn /proc/$$/status`, "attached")
+	// Not ls into a pipe: that is the shell's own for a moment.
+	h := s.script(`exec >"$1/out" 2>&1; env | grep -v '^\(PWD\|SHLVL\|_\|OLDPWD\)='; echo "args $#:$2"; pwd; readlink /proc/$$/fd/0; ls /proc/$$/fd >"$1/fds"; tr '\n' ' ' <"$1/fds"; grep SigIgn /proc/$$/status`, "attached")
 	h.Command = append(h.Command, "$HOME; x")
 	s.Set([]config.Hook{h})
 	s.dispatch(attached(3))
