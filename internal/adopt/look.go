@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/ssmd-project/ssmd/internal/groupoption"
 )
 
 // State says what has become of a membership of a process's socket.
@@ -209,11 +211,17 @@ func (l *looker) isElsewhere(s Socket) bool {
 	return s.namespace != 0 && l.namespace != 0 && s.namespace != l.namespace
 }
 
+// place is where a socket may be a member: of a group, on an index.
+type place struct {
+	group netip.Addr
+	index int
+}
+
 // ask adds what the socket has at a place.
 func (l *looker) ask(fd int, found *Found, p place, kernel lists) {
 	seen := l.seen[found.cookie]
-	f, joined, err := readFilter(fd, p)
-	if err != nil || !joined || len(f.sources) == 0 && !f.anySource {
+	f, joined, err := groupoption.Read(fd, p.index, p.group)
+	if err != nil || !joined || len(f.Sources) == 0 && !f.Exclude {
 		if _, was := seen[p]; was {
 			delete(seen, p)
 			l.lack(found.cookie, p.group)
@@ -228,11 +236,11 @@ func (l *looker) ask(fd int, found *Found, p place, kernel lists) {
 	if _, was := seen[p]; !was {
 		delete(l.lacking[found.cookie], p.group)
 	}
-	slices.SortFunc(f.sources, netip.Addr.Compare)
+	slices.SortFunc(f.Sources, netip.Addr.Compare)
 	name, known := nameOf(fd, p.index)
-	m := Membership{Group: p.group, Index: p.index, Interface: name, Sources: f.sources, State: StateJoined}
+	m := Membership{Group: p.group, Index: p.index, Interface: name, Sources: f.Sources, State: StateJoined}
 	switch {
-	case f.anySource:
+	case f.Exclude:
 		m.State, m.Sources = StateAnySource, nil
 	case known && name == "", !l.isElsewhere(found.Socket) && !kernel.groups[p] && l.stillMissing(fd, p):
 		m.State = StateDeaf
@@ -251,6 +259,6 @@ func (l *looker) stillMissing(fd int, p place) bool {
 	if err != nil || again.groups[p] {
 		return false
 	}
-	_, joined, err := readFilter(fd, p)
+	_, joined, err := groupoption.Read(fd, p.index, p.group)
 	return err == nil && joined
 }

@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/ssmd-project/ssmd/internal/groupoption"
 	"github.com/ssmd-project/ssmd/internal/testnet"
 )
 
@@ -190,18 +191,18 @@ func drain(fd int) (datagrams int) {
 
 // groupRequest and sourceRequest set options as RFC 3678, section 5, has them.
 func groupRequest(fd, option int, p place) error {
-	request := make([]byte, groupAt+storageSize)
+	request := make([]byte, groupoption.GroupAt+groupoption.StorageSize)
 	binary.NativeEndian.PutUint32(request, uint32(p.index))
-	putSockaddr(request[groupAt:], p.group)
-	return unix.SetsockoptString(fd, int(levelOf(p.group)), option, string(request))
+	groupoption.PutSockaddr(request[groupoption.GroupAt:], p.group)
+	return unix.SetsockoptString(fd, int(groupoption.Level(p.group)), option, string(request))
 }
 
 func sourceRequest(fd, option int, p place, source netip.Addr) error {
-	request := make([]byte, groupAt+2*storageSize)
+	request := make([]byte, groupoption.GroupAt+2*groupoption.StorageSize)
 	binary.NativeEndian.PutUint32(request, uint32(p.index))
-	putSockaddr(request[groupAt:], p.group)
-	putSockaddr(request[groupAt+storageSize:], source)
-	return unix.SetsockoptString(fd, int(levelOf(p.group)), option, string(request))
+	groupoption.PutSockaddr(request[groupoption.GroupAt:], p.group)
+	groupoption.PutSockaddr(request[groupoption.GroupAt+groupoption.StorageSize:], source)
+	return unix.SetsockoptString(fd, int(groupoption.Level(p.group)), option, string(request))
 }
 
 // puppet is such a process, seen from the test.

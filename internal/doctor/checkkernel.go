@@ -88,10 +88,10 @@ func (s Subject) judge(j joins, l *Link) []Finding {
 		findings = append(findings, lostByKernel.with(some(j.absent), l.Name).mend(ssmd("reannounce", s.Membership)).
 			advise("The daemon finds it out by itself within the time of audit."))
 	} else if len(j.absent) > 0 {
-		findings = append(findings, s.ask(nobodyJoined.with(some(j.absent), l.Name), l.Name, j.absent...))
+		findings = append(findings, s.ask(nobodyJoined.with(some(j.absent), l.Name), l.Name, j.absent))
 	}
 	if len(j.others) > 0 {
-		findings = append(findings, s.ask(otherSources.with(j.others[0].Group, l.Name, j.others[0].Source), l.Name, j.others...))
+		findings = append(findings, s.ask(otherSources.with(j.others[0].Group, l.Name, j.others[0].Source), l.Name, j.others))
 	}
 	if len(j.hidden) > 0 {
 		findings = append(findings, filtersHidden.with(j.hidden[0].Group, l.Name).
@@ -107,7 +107,7 @@ func (s Subject) judge(j joins, l *Link) []Finding {
 const mostJoins = 16
 
 // ask adds how channels are asked for on an interface.
-func (s Subject) ask(f Finding, name string, channels ...membership.Channel) Finding {
+func (s Subject) ask(f Finding, name string, channels []membership.Channel) Finding {
 	switch {
 	case s.Membership != "":
 		return f.mend(ssmd("reannounce", s.Membership))

@@ -17,6 +17,7 @@ import (
 	"github.com/ssmd-project/ssmd/control"
 	"github.com/ssmd-project/ssmd/ifwatch"
 	"github.com/ssmd-project/ssmd/internal/doctor/firewall"
+	"github.com/ssmd-project/ssmd/internal/groupoption"
 	"github.com/ssmd-project/ssmd/internal/monitor"
 	"github.com/ssmd-project/ssmd/membership"
 )
@@ -147,7 +148,7 @@ var spoiled = map[string]func(*Subject, *Facts){
 	"receiver_multicast_all warning: process 7 (player), at [::]:50": func(_ *Subject, f *Facts) { f.Sockets[0].MulticastAll = new(bool) },
 	"receiver_multicast_all unknown: whether a process that cannot ": func(_ *Subject, f *Facts) { f.Sockets[0].MulticastAll, f.Sockets[0].Process = nil, nil },
 	"receiver_filter warning: process 7 (player), at [::]:5000, joined ff3e::8000:1 on eth0 itself, but": func(_ *Subject, f *Facts) {
-		f.Sockets[0].OnlyIPv6, f.Sockets[0].Filters = true, Filters{group6: {{Sources: []netip.Addr{source6.Next()}}, {Exclude: true, Sources: []netip.Addr{source6}}}}
+		f.Sockets[0].OnlyIPv6, f.Sockets[0].Filters = true, Filters{group6: {{groupoption.Filter{Sources: []netip.Addr{source6.Next()}}, 3}, {groupoption.Filter{Sources: []netip.Addr{source6}, Exclude: true}, 3}}}
 	},
 	"stale_membership warning: process 7 (player), at [::]:5000, be": func(_ *Subject, f *Facts) { f.Sockets[0].Stale = []StaleEntry{{group4, 2}} },
 	"stale_membership unknown: whether process 7 (player), at [::]":  func(_ *Subject, f *Facts) { f.Sockets[0].Asked = false },
@@ -291,7 +292,7 @@ func TestAsk(t *testing.T) {
 		"ssmd run --allow-any-range --join " + one + " --join " + another:                         {},
 		"ssmd join --netns blue " + one + "; ssmd join --allow-any-range --netns blue " + another: {Daemon: true, Netns: "blue"},
 	} {
-		f := s.ask(Finding{}, "eth0", channel4, wide)
+		f := s.ask(Finding{}, "eth0", []membership.Channel{channel4, wide})
 		if got := strings.Join(f.Mend, "; "); got != want || got == "" && f.Advice == "" {
 			t.Errorf("it says %q, want %q", got, want)
 		}

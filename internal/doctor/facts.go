@@ -7,6 +7,7 @@ import (
 
 	"github.com/ssmd-project/ssmd/ifwatch"
 	"github.com/ssmd-project/ssmd/internal/doctor/firewall"
+	"github.com/ssmd-project/ssmd/internal/groupoption"
 	"github.com/ssmd-project/ssmd/membership"
 )
 
@@ -122,9 +123,8 @@ type Filters map[netip.Addr][]Filter
 
 // Filter is the source filter of a group (RFC 3678).
 type Filter struct {
-	Index   int  // of the interface that it is for
-	Exclude bool // all sources but these are let in, not only these
-	Sources []netip.Addr
+	groupoption.Filter
+	Index int // of the interface that it is for
 }
 
 func (f Filter) letsIn(source netip.Addr) bool {
