@@ -15,6 +15,6 @@
 //	GET /v1/status                         the daemon itself
 //	POST /v1/reload                        reads the configuration anew
 //
-// The file's mode and group decide who may open the
-// socket, and [Access] who of these may do more than read.
+// The file's mode and group decide who may open the socket, and [Access] who of
+// these may do more than read.
 package control

@@ -15,9 +15,9 @@ import (
 type Editor interface {
 	// Put adds a membership, or replaces the one of that name that was
 	// added so. It returns once all that can be joined now is, or ctx ends,
-	// and nil then too, where the change was taken. The entry is what stands in the file for one membership, in
-	// YAML or JSON. A bad one is an InvalidError, a name that the file has a
-	// FixedError.
+	// and nil then too, where the change was taken. The entry is what stands
+	// in the file for one membership, in YAML or JSON. A bad one is an
+	// InvalidError, a name that the file has a FixedError.
 	Put(ctx context.Context, name string, entry []byte, keep Keep) error
 	// Delete removes a membership that was added. The error is a FixedError
 	// where it was not, and membership.ErrNotFound where there is none.
@@ -64,24 +64,24 @@ func (s *Server) put(ctx context.Context, r request) (any, error) {
 	if persist {
 		keep = KeepOver
 	}
-	changing, cancel := s.changing(ctx)
-	defer cancel()
-	if err := s.options.Editor.Put(changing, r.name, r.body, keep); err != nil {
+	err = s.change(ctx, func(ctx context.Context) error { return s.options.Editor.Put(ctx, r.name, r.body, keep) })
+	if err != nil {
 		return nil, err
 	}
 	return s.statusOf(ctx, r.name)
 }
 
-// changing is ctx for a change, which leaves some of the time for what is told of
-// it: where that is over the rest of the change is made by itself.
-func (s *Server) changing(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(ctx, s.limits.answer*4/5)
-}
-
-// accepted drops the error of a change that was taken, and goes on.
-func accepted(err error) error {
-	if errors.Is(err, membership.ErrPutOff) {
+// change makes a change in some of the time for an answer, which leaves the rest for
+// what is told of it. Where the change was taken by then it is made by itself.
+func (s *Server) change(ctx context.Context, change func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, s.limits.answer*4/5)
+	defer cancel()
+	err := change(ctx)
+	switch {
+	case errors.Is(err, membership.ErrPutOff):
 		return nil
+	case errors.Is(err, context.DeadlineExceeded): // it had no turn
+		return s.late()
 	}
 	return err
 }
@@ -95,9 +95,7 @@ func (s *Server) delete(ctx context.Context, r request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	changing, cancel := s.changing(ctx)
-	defer cancel()
-	return last, s.options.Editor.Delete(changing, name)
+	return last, s.change(ctx, func(ctx context.Context) error { return s.options.Editor.Delete(ctx, name) })
 }
 
 // Put adds a membership to the daemon, or replaces the one that was added

@@ -13,18 +13,18 @@ import (
 // errSlowManager says that the manager took too long to answer.
 var errSlowManager = errors.New("the manager is busy")
 
+func (s *Server) late() error {
+	return fmt.Errorf("%w: no answer within %s", errSlowManager, s.limits.answer)
+}
+
 // answer asks the manager and writes its answer, or the problem.
 func (s *Server) answer(ask func(context.Context, request) (any, error)) respond {
 	return func(w http.ResponseWriter, r request) {
-		late := fmt.Errorf("%w: no answer within %s", errSlowManager, s.limits.answer)
-		ctx, cancel := context.WithTimeoutCause(r.http.Context(), s.limits.answer, late)
+		ctx, cancel := context.WithTimeoutCause(r.http.Context(), s.limits.answer, s.late())
 		defer cancel()
 		object, err := ask(ctx, r)
-		switch {
-		case err != nil && ctx.Err() != nil:
+		if err != nil && ctx.Err() != nil {
 			err = context.Cause(ctx)
-		case errors.Is(err, context.DeadlineExceeded): // a change has less time
-			err = late
 		}
 		if err != nil {
 			writeProblem(w, problemOf(err))

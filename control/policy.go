@@ -25,9 +25,8 @@ func (s *Server) approve(ctx context.Context, r request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	changing, cancel := s.changing(ctx)
-	defer cancel()
-	if err := accepted(s.options.Manager.Approve(changing, r.name, approval.Instance)); err != nil {
+	err = s.change(ctx, func(ctx context.Context) error { return s.options.Manager.Approve(ctx, r.name, approval.Instance) })
+	if err != nil {
 		return nil, err
 	}
 	return s.statusOf(ctx, r.name)
@@ -47,9 +46,8 @@ func (s *Server) drain(ctx context.Context, r request) (any, error) {
 
 func (s *Server) undrain(ctx context.Context, r request) (any, error) {
 	netns := r.query.Get("netns")
-	changing, cancel := s.changing(ctx)
-	defer cancel()
-	return Drained{Interface: r.name, Netns: netns}, accepted(s.options.Manager.Undrain(changing, netns, r.name))
+	err := s.change(ctx, func(ctx context.Context) error { return s.options.Manager.Undrain(ctx, netns, r.name) })
+	return Drained{Interface: r.name, Netns: netns}, err
 }
 
 // readObject reads one object with known keys, and nothing behind it.

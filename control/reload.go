@@ -92,9 +92,11 @@ func (s *Server) reload(ctx context.Context, _ request) (any, error) {
 	if s.options.Reloader == nil {
 		return nil, errNoReloader
 	}
-	changing, cancel := s.changing(ctx)
-	defer cancel()
-	reloaded, err := s.options.Reloader.Reload(changing)
+	var reloaded Reloaded
+	err := s.change(ctx, func(ctx context.Context) (err error) {
+		reloaded, err = s.options.Reloader.Reload(ctx)
+		return err
+	})
 	for _, names := range []*[]string{&reloaded.Added, &reloaded.Changed, &reloaded.Removed, &reloaded.TakenOver, &reloaded.Settings, &reloaded.Restart} {
 		*names, _ = list(*names, nil)
 	}
