@@ -94,8 +94,10 @@ func (w *Watcher) Counters() Counters {
 
 // tell lets the consumer know where there is something to take.
 func (w *Watcher) tell() {
-	if few := w.pendingFew(); w.options.Eager != nil && len(few) > 0 {
-		w.options.Eager(few)
+	if w.options.Eager != nil {
+		if few := w.pendingFew(); len(few) > 0 {
+			w.options.Eager(few)
+		}
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()

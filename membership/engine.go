@@ -195,10 +195,10 @@ func (e *engine) observeEagerly(pending []ifwatch.Change) {
 	}
 	defer e.owner.Unlock()
 	k := e.keeper
-	if k.surrendered || k.hasMuchToDo(pending, time.Now()) {
+	before := k.nextWake()
+	if k.surrendered || k.hasMuchToDo(pending, before, time.Now()) {
 		return
 	}
-	before := k.nextWake()
 	e.observe()
 	if next := k.nextWake(); !next.IsZero() && !next.Equal(before) {
 		select {

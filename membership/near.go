@@ -64,9 +64,9 @@ const (
 )
 
 // hasMuchToDo reports whether observing these changes may lead to many joins or
-// verdicts, or go on with what is due besides.
-func (k *keeper) hasMuchToDo(changes []ifwatch.Change, now time.Time) bool {
-	if due := k.nextWake(); !due.IsZero() && !due.After(now) {
+// verdicts, or go on with what is due besides, at the time that nextWake says.
+func (k *keeper) hasMuchToDo(changes []ifwatch.Change, due, now time.Time) bool {
+	if !due.IsZero() && !due.After(now) {
 		return true
 	}
 	joins, verdicts := 0, 0

@@ -173,11 +173,11 @@ func TestPortionsAreNotMadeEagerly(t *testing.T) {
 	w.keeper.newPortion = oneCall
 	w.put(feed("a", "eth1", manyChannels(1, 3)...))
 	elsewhere := []ifwatch.Change{{Index: 2, Now: &ifwatch.Interface{ID: 9, Index: 2, Name: "eth2"}}}
-	if !w.keeper.hasMuchToDo(elsewhere, w.now) {
+	if !w.keeper.hasMuchToDo(elsewhere, w.keeper.nextWake(), w.now) {
 		t.Error("nothing is to be done when 2 channels are left")
 	}
 	w.waitInLine()
-	if w.keeper.hasMuchToDo(elsewhere, w.now) {
+	if w.keeper.hasMuchToDo(elsewhere, w.keeper.nextWake(), w.now) {
 		t.Error("much is to be done when all are joined")
 	}
 }

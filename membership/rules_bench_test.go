@@ -45,7 +45,7 @@ func BenchmarkManyInterfaces(b *testing.B) {
 			for n := 0; b.Loop(); n++ {
 				other.MTU = 1400 + n%2
 				changes := []ifwatch.Change{{Index: other.Index, Now: &other, Read: w.now}}
-				w.keeper.hasMuchToDo(changes, w.now)
+				w.keeper.hasMuchToDo(changes, w.keeper.nextWake(), w.now)
 				w.keeper.observe(ifwatch.Changes{Changes: changes}, w.now)
 				w.keeper.nextWake()
 			}
