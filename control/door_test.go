@@ -76,11 +76,7 @@ func TestHandoffEndpoint(t *testing.T) {
 // A path on which somebody listens with a socket of the other kind is theirs.
 func TestHandoffEndpointLeavesStreamsAlone(t *testing.T) {
 	path := socketPath(t)
-	other, err := net.Listen("unix", path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer other.Close()
+	mustListen(t, path)
 	if _, err := Handoff.Listen(path, 0o600, ""); !errors.Is(err, ErrInUse) {
 		t.Errorf("%v, want ErrInUse", err)
 	}

@@ -239,6 +239,16 @@ func socketPath(t *testing.T) string {
 	return filepath.Join(dir, "s")
 }
 
+func mustListen(t *testing.T, socket string) net.Listener {
+	t.Helper()
+	l, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	return l
+}
+
 func mustDial(t *testing.T, socket string) net.Conn {
 	t.Helper()
 	c, err := net.Dial("unix", socket)

@@ -19,13 +19,9 @@ import (
 // never answers, as that of a process that SIGSTOP stopped.
 func TestClientGivesUpOnAStoppedDaemon(t *testing.T) {
 	socket := socketPath(t)
-	l, err := net.Listen("unix", socket)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
+	mustListen(t, socket)
 	c := newClient(socket, 20*time.Millisecond)
-	_, err = c.Memberships(t.Context())
+	_, err := c.Memberships(t.Context())
 	want := "the daemon at " + socket + " does not answer within 20ms: is it stopped, or overloaded?"
 	if !errors.Is(err, ErrNoAnswer) || err.Error() != want {
 		t.Errorf("got  %v\nwant %s", err, want)
@@ -38,11 +34,7 @@ func TestClientGivesUpOnAStoppedDaemon(t *testing.T) {
 // TestClientGivesUpOnHalfARefusal asks a daemon that stops in the midst of saying no.
 func TestClientGivesUpOnHalfARefusal(t *testing.T) {
 	socket := socketPath(t)
-	l, err := net.Listen("unix", socket)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
+	l := mustListen(t, socket)
 	go func() {
 		for {
 			conn, err := l.Accept()
