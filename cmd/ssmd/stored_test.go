@@ -28,7 +28,7 @@ func TestStoredWritesItself(t *testing.T) {
 			Added:  map[string]string{"z": "{name: \"z\"}", "y": "line\nline"},
 			Adopted: []adopt.Kept{
 				{ID: "1", Selection: adopt.Selection{Unit: "tv"}, Rules: []byte(`{"interface":"eth0"}`), Since: time.Unix(1, 0).UTC()},
-				{ID: "2", Selection: adopt.Selection{PID: 7}, Boot: "b", Born: 9, Sockets: []adopt.KeptSocket{{
+				{ID: "2", Selection: adopt.Selection{PID: 7}, Boot: "b", Life: adopt.Life{Born: 9, PidFS: 1 << 40}, Sockets: []adopt.KeptSocket{{
 					Cookie: 1 << 60, Places: []adopt.KeptPlace{{Group: netip.MustParseAddr("232.1.1.1"), Index: 3, Interface: "eth0"}}, Lost: []string{""},
 				}}},
 			},

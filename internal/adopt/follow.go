@@ -19,7 +19,7 @@ type adoption struct {
 	since   time.Time
 
 	anywhere bool                  // the rules say which interface
-	born     uint64                // the process that is given by its number; zero: not opened yet
+	life     Life                  // of the process that is given by its number; zero: not opened yet
 	recalled map[uint64]KeptSocket // by cookie: what an earlier adopter knew
 
 	followed map[int]*follower   // by the process's number
@@ -124,14 +124,14 @@ func (a *adoption) open(pid int) (*Process, error) {
 // recognise returns an error where a process is not the one that was adopted by
 // its number.
 func (a *adoption) recognise(p *Process) error {
-	born, err := p.born()
+	l, err := p.life()
 	switch {
 	case err != nil:
 		return err
-	case a.born != 0 && a.born != born:
+	case a.life != (Life{}) && !a.life.same(l):
 		return fmt.Errorf("process %d: another one has its number: %w", p.PID, ErrEnded)
 	}
-	a.born = born
+	a.life = l
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package adopt
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -210,6 +211,10 @@ func TestAdoptedNumberComesBack(t *testing.T) {
 			s.end()
 			return fmt.Errorf("it is process %d, want %d", s.pid, was)
 		}
+		if l := lifeOf(t, s.pid); l.PidFS == 0 && l.same(kept[0].Life) {
+			s.end()
+			return errors.New("it is of the same tick, and this kernel has no other mark")
+		}
 		return nil
 	}))
 	again := s.joined()
@@ -226,6 +231,16 @@ func TestAdoptedNumberComesBack(t *testing.T) {
 	if rows := s.rows(); len(rows) != 1 || rows[0].State != StateDeaf {
 		t.Errorf("the other process has %+v, want what it has left", rows)
 	}
+}
+
+func lifeOf(t *testing.T, pid int) Life {
+	t.Helper()
+	p, err := openProcess(pid)
+	ok(t, err)
+	defer p.Close()
+	l, err := p.life()
+	ok(t, err)
+	return l
 }
 
 // The port of a process that is adopted is free when it has ended. A descriptor is

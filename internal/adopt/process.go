@@ -96,9 +96,29 @@ func commOf(path string) string {
 	return string(bytes.TrimSuffix(name, []byte("\n")))
 }
 
-// born is when the process was, in ticks of the machine's clock since its start
-// (proc_pid_stat(5)): no other one in this run of the machine has the number and
-// this. The name before it may have spaces and brackets.
+// Life tells one life of a process from every other that has its number in this
+// run of the machine. Either part may be 0, where nobody knows it.
+type Life struct {
+	Born  uint64 `json:"born,omitempty"`  // ticks of the machine's clock since its start (proc_pid_stat(5)); several may fall into one
+	PidFS uint64 `json:"pidfs,omitempty"` // inode of its pidfd, never given twice; of Linux 6.9 and later
+}
+
+// same reports whether two lives can be one.
+func (l Life) same(o Life) bool {
+	return l.Born == o.Born && (l.PidFS == o.PidFS || l.PidFS == 0 || o.PidFS == 0)
+}
+
+// life is that of the process.
+func (p *Process) life() (Life, error) {
+	born, err := p.born()
+	if err != nil {
+		return Life{}, err
+	}
+	inode, err := p.inode()
+	return Life{born, inode}, err
+}
+
+// born is when the process was. The name before it may have spaces and brackets.
 func (p *Process) born() (uint64, error) {
 	text, err := os.ReadFile(p.path("stat"))
 	if err != nil {
@@ -110,6 +130,21 @@ func (p *Process) born() (uint64, error) {
 		return 0, fmt.Errorf("process %d: %w", p.PID, ErrEnded)
 	}
 	return strconv.ParseUint(fields[field-afterName], 10, 64)
+}
+
+// inode is that of the pidfd, 0 where all pidfds share one.
+func (p *Process) inode() (inode uint64, err error) {
+	err = p.control(func(fd int) error {
+		var fs unix.Statfs_t
+		if err := unix.Fstatfs(fd, &fs); err != nil || fs.Type != unix.PID_FS_MAGIC {
+			return err
+		}
+		var stat unix.Stat_t
+		err := unix.Fstat(fd, &stat)
+		inode = stat.Ino
+		return err
+	})
+	return inode, err
 }
 
 // mostDescriptors bounds what one process can cost.

@@ -19,10 +19,10 @@ import (
 type Kept struct {
 	ID string `json:"id"`
 	Selection
+	Life                    // of the process that is given by its number
 	Rules   json.RawMessage `json:"rules,omitempty"`
 	Since   time.Time       `json:"since"`
 	Boot    string          `json:"boot"`              // of the machine; in another one the rest is over
-	Born    uint64          `json:"born,omitempty"`    // when the process given by its number was, as proc_pid_stat(5) has it
 	Sockets []KeptSocket    `json:"sockets,omitempty"` // sorted by cookie
 }
 
@@ -73,7 +73,7 @@ func (a *Adopter) note() {
 }
 
 func (k Kept) equal(o Kept) bool {
-	return k.ID == o.ID && k.Selection == o.Selection && k.Boot == o.Boot && k.Born == o.Born && bytes.Equal(k.Rules, o.Rules) &&
+	return k.ID == o.ID && k.Selection == o.Selection && k.Boot == o.Boot && k.Life == o.Life && bytes.Equal(k.Rules, o.Rules) &&
 		slices.EqualFunc(k.Sockets, o.Sockets, func(a, b KeptSocket) bool {
 			return a.Cookie == b.Cookie && slices.Equal(a.Places, b.Places) && slices.Equal(a.Lost, b.Lost)
 		})
@@ -81,7 +81,7 @@ func (k Kept) equal(o Kept) bool {
 
 // kept is the adoption as it is now.
 func (a *adoption) kept() Kept {
-	k := Kept{ID: a.id, Selection: a.Selection, Rules: a.rules, Since: a.since, Boot: bootID(), Born: a.born}
+	k := Kept{ID: a.id, Selection: a.Selection, Life: a.life, Rules: a.rules, Since: a.since, Boot: bootID()}
 	sockets := make(map[uint64]KeptSocket)
 	maps.Copy(sockets, a.recalled) // what could not be looked at yet
 	for _, f := range a.followed {
@@ -156,7 +156,7 @@ func (a *Adopter) recall(k Kept) *adoption {
 		return nil
 	}
 	one := a.newAdoption(k.ID, k.Selection, k.Rules)
-	one.since, one.born = k.Since, k.Born
+	one.since, one.life = k.Since, k.Life
 	if same {
 		one.recalled = make(map[uint64]KeptSocket, len(k.Sockets))
 		for _, s := range k.Sockets {
