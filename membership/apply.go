@@ -234,13 +234,13 @@ func (k *keeper) change(m *member, w *wish, now time.Time) {
 // none of are wished for when the family is ready.
 func (a *attachment) exchange(old, new *wish, l *line, now time.Time) {
 	for _, f := range a.families() {
-		p := a.pools[f]
-		l.wish(a, p, without(new.byFamily[f], old.byFamily[f]), now)
-		p.unwish(without(old.byFamily[f], new.byFamily[f]))
+		p := a.pools.of(f)
+		l.wish(a, p, without(new.channelsOf(f), old.channelsOf(f)), now)
+		p.unwish(without(old.channelsOf(f), new.channelsOf(f)))
 		l.unwished()
-		if len(new.byFamily[f]) == 0 {
+		if len(new.channelsOf(f)) == 0 {
 			p.users--
-			a.pools[f] = nil
+			a.pools.set(f, nil)
 		}
 	}
 }

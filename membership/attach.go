@@ -95,7 +95,7 @@ func (k *keeper) wishReady(a *attachment, now time.Time) {
 	m, i := a.member, a.instance
 	for _, f := range m.rule.families {
 		goesOn := slices.Contains(a.resumed, f)
-		if a.pools[f] != nil || !goesOn && m.rule.rules.Ready(f, i.now).Result() != reattach.Accept {
+		if a.pools.of(f) != nil || !goesOn && m.rule.rules.Ready(f, i.now).Result() != reattach.Accept {
 			continue
 		}
 		k.probe(i, f) // before the first join
@@ -104,8 +104,8 @@ func (k *keeper) wishReady(a *attachment, now time.Time) {
 			continue
 		}
 		p.users++
-		k.line.wish(a, p, m.wish.byFamily[f], now)
-		a.pools[f] = p
+		k.line.wish(a, p, m.wish.channelsOf(f), now)
+		a.pools.set(f, p)
 		k.touch(m)
 		k.noteMemory()
 		if what, cause := unwatched(f, orNone(a.before), i.now); goesOn && slices.Contains(m.wish.reannounce.On, what) {
@@ -166,8 +166,8 @@ func (k *keeper) pool(i *instance, f ifwatch.Family, m *member, lostIndex int) *
 // leave ends an attachment on an instance that lives.
 func (k *keeper) leave(a *attachment, cause Cause, reason string, now time.Time) {
 	for _, f := range a.families() {
-		a.pools[f].users--
-		a.pools[f].unwish(a.member.wish.byFamily[f])
+		a.pools.of(f).users--
+		a.pools.of(f).unwish(a.member.wish.channelsOf(f))
 	}
 	k.detached(a, *a.seen, cause, reason, now)
 }

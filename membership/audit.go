@@ -277,7 +277,7 @@ func (k *keeper) tellRepaired(a *attachment, f ifwatch.Family, lost map[Channel]
 	m.cause = CauseAudit
 	n := 0
 	var first Channel
-	for _, c := range m.wish.byFamily[f] {
+	for _, c := range m.wish.channelsOf(f) {
 		if _, was := lost[c]; was {
 			if n++; n == 1 {
 				first = c

@@ -30,7 +30,7 @@ func (s linuxCallerSocket) boundTo() (address netip.Addr) {
 // nothing of them, as it is bound to another address; nothing where there are none.
 func (a *attachment) deafness() string {
 	for _, f := range a.member.wish.families {
-		p := a.pools[f]
+		p := a.pools.of(f)
 		if p == nil {
 			continue
 		}
@@ -38,7 +38,7 @@ func (a *attachment) deafness() string {
 		if !is || !c.address.IsValid() {
 			continue
 		}
-		for _, channel := range a.member.wish.byFamily[f] {
+		for _, channel := range a.member.wish.channelsOf(f) {
 			if channel.Group != c.address {
 				return fmt.Sprintf("; the caller's socket is bound to %s and receives nothing that is sent to %s", c.address, channel.Group)
 			}

@@ -208,13 +208,13 @@ func (w *world) outOfLine() error {
 // of what is made in portions.
 func (w *world) untold() error {
 	again := func(a *attachment) bool {
-		for _, p := range a.pools {
-			if _, cut := w.keeper.cut[p]; cut {
+		for _, f := range bothFamilies {
+			if _, cut := w.keeper.cut[a.pools.of(f)]; cut {
 				return true
 			}
 		}
 		return w.keeper.line != nil && slices.ContainsFunc(w.keeper.line.batches, func(b *batch) bool {
-			return b.owner == nil && a.pools[b.pool.family] == b.pool
+			return b.owner == nil && a.pools.of(b.pool.family) == b.pool
 		})
 	}
 	for _, m := range w.keeper.members {

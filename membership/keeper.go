@@ -153,8 +153,8 @@ type attachment struct {
 	since    time.Time
 	began    time.Time // when what led to it was read or asked for
 	verdict  reattach.Verdict
-	seen     *ifwatch.Interface      // the instance as it was when judged last
-	pools    [ifwatch.IPv6 + 1]*pool // by family, nil where its channels are not wished for
+	seen     *ifwatch.Interface // the instance as it was when judged last
+	pools    perFamily[*pool]   // by family, nil where its channels are not wished for
 
 	cause     Cause
 	resumed   []ifwatch.Family   // for which it was there before an earlier manager ended
@@ -166,7 +166,7 @@ type attachment struct {
 	announce    map[ifwatch.Family]Cause // to be announced anew, and why
 	announcedAt time.Time                // last, or when it began
 	refused     int                      // as reported last
-	handed      [ifwatch.IPv6 + 1]*pool  // which were told what is to be announced
+	handed      perFamily[*pool]         // which were told what is to be announced
 	quarters    int                      // of its channels joined, as told last between two portions
 }
 
@@ -220,7 +220,7 @@ func (k *keeper) poolsOf(f ifwatch.Family) iter.Seq2[*instance, *pool] {
 func (i *instance) users(p *pool) iter.Seq[*attachment] {
 	return func(yield func(*attachment) bool) {
 		for a := range i.attachments {
-			if a.pools[p.family] == p && !yield(a) {
+			if a.pools.of(p.family) == p && !yield(a) {
 				return
 			}
 		}

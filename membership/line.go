@@ -150,7 +150,7 @@ func (l *line) forget(b *batch, e *entry) {
 // else does has it in a batch of their own.
 func (l *line) prune(b *batch) {
 	gone := make(map[Channel]struct{})
-	for _, c := range without(b.wish.byFamily[b.pool.family], b.owner.member.wish.byFamily[b.pool.family]) {
+	for _, c := range without(b.wish.channelsOf(b.pool.family), b.owner.member.wish.channelsOf(b.pool.family)) {
 		gone[c] = struct{}{}
 	}
 	b.wish = b.owner.member.wish

@@ -248,7 +248,7 @@ func (k *keeper) noteQueriers(f ifwatch.Family, old map[int]string) {
 		}
 		i.querier = old[i.now.Index]
 		for a := range i.attachments {
-			if a.pools[f] != nil {
+			if a.pools.of(f) != nil {
 				k.touch(a.member)
 			}
 		}

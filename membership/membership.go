@@ -129,9 +129,6 @@ func isNameRune(r rune) bool {
 	return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("._-", r)
 }
 
-// bothFamilies are the families that channels may have, in their order.
-var bothFamilies = []ifwatch.Family{ifwatch.IPv4, ifwatch.IPv6}
-
 // families returns the families of the channels, of which there are some, IPv4
 // first. Nobody changes what it returns.
 func (m Membership) families() []ifwatch.Family {

@@ -90,15 +90,16 @@ func TestNewWish(t *testing.T) {
 	if diff := cmp.Diff([]Channel{one, two, six}, w.channels, compareAddrs); diff != "" {
 		t.Errorf("channels (-want +got):\n%s", diff)
 	}
-	want := [...][]Channel{ifwatch.IPv4: {one, two}, ifwatch.IPv6: {six}}
-	if diff := cmp.Diff(want, w.byFamily, compareAddrs); diff != "" {
-		t.Errorf("by family (-want +got):\n%s", diff)
+	for f, want := range map[ifwatch.Family][]Channel{ifwatch.IPv4: {one, two}, ifwatch.IPv6: {six}} {
+		if diff := cmp.Diff(want, w.channelsOf(f), compareAddrs); diff != "" {
+			t.Errorf("of %s (-want +got):\n%s", f, diff)
+		}
 	}
 	if diff := cmp.Diff(bothFamilies, w.families); diff != "" {
 		t.Errorf("families (-want +got):\n%s", diff)
 	}
-	if got := wishOf(feed("a", "eth0", six)).byFamily; len(got[ifwatch.IPv4]) != 0 || len(got[ifwatch.IPv6]) != 1 {
-		t.Errorf("of IPv6 alone: %v", got)
+	if w := wishOf(feed("a", "eth0", six)); len(w.channelsOf(ifwatch.IPv4)) != 0 || len(w.channelsOf(ifwatch.IPv6)) != 1 {
+		t.Errorf("of IPv6 alone: %v, %v", w.channelsOf(ifwatch.IPv4), w.channelsOf(ifwatch.IPv6))
 	}
 }
 

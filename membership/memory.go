@@ -128,20 +128,6 @@ func (k *keeper) stillRemembered(place string) map[string]Remembered {
 	return memberships
 }
 
-// families are those for which the attachment's channels are wished for.
-// Nobody changes what it returns.
-func (a *attachment) families() []ifwatch.Family {
-	switch {
-	case a.pools[ifwatch.IPv4] == nil && a.pools[ifwatch.IPv6] == nil:
-		return nil
-	case a.pools[ifwatch.IPv6] == nil:
-		return bothFamilies[:1:1]
-	case a.pools[ifwatch.IPv4] == nil:
-		return bothFamilies[1:]
-	}
-	return bothFamilies
-}
-
 func (k *keeper) placeOf() string {
 	if k.place == "" && k.kernel != nil {
 		k.place = k.kernel.place()

@@ -118,7 +118,7 @@ func (k *keeper) protocolDied(i *instance, f ifwatch.Family, now time.Time) {
 		delete(i.probes, f)
 	}
 	for a := range i.attachments {
-		if a.pools[f] == nil {
+		if a.pools.of(f) == nil {
 			continue
 		}
 		k.affected[a.member.rule] = struct{}{}
@@ -127,7 +127,7 @@ func (k *keeper) protocolDied(i *instance, f ifwatch.Family, now time.Time) {
 		if len(a.families()) == 1 {
 			k.detached(a, *a.seen, CauseProtocol, f.String()+" died on "+i.now.String(), now)
 		}
-		a.pools[f] = nil
+		a.pools.set(f, nil)
 	}
 }
 

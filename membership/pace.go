@@ -129,7 +129,7 @@ func (k *keeper) lineUpAdded(now time.Time) {
 			added := p.added
 			p.added = nil
 			for a := range i.users(p) {
-				k.line.lineUp(a, p, a.member.wish.byFamily[p.family], now)
+				k.line.lineUp(a, p, a.member.wish.channelsOf(p.family), now)
 				k.touch(a.member)
 			}
 			p.added = slices.DeleteFunc(added, func(e *entry) bool { return e.inLine })

@@ -136,7 +136,7 @@ func (k *keeper) isPutOff(a *attachment) bool {
 		return false
 	}
 	for _, f := range a.families() {
-		if _, cut := k.cut[a.pools[f]]; cut && a.pools[f].isToTry(a.member.wish.byFamily[f]) {
+		if _, cut := k.cut[a.pools.of(f)]; cut && a.pools.of(f).isToTry(a.member.wish.channelsOf(f)) {
 			return true
 		}
 	}

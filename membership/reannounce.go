@@ -39,13 +39,23 @@ type Reannounce struct {
 // is not copied.
 func (r Reannounce) Normalize() Reannounce {
 	if r.On == nil {
-		return Reannounce{On: []Trigger{OnAddress, OnCarrier, OnNotifyPeers}, Every: r.Every}
+		r.On = slices.Clone(everyTrigger)
 	}
-	if ascending(r.On) {
-		return r
+	if !ascending(r.On) {
+		r.On = append([]Trigger{}, slices.Compact(slices.Sorted(slices.Values(r.On)))...)
 	}
-	r.On = append([]Trigger{}, slices.Compact(slices.Sorted(slices.Values(r.On)))...)
 	return r
+}
+
+// everyTrigger is what nil means, once for all who change nothing in it.
+var everyTrigger = []Trigger{OnAddress, OnCarrier, OnNotifyPeers}
+
+// normalized is Normalize for who changes nothing in what it returns.
+func (r Reannounce) normalized() Reannounce {
+	if r.On == nil {
+		r.On = everyTrigger
+	}
+	return r.Normalize()
 }
 
 // ascending reports whether a list is sorted, with each of it once.
@@ -78,7 +88,7 @@ func (r Reannounce) Equal(o Reannounce) bool {
 	if r.Every == o.Every && r.On != nil && slices.Equal(r.On, o.On) {
 		return true
 	}
-	r, o = r.Normalize(), o.Normalize()
+	r, o = r.normalized(), o.normalized()
 	return r.Every == o.Every && slices.Equal(r.On, o.On)
 }
 
@@ -156,14 +166,15 @@ func (k *keeper) notice(i *instance, was ifwatch.Interface, now time.Time) {
 // as reports go out, and the kernel was seen to hold them: who leaves what was
 // lost takes a user from the group, which may be somebody else.
 func (k *keeper) askAnnounce(a *attachment, f ifwatch.Family, cause Cause, now time.Time) {
-	if a.pools[f] == nil {
+	if a.pools.of(f) == nil {
 		return // joined later, and announced thereby
 	}
 	k.suspicious = k.suspicious || !now.Before(k.auditAgain())
 	if a.announce == nil {
 		a.announce = make(map[ifwatch.Family]Cause, 1)
 	}
-	a.announce[f], a.handed[f] = cause, nil // from the beginning, where that is under way
+	a.announce[f] = cause
+	a.handed.set(f, nil) // from the beginning, where that is under way
 	k.announcing[a] = struct{}{}
 }
 
@@ -184,9 +195,9 @@ func (k *keeper) announceAsked() {
 			continue
 		}
 		for f := range a.announce {
-			if p := a.pools[f]; p != nil && p != a.handed[f] && canReport(f, a.instance.now) {
-				p.announce(a.member.wish.byFamily[f])
-				a.handed[f] = p
+			if p := a.pools.of(f); p != nil && p != a.handed.of(f) && canReport(f, a.instance.now) {
+				p.announce(a.member.wish.channelsOf(f))
+				a.handed.set(f, p)
 			}
 		}
 	}
@@ -216,7 +227,7 @@ func (k *keeper) reportAnnounced(now time.Time) {
 		var cause Cause
 		late := 0
 		for f, c := range a.announce {
-			p := a.pools[f]
+			p := a.pools.of(f)
 			switch {
 			case p == nil: // joined later, and announced thereby
 			case canReport(f, a.instance.now) && len(p.announcing) == 0:
@@ -225,7 +236,7 @@ func (k *keeper) reportAnnounced(now time.Time) {
 				continue
 			}
 			delete(a.announce, f)
-			a.handed[f] = nil
+			a.handed.set(f, nil)
 		}
 		if len(a.announce) == 0 {
 			delete(k.announcing, a)
@@ -267,7 +278,7 @@ func (k *keeper) reannounce(m *member, now time.Time) (putOff []ifwatch.Interfac
 	k.endRequest(now)
 	for _, a := range m.attachments {
 		for f := range a.announce { // they wait for an audit
-			k.asked = append(k.asked, a.pools[f])
+			k.asked = append(k.asked, a.pools.of(f))
 		}
 	}
 	return putOff
@@ -277,7 +288,7 @@ func (k *keeper) reannounce(m *member, now time.Time) (putOff []ifwatch.Interfac
 func (k *keeper) isToAnnounce(p *pool) bool {
 	for a := range k.announcing {
 		for f := range a.announce {
-			if a.pools[f] == p && a.handed[f] != p && canReport(f, a.instance.now) {
+			if a.pools.of(f) == p && a.handed.of(f) != p && canReport(f, a.instance.now) {
 				return true
 			}
 		}

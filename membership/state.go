@@ -77,7 +77,7 @@ func (a *attachment) remark() string {
 // isUnsourced reports whether an older IGMP is spoken, whose reports name no
 // source.
 func (a *attachment) isUnsourced() bool {
-	return a.instance.querier != "" && a.pools[ifwatch.IPv4] != nil
+	return a.instance.querier != "" && a.pools.of(ifwatch.IPv4) != nil
 }
 
 // unready says why the channels of a family are not even tried, nothing where
@@ -89,7 +89,7 @@ func (a *attachment) unready() string {
 			parts = append(parts, "IPv6 channels not joined: the interface is down, and a join would make it deaf once it is up")
 			continue
 		}
-		if a.pools[f] == nil {
+		if a.pools.of(f) == nil {
 			parts = append(parts, fmt.Sprintf("%s channels not joined: %s", f, a.member.rule.rules.Ready(f, a.instance.now).Reason()))
 		}
 	}

@@ -67,7 +67,7 @@ func (m *member) joinedAnywhere() int {
 }
 
 func (a *attachment) joined(c Channel) bool {
-	p := a.pools[c.Family()]
+	p := a.pools.of(c.Family())
 	return p != nil && p.entries.get(c).isJoined()
 }
 
@@ -100,7 +100,7 @@ func (m *member) channelStatus() []ChannelStatus {
 		}
 		for _, a := range m.attachments {
 			s := ChannelStatus{Channel: c, Interface: a.instance.now.Name, Instance: a.instance.now.ID, Joined: a.joined(c)}
-			if p := a.pools[c.Family()]; p != nil && p.entries.get(c).err != nil {
+			if p := a.pools.of(c.Family()); p != nil && p.entries.get(c).err != nil {
 				s.Err = p.entries.get(c).err
 				s.Error = s.Err.Error()
 			}

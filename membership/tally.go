@@ -43,8 +43,8 @@ func (p *pool) count(channels []Channel) tally {
 func (a *attachment) count() tally {
 	var t tally
 	for _, f := range a.member.wish.families {
-		if p := a.pools[f]; p != nil {
-			t.add(p.count(a.member.wish.byFamily[f]))
+		if p := a.pools.of(f); p != nil {
+			t.add(p.count(a.member.wish.channelsOf(f)))
 		}
 	}
 	return t

@@ -1,7 +1,5 @@
 package membership
 
-import "github.com/ssmd-project/ssmd/ifwatch"
-
 // What is told of a step is told once its joins and leaves were made: who hears
 // that a membership is detached finds that the kernel holds it no longer. Only
 // what IPv6 has to leave on an interface that is down is left once that is up.
@@ -9,7 +7,7 @@ import "github.com/ssmd-project/ssmd/ifwatch"
 // toldEvent is an event that is to be published.
 type toldEvent struct {
 	Event
-	pools [ifwatch.IPv6 + 1]*pool // of which something was to be left before
+	pools perFamily[*pool] // of which something was to be left before
 }
 
 // tell has an event published at the end of the step. Its time stays.
@@ -45,7 +43,8 @@ func (k *keeper) isLeaving(e toldEvent) bool {
 	if len(k.cut) == 0 {
 		return false
 	}
-	for _, p := range e.pools {
+	for _, f := range bothFamilies {
+		p := e.pools.of(f)
 		if _, cut := k.cut[p]; cut && len(p.unwished) > 0 {
 			return true
 		}

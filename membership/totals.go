@@ -191,8 +191,8 @@ func (k *keeper) measure(a *attachment) {
 		return
 	}
 	for _, f := range a.families() {
-		p := a.pools[f]
-		if _, cut := k.cut[p]; a.instance.mayChange(f) && (!cut && len(p.added) > 0 || cut && p.isToTry(a.member.wish.byFamily[f]) || p.count(a.member.wish.byFamily[f]).inLine > 0) {
+		p := a.pools.of(f)
+		if _, cut := k.cut[p]; a.instance.mayChange(f) && (!cut && len(p.added) > 0 || cut && p.isToTry(a.member.wish.channelsOf(f)) || p.count(a.member.wish.channelsOf(f)).inLine > 0) {
 			return
 		}
 	}

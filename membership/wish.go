@@ -15,11 +15,11 @@ import (
 type wish struct {
 	*terms
 	name     string
-	channels []Channel                   // sorted, each once
-	byFamily [ifwatch.IPv6 + 1][]Channel // the same, by the family
-	anyRange AnyRange
+	channels []Channel // sorted, each once: those of IPv4 first
+	first6   int       // of channels, where those of IPv6 begin
 	socket   syscall.Conn
 	keep     Keep
+	anyRange AnyRange
 
 	reannounce Reannounce
 	namespace  string
@@ -104,17 +104,23 @@ func newTerms(r reattach.Rules, families []ifwatch.Family) *terms {
 }
 
 func newWish(m *Membership, t *terms) *wish {
-	w := &wish{terms: t, name: m.Name, socket: m.Socket, keep: m.Keep, anyRange: m.AnyRange, reannounce: m.Reannounce.Normalize(), namespace: m.Namespace}
+	w := &wish{terms: t, name: m.Name, socket: m.Socket, keep: m.Keep, anyRange: m.AnyRange, reannounce: m.Reannounce.normalized(), namespace: m.Namespace}
 	if m.Namespace != "" {
 		w.path = ifwatch.NamespacePath(m.Namespace)
 	}
 	w.channels = slices.Clone(m.Channels)
 	slices.SortFunc(w.channels, Channel.Compare)
 	w.channels = slices.Compact(w.channels)
-	// Sorted by group, the channels of each family stand together.
-	first6, _ := slices.BinarySearchFunc(w.channels, ifwatch.IPv6, func(c Channel, f ifwatch.Family) int { return int(c.Family()) - int(f) })
-	w.byFamily[ifwatch.IPv4], w.byFamily[ifwatch.IPv6] = w.channels[:first6], w.channels[first6:]
+	w.first6, _ = slices.BinarySearchFunc(w.channels, ifwatch.IPv6, func(c Channel, f ifwatch.Family) int { return int(c.Family()) - int(f) })
 	return w
+}
+
+// channelsOf returns those of a family: sorted by group, they stand together.
+func (w *wish) channelsOf(f ifwatch.Family) []Channel {
+	if f == ifwatch.IPv4 {
+		return w.channels[:w.first6]
+	}
+	return w.channels[w.first6:]
 }
 
 // isOf reports whether a wish is what a membership comes to. It may say no where
