@@ -95,6 +95,23 @@ func state(is, was membership.State) membership.Event {
 	return membership.Event{Type: membership.EventState, Membership: "feed", State: is, Was: was}
 }
 
+// ignored are the signals that this process was started to ignore, as nohup has it
+// with SIGHUP: these are all that a hook is to ignore.
+func ignored(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if strings.HasPrefix(line, "SigIgn:") {
+			return line
+		}
+	}
+	t.Fatal("no SigIgn in /proc/self/status")
+	return ""
+}
+
 // A hook gets what is documented and nothing else: no environment, no input, no
 // descriptor of the daemon's.
 func TestWhatAHookGets(t *testing.T) {
@@ -114,7 +131,7 @@ func TestWhatAHookGets(t *testing.T) {
 	out := s.read("out")
 	for _, want := range []string{
 		"SSMD_EVENT=attached\n", "SSMD_TYPE=attached\n", "SSMD_SEQ=3\n", "SSMD_TIME=1970-01-01T00:00:01.0000005Z\n", "SSMD_MEMBERSHIP=feed\n", "SSMD_INTERFACE=eth0\n",
-		"SSMD_INSTANCE=7\n", "SSMD_NETNS=\n", "SSMD_STATE=\n", "SSMD_CAUSE=appeared\n", "SSMD_REASON=a; $(b)\n'c'\n", searchPath + "\n", "args 2:$HOME; x\n", "\n/\n/dev/null\n", "SigIgn:\t0000000000000000\n",
+		"SSMD_INSTANCE=7\n", "SSMD_NETNS=\n", "SSMD_STATE=\n", "SSMD_CAUSE=appeared\n", "SSMD_REASON=a; $(b)\n'c'\n", searchPath + "\n", "args 2:$HOME; x\n", "\n/\n/dev/null\n", ignored(t),
 	} {
 		if !strings.Contains(out, want) {
 			t.Errorf("no %q in\n%s", want, out)
