@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"reflect"
 	"runtime"
 	"slices"
 	"strconv"
@@ -90,6 +91,30 @@ func TestPastIsBoundedByMemory(t *testing.T) {
 	}
 	if e, err := slow.Next(t.Context()); err != nil || e.Missed != count-uint64(h.ring.events) {
 		t.Errorf("%+v, %v", e, err)
+	}
+}
+
+// An event that is kept is read as it was published, with all that it has.
+func TestPastIsWhole(t *testing.T) {
+	h := newHub()
+	s := h.subscribe()
+	e := Event{
+		Time: at(10), Type: EventState, Membership: "feed", Interface: "eth0", Instance: 7, Netns: "tv", State: StateHeld, Cause: CauseAppeared,
+		Reason: "so", Was: StateJoined, Index: 3, Err: io.ErrNoProgress,
+	}
+	for v, n := reflect.ValueOf(e), 0; n < v.NumField(); n++ {
+		if name := v.Type().Field(n).Name; v.Field(n).IsZero() != (name == "Seq" || name == "Missed") {
+			t.Errorf("%s is to be looked at too", name)
+		}
+	}
+	other := e
+	other.Index, other.Was = 4, StateWaiting
+	for seq, want := range []Event{e, other, {Time: at(11)}, e} {
+		h.publish(want)
+		want.Seq = uint64(seq) + 1
+		if got, err := s.Next(t.Context()); err != nil || got != want {
+			t.Errorf("%+v, %v, want %+v", got, err, want)
+		}
 	}
 }
 

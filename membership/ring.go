@@ -3,6 +3,8 @@ package membership
 import (
 	"slices"
 	"time"
+
+	"github.com/ssmd-project/ssmd/ifwatch"
 )
 
 // The bounds of the past: at most so many events, and at most about so much
@@ -20,7 +22,7 @@ const (
 )
 
 // eventSize is what an event takes besides its words.
-const eventSize = 200
+const eventSize = 80
 
 // ring keeps the last events in the order of their numbers, which have no gap.
 type ring struct {
@@ -29,17 +31,68 @@ type ring struct {
 	events int
 	bytes  int
 	gone   time.Time // the latest time of an event that was dropped
+
+	kinds map[kind]*kind
+	site  *site // of the last event
 }
 
 // block is a run of events.
 type block struct {
-	events []Event
+	first  uint64 // its number
+	events []pastEvent
 	bytes  int
 	latest time.Time // clocks may be set back, so not always that of the last
 }
 
+// pastEvent is an event in less than half of its room: it shares what many have
+// in common.
+type pastEvent struct {
+	nanoseconds        int64 // its time, since 1970
+	kind               *kind
+	site               *site
+	membership, reason string
+	err                error
+}
+
+// kind is of an event what there are few of.
+type kind struct {
+	Type       EventType
+	State, Was State
+	Cause      Cause
+}
+
+// site is of an event what those next to it mostly have too.
+type site struct {
+	Interface, Netns string
+	Instance         ifwatch.ID
+	Index            int
+}
+
 // newRing returns an empty ring. The first event is number 1.
-func newRing() *ring { return &ring{next: 1} }
+func newRing() *ring { return &ring{next: 1, kinds: make(map[kind]*kind)} }
+
+// keep returns an event as it is kept.
+func (r *ring) keep(e Event) pastEvent {
+	k := kind{e.Type, e.State, e.Was, e.Cause}
+	if r.kinds[k] == nil {
+		r.kinds[k] = &k
+	}
+	if at := (site{e.Interface, e.Netns, e.Instance, e.Index}); r.site == nil || *r.site != at {
+		r.site = &at
+	}
+	return pastEvent{e.Time.UnixNano(), r.kinds[k], r.site, e.Membership, e.Reason, e.Err}
+}
+
+// event returns it as it was, with its number.
+func (p pastEvent) event(seq uint64) Event {
+	return Event{
+		Seq: seq, Time: p.time(), Membership: p.membership, Reason: p.reason, Err: p.err,
+		Type: p.kind.Type, State: p.kind.State, Was: p.kind.Was, Cause: p.kind.Cause,
+		Interface: p.site.Interface, Netns: p.site.Netns, Instance: p.site.Instance, Index: p.site.Index,
+	}
+}
+
+func (p pastEvent) time() time.Time { return time.Unix(0, p.nanoseconds) }
 
 // first returns the number of the oldest event, or of the next where there is
 // none.
@@ -47,15 +100,14 @@ func (r *ring) first() uint64 { return r.next - uint64(r.events) }
 
 // add gives an event its number and keeps it.
 func (r *ring) add(e Event) {
-	e.Seq = r.next
-	r.next++
 	last := len(r.blocks) - 1
 	if last < 0 || r.blocks[last].full() {
-		r.blocks = append(r.blocks, &block{events: make([]Event, 0, blockEvents)})
+		r.blocks = append(r.blocks, &block{first: r.next, events: make([]pastEvent, 0, blockEvents)})
 		last++
 	}
+	r.next++
 	size := e.size()
-	r.blocks[last].add(e, size)
+	r.blocks[last].add(r.keep(e), size)
 	r.events++
 	r.bytes += size
 	for len(r.blocks) > 1 && (r.events > ringEvents || r.bytes > ringBytes) {
@@ -78,15 +130,15 @@ func (r *ring) drop() {
 func (r *ring) at(seq uint64) Event {
 	i, _ := slices.BinarySearchFunc(r.blocks, seq, func(b *block, seq uint64) int {
 		switch {
-		case b.events[len(b.events)-1].Seq < seq:
+		case b.first+uint64(len(b.events)) <= seq:
 			return -1
-		case b.events[0].Seq > seq:
+		case b.first > seq:
 			return 1
 		}
 		return 0
 	})
 	b := r.blocks[i]
-	return b.events[seq-b.events[0].Seq]
+	return b.events[seq-b.first].event(seq)
 }
 
 // since returns the number of the first event that is not older than t.
@@ -95,9 +147,9 @@ func (r *ring) since(t time.Time) uint64 {
 		if b.latest.Before(t) {
 			continue
 		}
-		for _, e := range b.events {
-			if !e.Time.Before(t) {
-				return e.Seq
+		for n, e := range b.events {
+			if !e.time().Before(t) {
+				return b.first + uint64(n)
 			}
 		}
 	}
@@ -106,11 +158,11 @@ func (r *ring) since(t time.Time) uint64 {
 
 func (b *block) full() bool { return len(b.events) >= blockEvents || b.bytes >= blockBytes }
 
-func (b *block) add(e Event, size int) {
+func (b *block) add(e pastEvent, size int) {
 	b.events = append(b.events, e)
 	b.bytes += size
-	if e.Time.After(b.latest) {
-		b.latest = e.Time
+	if t := e.time(); t.After(b.latest) {
+		b.latest = t
 	}
 }
 
