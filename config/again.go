@@ -16,7 +16,7 @@ import (
 type reading struct {
 	data     []byte
 	list     list
-	config   Config // before flags and variables
+	config   Packed // before flags and variables
 	base     wish   // what memberships inherit
 	channels uint64 // at least as many as were counted
 	patterns int    // likewise
@@ -28,7 +28,7 @@ func newReading(data []byte, c Config, r *reader) *reading {
 	if !ok || !l.isOf(r.lines, data, 0) || len(r.includes) > 0 {
 		return nil
 	}
-	return &reading{data: data, list: l, config: c, base: r.base, channels: r.channels, patterns: r.patterns}
+	return &reading{data: data, list: l, config: Pack(c), base: r.base, channels: r.channels, patterns: r.patterns}
 }
 
 // list is where the elements of memberships stand in a text.
@@ -122,12 +122,12 @@ func elementsFrom(data []byte, at int) (list, bool) {
 	return l, len(l.begins) > 0
 }
 
-// again returns what the file comes to now, false where it has to be read as a
-// whole.
-func (old *reading) again(file string, data []byte) (*reading, bool) {
+// again reads the file as it is now, and returns what it comes to, false where it
+// has to be read as a whole.
+func (old *reading) again(file string, data []byte) (*reading, Config, bool) {
 	l, ok := listIn(data)
 	if !ok || !bytes.Equal(data[:l.begins[0]], old.data[:old.list.begins[0]]) || !bytes.Equal(data[l.end:], old.data[old.list.end:]) {
-		return nil, false
+		return nil, Config{}, false
 	}
 	n, m := len(l.begins), len(old.list.begins)
 	head := 0
@@ -140,26 +140,29 @@ func (old *reading) again(file string, data []byte) (*reading, bool) {
 	}
 	r := newReader(file, len(data))
 	r.channels, r.patterns = old.channels, old.patterns
-	was := old.config.Memberships
-	all := append(make([]membership.Membership, 0, n), was[:head]...)
+	was := old.config.packed
+	all := was[:head].appendTo(make([]membership.Membership, 0, n))
 	for from := head; from < n-tail; from += piece {
 		to := min(from+piece, n-tail)
 		if all, ok = r.elements(l.part(from, to), data, old.base, all); !ok {
-			return nil, false
+			return nil, Config{}, false
 		}
 	}
-	next := &reading{data: data, list: l, config: old.config, base: old.base, channels: r.channels, patterns: r.patterns}
-	next.config.Memberships = append(all, was[m-tail:]...)
-	next.config.File = file
 	fresh := make(map[string]struct{}, n-tail-head)
-	for _, m := range next.config.Memberships[head : n-tail] {
-		fresh[m.Name] = struct{}{}
+	for i := range all[head:] {
+		fresh[all[head+i].Name] = struct{}{}
 	}
-	next.config.Monitors = kept(next.config, old.config.Monitors, r.monitors, func(name string) bool {
+	between := pack(all[head:])
+	c := old.config.Config
+	c.File, c.Memberships = file, was[m-tail:].appendTo(all)
+	c.Monitors = kept(c, old.config.Monitors, r.monitors, func(name string) bool {
 		_, ok := fresh[name]
 		return ok
 	})
-	return next, !nameTwice(next.config.Memberships)
+	next := &reading{data: data, list: l, base: old.base, channels: r.channels, patterns: r.patterns}
+	next.config = Packed{c, slices.Concat(was[:head], between, was[m-tail:])}
+	next.config.Config.Memberships = nil
+	return next, c, !nameTwice(c.Memberships)
 }
 
 // piece is how many elements are decoded at once: the nodes of YAML take some
@@ -198,16 +201,16 @@ func linesOf(n *yaml.Node) []int {
 }
 
 // inPieces reads a long file as if all elements but the first were new.
-func inPieces(file string, data []byte, g *gatherer) (*reading, bool) {
+func inPieces(file string, data []byte, g *gatherer) (*reading, Config, bool) {
 	l, ok := listIn(data)
 	if !ok || len(l.begins) <= piece {
-		return nil, false
+		return nil, Config{}, false
 	}
 	short := slices.Concat(data[:l.begins[0]], l.text(data, 0, 1), data[l.end:])
 	small := newGatherer() // nothing of it is told
 	small.main = g.main
 	if _, err := parse(file, short, small); err != nil || small.sources.reading == nil {
-		return nil, false
+		return nil, Config{}, false
 	}
 	return small.sources.reading.again(file, data)
 }

@@ -128,7 +128,7 @@ func TestAgainIsAsAnew(t *testing.T) {
 			if diff := cmp.Diff(errorText(wantErr), errorText(err)); diff != "" {
 				t.Fatalf("-anew +again:\n%s\nbefore:\n%s\nnow:\n%s", diff, d.text(), next.text())
 			}
-			if d := Compare(want, got); !cmp.Equal(d, Difference{}) || !slices.EqualFunc(want.Memberships, got.Memberships, sameName) || sources.Digest != wantSources.Digest {
+			if d := Compare(Pack(want), got); !cmp.Equal(d, Difference{}) || !slices.EqualFunc(want.Memberships, got.Memberships, sameName) || sources.Digest != wantSources.Digest {
 				t.Fatalf("%+v in\n%s", d, next.text())
 			}
 			if err != nil {
@@ -136,7 +136,7 @@ func TestAgainIsAsAnew(t *testing.T) {
 			}
 			good++
 			if last.reading != nil {
-				if _, ok := last.reading.again(path, []byte(next.text())); ok {
+				if _, _, ok := last.reading.again(path, []byte(next.text())); ok {
 					spared++
 				}
 			}
@@ -177,10 +177,10 @@ func TestInPieces(t *testing.T) {
 		if diff := cmp.Diff(errorText(wantErr), errorText(err)); diff != "" {
 			t.Errorf("%q (-whole +in pieces):\n%s", wrong, diff)
 		}
-		if d := Compare(want, got); !cmp.Equal(d, Difference{}) || !slices.EqualFunc(want.Memberships, got.Memberships, sameName) {
+		if d := Compare(Pack(want), got); !cmp.Equal(d, Difference{}) || !slices.EqualFunc(want.Memberships, got.Memberships, sameName) {
 			t.Errorf("%q: %+v", wrong, d)
 		}
-		if _, ok := inPieces(path, []byte(d.text()), newGatherer()); wrong == "" && !ok {
+		if _, _, ok := inPieces(path, []byte(d.text()), newGatherer()); wrong == "" && !ok {
 			t.Error("it is read as a whole")
 		}
 	}
@@ -201,12 +201,12 @@ func TestAgainDecodesWhatDiffers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	next, ok := s.reading.again(path, lines("a", "x", "y", "c"))
+	_, next, ok := s.reading.again(path, lines("a", "x", "y", "c"))
 	if !ok {
 		t.Fatal("it is read as a whole")
 	}
 	for at, was := range map[int]int{0: 0, 1: -1, 2: -1, 3: 2} {
-		got := &next.config.Memberships[at].Channels[0]
+		got := &next.Memberships[at].Channels[0]
 		if same := was >= 0 && got == &c.Memberships[was].Channels[0]; same != (was >= 0) {
 			t.Errorf("%d: the same as before is %t", at, same)
 		}

@@ -17,13 +17,13 @@ type Difference struct {
 	Settings []string
 }
 
-// Compare returns what new has otherwise than old. The file they came from and
+// Compare returns what new has otherwise than old had. The file they came from and
 // the order of memberships and channels count for nothing.
-func Compare(old, new Config) Difference {
+func Compare(old Packed, new Config) Difference {
 	var d Difference
-	before := make(map[string]*membership.Membership, len(old.Memberships))
-	for i := range old.Memberships {
-		before[old.Memberships[i].Name] = &old.Memberships[i]
+	before := make(map[string]*packedMembership, old.Len())
+	for i := range old.packed {
+		before[old.packed[i].name] = &old.packed[i]
 	}
 	for i := range new.Memberships {
 		m := &new.Memberships[i]
@@ -32,7 +32,7 @@ func Compare(old, new Config) Difference {
 		switch {
 		case was == nil:
 			d.Added = append(d.Added, m.Name)
-		case !equal(was, m), !old.Monitors[m.Name].Equal(new.Monitors[m.Name]):
+		case !was.equal(m), !old.Monitors[m.Name].Equal(new.Monitors[m.Name]):
 			d.Changed = append(d.Changed, m.Name)
 		}
 	}
@@ -43,7 +43,7 @@ func Compare(old, new Config) Difference {
 		slices.Sort(names)
 	}
 	for _, s := range settings() {
-		if s.get(old) != s.get(new) {
+		if s.get(old.Config) != s.get(new) {
 			d.Settings = append(d.Settings, s.path())
 		}
 	}
@@ -56,9 +56,8 @@ func Compare(old, new Config) Difference {
 	return d
 }
 
-func equal(a, b *membership.Membership) bool {
-	return a.AnyRange == b.AnyRange && a.Rules.Equal(b.Rules) && a.Reannounce.Equal(b.Reannounce) && a.Namespace == b.Namespace &&
-		slices.Equal(canonical(a.Channels), canonical(b.Channels))
+func (p *packedMembership) equal(m *membership.Membership) bool {
+	return agree(p.others, m) && slices.Equal(canonical(p.channels), canonical(m.Channels))
 }
 
 // canonical returns the channels sorted and without repetition. It does not

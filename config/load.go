@@ -109,18 +109,17 @@ func (g *gatherer) load(path string, flags *pflag.FlagSet) (Config, error) {
 
 // parse spares what it can.
 func (g *gatherer) parse(name string, data []byte) (Config, error) {
-	r, ok := (*reading)(nil), false
 	if g.last != nil {
-		r, ok = g.last.again(name, data)
+		if r, c, ok := g.last.again(name, data); ok {
+			g.sources.reading = r
+			return c, nil
+		}
 	}
-	if !ok {
-		r, ok = inPieces(name, data, g)
+	if r, c, ok := inPieces(name, data, g); ok {
+		g.sources.reading = r
+		return c, nil
 	}
-	if !ok {
-		return parse(name, data, g)
-	}
-	g.sources.reading = r
-	return r.config, nil
+	return parse(name, data, g)
 }
 
 // LoadWithoutFile returns the defaults, with environment variables and flags

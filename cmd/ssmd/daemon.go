@@ -27,7 +27,7 @@ const onlyHints time.Duration = -1
 
 // daemon is what the parts are wired into.
 type daemon struct {
-	config   config.Config
+	config   config.Packed
 	source   *source        // of the configuration
 	sources  config.Sources // that it was read from
 	hangups  <-chan struct{}
@@ -83,7 +83,7 @@ type worker struct {
 
 func (d daemon) wire() *worker {
 	last := d.state.load()
-	manager := membership.New(membership.Options{Memory: last.Memory, Audit: auditEvery(d.config), JoinsPerSecond: d.config.Pace.JoinsPerSecond, Handover: d.inherited})
+	manager := membership.New(membership.Options{Memory: last.Memory, Audit: auditEvery(d.config.Config), JoinsPerSecond: d.config.Pace.JoinsPerSecond, Handover: d.inherited})
 	d.state.memory = manager.Memory
 	w := &worker{daemon: d, manager: manager, monitor: monitor.New(manager), editor: newEditor(manager, d.state, d.config.File), started: make(chan struct{})}
 	w.editor.monitor = w.monitor.Set
@@ -190,7 +190,8 @@ func (w *worker) start(ctx, holding context.Context) error {
 	defer close(w.started)
 	w.editor.restore()
 	w.adopter.Restore(holding) // before the first whole set: what is remembered of memberships that it lacks is forgotten then
-	taken, err := w.editor.replace(holding, w.config.Memberships, targetsOf(w.config))
+	memberships := w.config.Memberships()
+	taken, err := w.editor.replace(holding, memberships, targetsOf(memberships, w.config.Monitors))
 	if holding.Err() != nil || errors.Is(err, membership.ErrStopped) {
 		return nil // Run tells why
 	}
@@ -241,8 +242,8 @@ func (d daemon) tellRunning(taken []string) {
 	if d.handoff != nil {
 		running = running.With("handoff", d.config.Handoff.Socket)
 	}
-	running.Info("running", "memberships", len(d.config.Memberships), "control", d.config.Control.Socket)
-	if len(d.config.Memberships) == 0 && d.handoff == nil && len(d.state.adopted()) == 0 {
+	running.Info("running", "memberships", d.config.Len(), "control", d.config.Control.Socket)
+	if d.config.Len() == 0 && d.handoff == nil && len(d.state.adopted()) == 0 {
 		d.log.Warn("nothing to do: there are no memberships")
 	}
 }

@@ -164,7 +164,7 @@ func TestDaemonLeavesNoGoroutine(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	d := daemon{config: config.Config{Memberships: joins}, source: new(source), listener: listener, state: openState(t.Context(), t.TempDir(), slog.New(slog.DiscardHandler)), log: slog.New(slog.DiscardHandler), started: then}
+	d := daemon{config: config.Pack(config.Config{Memberships: joins}), source: new(source), listener: listener, state: openState(t.Context(), t.TempDir(), slog.New(slog.DiscardHandler)), log: slog.New(slog.DiscardHandler), started: then}
 	ended := make(chan error, 1)
 	go func() { ended <- d.run(ctx) }()
 	o := waitOptions{client: control.NewClient(socket), name: "join-1", state: membership.StateWaiting, timeout: 10 * time.Second}

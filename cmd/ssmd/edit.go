@@ -34,15 +34,15 @@ type editor struct {
 // monitored are the monitors of memberships, with their channels.
 type monitored map[string]monitor.Target
 
-// targetsOf returns those of a configuration.
-func targetsOf(c config.Config) monitored {
-	if len(c.Monitors) == 0 {
+// targetsOf returns those of a configuration's memberships.
+func targetsOf(memberships []membership.Membership, monitors map[string]config.Monitor) monitored {
+	if len(monitors) == 0 {
 		return nil
 	}
-	all := make(monitored, len(c.Monitors))
-	for i := range c.Memberships {
-		m := &c.Memberships[i]
-		if settings, ok := c.Monitors[m.Name]; ok {
+	all := make(monitored, len(monitors))
+	for i := range memberships {
+		m := &memberships[i]
+		if settings, ok := monitors[m.Name]; ok {
 			all[m.Name] = monitor.Target{Settings: settings, Channels: m.Channels}
 		}
 	}

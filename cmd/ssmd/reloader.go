@@ -31,7 +31,7 @@ type reloader struct {
 	last   atomic.Pointer[control.ReloadStatus]
 
 	mu       sync.Mutex // held over a whole reload
-	running  config.Config
+	running  config.Packed
 	sources  config.Sources // of the last reading
 	accepted config.Sources // of the last good one
 }
@@ -158,8 +158,10 @@ func (r *reloader) apply(ctx context.Context, loaded config.Config) (control.Rel
 	}
 	r.logs.set(loaded.Log)
 	r.setHooks(loaded.Hooks)
-	r.running.Memberships, r.running.Audit, r.running.Log, r.running.Hooks = loaded.Memberships, loaded.Audit, loaded.Log, loaded.Hooks
-	r.running.Monitors = loaded.Monitors
+	running := r.running.Config // with what takes effect after a restart as it was
+	running.Memberships, running.Monitors = loaded.Memberships, loaded.Monitors
+	running.Audit, running.Log, running.Hooks = loaded.Audit, loaded.Log, loaded.Hooks
+	r.running = config.Pack(running)
 	reloaded := control.Reloaded{
 		File: loaded.File, Memberships: len(loaded.Memberships),
 		Added: d.Added, Changed: d.Changed, Removed: d.Removed, TakenOver: taken,
@@ -178,13 +180,13 @@ func (r *reloader) apply(ctx context.Context, loaded config.Config) (control.Rel
 // and no longer where they could not be applied.
 func (r *reloader) replace(ctx context.Context, loaded config.Config) (taken []string, err error) {
 	if !slower(loaded.Pace, r.running.Pace) {
-		return r.editor.replace(ctx, loaded.Memberships, targetsOf(loaded))
+		return r.editor.replace(ctx, loaded.Memberships, targetsOf(loaded.Memberships, loaded.Monitors))
 	}
 	lasting := context.WithoutCancel(ctx)
 	if err := r.setPace(lasting, loaded.Pace.JoinsPerSecond); err != nil {
 		return nil, err
 	}
-	if taken, err = r.editor.replace(ctx, loaded.Memberships, targetsOf(loaded)); err != nil {
+	if taken, err = r.editor.replace(ctx, loaded.Memberships, targetsOf(loaded.Memberships, loaded.Monitors)); err != nil {
 		_ = r.setPace(lasting, r.running.Pace.JoinsPerSecond) // else the daemon is ending
 	}
 	return taken, err

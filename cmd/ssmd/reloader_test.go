@@ -28,7 +28,7 @@ func TestReloadThatFailsKeepsThePace(t *testing.T) {
 		r := newReloader(&reloader{
 			editor:  newEditor(membership.New(membership.Options{}), openState(t.Context(), "", nil), ""),
 			setPace: func(_ context.Context, joinsPerSecond int) error { set = append(set, joinsPerSecond); return nil },
-			running: running,
+			running: config.Pack(running),
 		})
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel() // whoever asked for the reload is gone
