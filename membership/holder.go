@@ -79,15 +79,15 @@ type ownSockets struct {
 	family    ifwatch.Family
 	index     int
 	lot       *parkingLot
-	ended     func() bool            // whether the life that this is for has ended
-	sockets   []*filledSocket        // the newest last
-	roomy     []*filledSocket        // those that may take a further group
-	round     uint64                 // of looking for a socket
-	looked    bool                   // whoever called expect looked whether the life has ended
-	spare     holdingSocket          // opened ahead, nil where none was
-	inherited map[Channel]*sourceSet // joined by an earlier manager, and not wished for yet
-	lost      bool                   // some set is
-	limit     int                    // groups a socket takes, one source each; zero: not known yet
+	ended     func() bool              // whether the life that this is for has ended
+	sockets   []*filledSocket          // the newest last
+	roomy     []*filledSocket          // those that may take a further group
+	round     uint64                   // of looking for a socket
+	looked    bool                     // whoever called expect looked whether the life has ended
+	spare     holdingSocket            // opened ahead, nil where none was
+	inherited map[Channel]*sourceSet   // joined by an earlier manager, and not wished for yet
+	lost      map[*sourceSet][]Channel // those that the kernel lost and that could not be freed, with what was joined of them
+	limit     int                      // groups a socket takes, one source each; zero: not known yet
 
 	// Channels mostly come sorted and stay, so that nobody asks which sets
 	// a group has: sets lists them in order, the groups ascending, until
@@ -115,8 +115,7 @@ type sourceSet struct {
 	socket  *filledSocket
 	next    *sourceSet // the same group on another socket
 	sources int32
-	full    bool      // takes no further source
-	lost    []Channel // of it, where the kernel lost it and it could not be freed; nil: not so
+	full    bool // takes no further source
 }
 
 func newOwnSockets(k kernel, f ifwatch.Family, index int, lot *parkingLot, ended func() bool) *ownSockets {
@@ -306,7 +305,7 @@ func (o *ownSockets) rejoin(c Channel, set *sourceSet) (time.Duration, error) {
 	if err != nil {
 		o.left(set)
 	} else if set.sources == 1 {
-		set.lost = nil
+		delete(o.lost, set)
 	}
 	return gap, err
 }

@@ -6,7 +6,7 @@ import (
 )
 
 func (o *ownSockets) leave(c Channel, set *sourceSet) error {
-	if set.lost != nil { // of all of it nothing is left by itself
+	if o.lost[set] != nil { // of all of it nothing is left by itself
 		if set.sources == 1 {
 			o.part(set)
 		}
@@ -45,7 +45,10 @@ func (o *ownSockets) emptied(set *sourceSet) {
 // group, and leaving takes a user, whoever brought it.
 func (o *ownSockets) free(set *sourceSet, channels []Channel) error {
 	if !o.freed(set, channels) {
-		set.lost, o.lost = channels, true
+		if o.lost == nil {
+			o.lost = make(map[*sourceSet][]Channel)
+		}
+		o.lost[set] = channels
 		return errLost
 	}
 	o.empty(set)
@@ -59,7 +62,7 @@ func (o *ownSockets) freed(set *sourceSet, channels []Channel) bool {
 
 // part frees what is lost, or has its socket be stuck with it.
 func (o *ownSockets) part(set *sourceSet) {
-	if !o.freed(set, set.lost) && !set.socket.stuck {
+	if !o.freed(set, o.lost[set]) && !set.socket.stuck {
 		set.socket.stuck = true
 		if !set.socket.full {
 			o.fill(set.socket)
@@ -85,6 +88,7 @@ func (o *ownSockets) close(s *filledSocket) {
 
 // remove takes an empty set from those of its group.
 func (o *ownSockets) remove(set *sourceSet) {
+	delete(o.lost, set)
 	o.indexGroups()
 	first := o.groups[set.group]
 	if first == set {
@@ -104,7 +108,7 @@ func (o *ownSockets) remove(set *sourceSet) {
 // groups from the newest on, so that the other order costs a search through
 // all of them for each.
 func (o *ownSockets) release() {
-	if o.lost {
+	if len(o.lost) > 0 {
 		o.partWithLost()
 	}
 	for _, s := range slices.Backward(o.sockets) {
@@ -117,12 +121,12 @@ func (o *ownSockets) release() {
 // then.
 func (o *ownSockets) partWithLost() {
 	for set := range o.allSets() {
-		if set.lost != nil {
+		if o.lost[set] != nil {
 			o.part(set)
 		}
 	}
 	for set := range o.allSets() {
-		if set.socket.stuck && set.lost == nil {
+		if set.socket.stuck && o.lost[set] == nil {
 			_ = set.socket.leaveGroup(o.index, set.group)
 		}
 	}
@@ -155,5 +159,5 @@ func (o *ownSockets) forget() {
 		o.spare.close()
 		o.spare = nil
 	}
-	o.sockets, o.roomy, o.sets, o.groups, o.fresh, o.inherited, o.sources = nil, nil, nil, nil, nil, nil, nil
+	o.sockets, o.roomy, o.sets, o.groups, o.fresh, o.inherited, o.sources, o.lost = nil, nil, nil, nil, nil, nil, nil, nil
 }

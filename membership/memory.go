@@ -142,19 +142,23 @@ func (k *keeper) lifeOf(i ifwatch.Interface, place string) Life {
 	return Life{Place: place, Interface: i}
 }
 
-// digest of a text is short, and the same in every process.
-func digest(text string) string {
-	sum := sha256.Sum256([]byte(text))
-	return hex.EncodeToString(sum[:12])
+// sum of a text is short, and the same in every process. The zero one is of none.
+type sum [12]byte
+
+func sumOf(text string) sum {
+	whole := sha256.Sum256([]byte(text))
+	return sum(whole[:len(sum{})])
 }
+
+func (s sum) String() string { return hex.EncodeToString(s[:]) }
 
 // digest is the same in every process of this version. It is made when it is
 // asked for first, by the owner of the state.
 func (w *wish) digest() string {
-	if w.digested == "" {
-		w.digested = digest(fmt.Sprint(w.ruleKey, "\n", w.channels))
+	if w.sum == (sum{}) {
+		w.sum = sumOf(fmt.Sprint(w.ruleKey, "\n", w.channels))
 	}
-	return w.digested
+	return w.sum.String()
 }
 
 // Memory returns what a later manager should be given, also after Run has

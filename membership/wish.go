@@ -25,7 +25,7 @@ type wish struct {
 	namespace  string
 	path       string // of its file, or what stands for a socket's; empty: the manager's own
 
-	digested string // asked for with digest
+	sum sum // asked for with digest
 }
 
 // terms are what wishes that are judged alike have in common.
@@ -98,7 +98,7 @@ func newTerms(r reattach.Rules, families []ifwatch.Family) *terms {
 	type fields reattach.Selector // without its String, which is no key
 	selector := fmt.Sprintf("%q", fields(r.Selector))
 	return &terms{
-		rules: r, families: families, selectorKey: selector, selectorDigest: digest(selector),
+		rules: r, families: families, selectorKey: selector, selectorDigest: sumOf(selector).String(),
 		ruleKey: selector + "\n" + fmt.Sprint(r.Policy, r.Require, r.Attach, r.Ambiguous, r.OnChange, r.Settle, r.Within, r.Limit, families) + "\n" + r.When.String(),
 	}
 }
