@@ -2,6 +2,7 @@ package config
 
 import (
 	"bytes"
+	"hash/maphash"
 	"slices"
 
 	"go.yaml.in/yaml/v3"
@@ -14,8 +15,7 @@ import (
 // checked whose text is another. Whatever is not as plain as that, or not good,
 // is left to a whole reading, which finds every error and its line.
 type reading struct {
-	data     []byte
-	list     list
+	sums     sums
 	config   Packed // before flags and variables
 	base     wish   // what memberships inherit
 	channels uint64 // at least as many as were counted
@@ -28,7 +28,31 @@ func newReading(data []byte, c Config, r *reader) *reading {
 	if !ok || !l.isOf(r.lines, data, 0) || len(r.includes) > 0 {
 		return nil
 	}
-	return &reading{data: data, list: l, config: Pack(c), base: r.base, channels: r.channels, patterns: r.patterns}
+	return &reading{sums: l.sums(data), config: Pack(c), base: r.base, channels: r.channels, patterns: r.patterns}
+}
+
+// sums tell a text with a list from others.
+type sums struct {
+	around   uint64 // of what is before and after the elements
+	elements []uint64
+}
+
+// seed is another one in each process: nobody can make two texts of one sum.
+var seed = maphash.MakeSeed()
+
+func (l list) sums(data []byte) sums {
+	s := sums{elements: make([]uint64, len(l.begins))}
+	for i := range l.begins {
+		s.elements[i] = maphash.Bytes(seed, l.text(data, i, i+1))
+	}
+	var around maphash.Hash
+	around.SetSeed(seed)
+	before := data[:l.begins[0]]
+	maphash.WriteComparable(&around, len(before))
+	_, _ = around.Write(before)       // never fails
+	_, _ = around.Write(data[l.end:]) // likewise
+	s.around = around.Sum64()
+	return s
 }
 
 // list is where the elements of memberships stand in a text.
@@ -126,16 +150,20 @@ func elementsFrom(data []byte, at int) (list, bool) {
 // has to be read as a whole.
 func (old *reading) again(file string, data []byte) (*reading, Config, bool) {
 	l, ok := listIn(data)
-	if !ok || !bytes.Equal(data[:l.begins[0]], old.data[:old.list.begins[0]]) || !bytes.Equal(data[l.end:], old.data[old.list.end:]) {
+	if !ok {
 		return nil, Config{}, false
 	}
-	n, m := len(l.begins), len(old.list.begins)
+	now := l.sums(data)
+	if now.around != old.sums.around {
+		return nil, Config{}, false
+	}
+	n, m := len(now.elements), len(old.sums.elements)
 	head := 0
-	for head < min(n, m) && bytes.Equal(l.text(data, head, head+1), old.list.text(old.data, head, head+1)) {
+	for head < min(n, m) && now.elements[head] == old.sums.elements[head] {
 		head++
 	}
 	tail := 0
-	for tail < min(n, m)-head && bytes.Equal(l.text(data, n-tail-1, n-tail), old.list.text(old.data, m-tail-1, m-tail)) {
+	for tail < min(n, m)-head && now.elements[n-tail-1] == old.sums.elements[m-tail-1] {
 		tail++
 	}
 	r := newReader(file, len(data))
@@ -159,7 +187,7 @@ func (old *reading) again(file string, data []byte) (*reading, Config, bool) {
 		_, ok := fresh[name]
 		return ok
 	})
-	next := &reading{data: data, list: l, base: old.base, channels: r.channels, patterns: r.patterns}
+	next := &reading{sums: now, base: old.base, channels: r.channels, patterns: r.patterns}
 	next.config = Packed{c, slices.Concat(was[:head], between, was[m-tail:])}
 	next.config.Config.Memberships = nil
 	return next, c, !nameTwice(c.Memberships)
