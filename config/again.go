@@ -23,12 +23,12 @@ type reading struct {
 }
 
 // newReading returns nil where it is of no use.
-func newReading(data []byte, c Config, r *reader) *reading {
+func newReading(data []byte, c Packed, r *reader) *reading {
 	l, ok := listIn(data)
 	if !ok || !l.isOf(r.lines, data, 0) || len(r.includes) > 0 {
 		return nil
 	}
-	return &reading{sums: l.sums(data), config: Pack(c), base: r.base, channels: r.channels, patterns: r.patterns}
+	return &reading{sums: l.sums(data), config: c, base: r.base, channels: r.channels, patterns: r.patterns}
 }
 
 // sums tell a text with a list from others.
@@ -146,16 +146,16 @@ func elementsFrom(data []byte, at int) (list, bool) {
 	return l, len(l.begins) > 0
 }
 
-// again reads the file as it is now, and returns what it comes to, false where it
-// has to be read as a whole.
-func (old *reading) again(file string, data []byte) (*reading, Config, bool) {
+// again returns what the file comes to now, false where it has to be read as a
+// whole.
+func (old *reading) again(file string, data []byte) (*reading, bool) {
 	l, ok := listIn(data)
 	if !ok {
-		return nil, Config{}, false
+		return nil, false
 	}
 	now := l.sums(data)
 	if now.around != old.sums.around {
-		return nil, Config{}, false
+		return nil, false
 	}
 	n, m := len(now.elements), len(old.sums.elements)
 	head := 0
@@ -169,28 +169,18 @@ func (old *reading) again(file string, data []byte) (*reading, Config, bool) {
 	r := newReader(file, len(data))
 	r.channels, r.patterns = old.channels, old.patterns
 	was := old.config.packed
-	all := was[:head].appendTo(make([]membership.Membership, 0, n))
+	fresh := make([]membership.Membership, 0, n-tail-head)
 	for from := head; from < n-tail; from += piece {
 		to := min(from+piece, n-tail)
-		if all, ok = r.elements(l.part(from, to), data, old.base, all); !ok {
-			return nil, Config{}, false
+		if fresh, ok = r.elements(l.part(from, to), data, old.base, fresh); !ok {
+			return nil, false
 		}
 	}
-	fresh := make(map[string]struct{}, n-tail-head)
-	for i := range all[head:] {
-		fresh[all[head+i].Name] = struct{}{}
-	}
-	between := pack(all[head:])
-	c := old.config.Config
-	c.File, c.Memberships = file, was[m-tail:].appendTo(all)
-	c.Monitors = kept(c, old.config.Monitors, r.monitors, func(name string) bool {
-		_, ok := fresh[name]
-		return ok
-	})
-	next := &reading{sums: now, base: old.base, channels: r.channels, patterns: r.patterns}
-	next.config = Packed{c, slices.Concat(was[:head], between, was[m-tail:])}
-	next.config.Config.Memberships = nil
-	return next, c, !nameTwice(c.Memberships)
+	next := &reading{sums: now, config: old.config, base: old.base, channels: r.channels, patterns: r.patterns}
+	next.config.File = file
+	next.config.packed = slices.Concat(was[:head], pack(fresh), was[m-tail:])
+	next.config.Monitors = next.config.packed.monitors(head, n-tail, old.config.Monitors, r.monitors)
+	return next, !next.config.packed.hasNameTwice()
 }
 
 // piece is how many elements are decoded at once: the nodes of YAML take some
@@ -229,24 +219,24 @@ func linesOf(n *yaml.Node) []int {
 }
 
 // inPieces reads a long file as if all elements but the first were new.
-func inPieces(file string, data []byte, g *gatherer) (*reading, Config, bool) {
+func inPieces(file string, data []byte, g *gatherer) (*reading, bool) {
 	l, ok := listIn(data)
 	if !ok || len(l.begins) <= piece {
-		return nil, Config{}, false
+		return nil, false
 	}
 	short := slices.Concat(data[:l.begins[0]], l.text(data, 0, 1), data[l.end:])
 	small := newGatherer() // nothing of it is told
 	small.main = g.main
 	if _, err := parse(file, short, small); err != nil || small.sources.reading == nil {
-		return nil, Config{}, false
+		return nil, false
 	}
 	return small.sources.reading.again(file, data)
 }
 
-func nameTwice(all []membership.Membership) bool {
-	names := make(map[string]struct{}, len(all))
-	for i := range all {
-		names[all[i].Name] = struct{}{}
+func (p packed) hasNameTwice() bool {
+	names := make(map[string]struct{}, len(p))
+	for i := range p {
+		names[p[i].name] = struct{}{}
 	}
-	return len(names) < len(all)
+	return len(names) < len(p)
 }

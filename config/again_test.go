@@ -97,15 +97,15 @@ func TestAgainIsNotDeceived(t *testing.T) {
 		"a document ends in a CR": {"memberships:\n" + element("a") + element("b"), "memberships:\n" + strings.TrimSuffix(element("c"), "\n") + "\r...\r\n" + element("b")},
 	} {
 		write(t, path, c.before)
-		_, last, err := LoadSources(Options{Path: path})
+		_, last, err := LoadAgain(Options{Path: path}, Sources{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		write(t, path, c.now)
-		want, _, wantErr := LoadSources(Options{Path: path})
+		want, _, wantErr := LoadAgain(Options{Path: path}, Sources{})
 		got, _, err := LoadAgain(Options{Path: path}, last)
-		if errorText(wantErr) != errorText(err) || !slices.EqualFunc(want.Memberships, got.Memberships, sameName) {
-			t.Errorf("%s: %v, %d memberships; as a whole %v, %d", name, err, len(got.Memberships), wantErr, len(want.Memberships))
+		if errorText(wantErr) != errorText(err) || !slices.Equal(slices.Collect(want.Names()), slices.Collect(got.Names())) {
+			t.Errorf("%s: %v, %d memberships; as a whole %v, %d", name, err, got.Len(), wantErr, want.Len())
 		}
 	}
 }
@@ -123,12 +123,12 @@ func TestAgainIsAsAnew(t *testing.T) {
 		for n := range 20 {
 			next := d.edit(random, fmt.Sprint("m", n))
 			write(t, path, next.text())
-			want, wantSources, wantErr := LoadSources(Options{Path: path})
+			want, wantSources, wantErr := LoadAgain(Options{Path: path}, Sources{})
 			got, sources, err := LoadAgain(Options{Path: path}, last)
 			if diff := cmp.Diff(errorText(wantErr), errorText(err)); diff != "" {
 				t.Fatalf("-anew +again:\n%s\nbefore:\n%s\nnow:\n%s", diff, d.text(), next.text())
 			}
-			if d := Compare(Pack(want), got); !cmp.Equal(d, Difference{}) || !slices.EqualFunc(want.Memberships, got.Memberships, sameName) || sources.Digest != wantSources.Digest {
+			if d := Compare(want, got); !cmp.Equal(d, Difference{}) || !slices.Equal(slices.Collect(want.Names()), slices.Collect(got.Names())) || sources.Digest != wantSources.Digest {
 				t.Fatalf("%+v in\n%s", d, next.text())
 			}
 			if err != nil {
@@ -136,7 +136,7 @@ func TestAgainIsAsAnew(t *testing.T) {
 			}
 			good++
 			if last.reading != nil {
-				if _, _, ok := last.reading.again(path, []byte(next.text())); ok {
+				if _, ok := last.reading.again(path, []byte(next.text())); ok {
 					spared++
 				}
 			}
@@ -177,10 +177,10 @@ func TestInPieces(t *testing.T) {
 		if diff := cmp.Diff(errorText(wantErr), errorText(err)); diff != "" {
 			t.Errorf("%q (-whole +in pieces):\n%s", wrong, diff)
 		}
-		if d := Compare(Pack(want), got); !cmp.Equal(d, Difference{}) || !slices.EqualFunc(want.Memberships, got.Memberships, sameName) {
+		if d := Compare(Pack(want), Pack(got)); !cmp.Equal(d, Difference{}) || !slices.EqualFunc(want.Memberships, got.Memberships, sameName) {
 			t.Errorf("%q: %+v", wrong, d)
 		}
-		if _, _, ok := inPieces(path, []byte(d.text()), newGatherer()); wrong == "" && !ok {
+		if _, ok := inPieces(path, []byte(d.text()), newGatherer()); wrong == "" && !ok {
 			t.Error("it is read as a whole")
 		}
 	}
@@ -197,17 +197,17 @@ func TestAgainDecodesWhatDiffers(t *testing.T) {
 	}
 	path := filepath.Join(t.TempDir(), "ssmd.yaml")
 	write(t, path, string(lines("a", "b", "c")))
-	c, s, err := LoadSources(Options{Path: path})
+	c, s, err := LoadAgain(Options{Path: path}, Sources{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, next, ok := s.reading.again(path, lines("a", "x", "y", "c"))
+	next, ok := s.reading.again(path, lines("a", "x", "y", "c"))
 	if !ok {
 		t.Fatal("it is read as a whole")
 	}
 	for at, was := range map[int]int{0: 0, 1: -1, 2: -1, 3: 2} {
-		got := &next.Memberships[at].Channels[0]
-		if same := was >= 0 && got == &c.Memberships[was].Channels[0]; same != (was >= 0) {
+		got := &next.config.packed[at].channels[0]
+		if same := was >= 0 && got == &c.packed[was].channels[0]; same != (was >= 0) {
 			t.Errorf("%d: the same as before is %t", at, same)
 		}
 	}

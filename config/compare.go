@@ -19,21 +19,21 @@ type Difference struct {
 
 // Compare returns what new has otherwise than old had. The file they came from and
 // the order of memberships and channels count for nothing.
-func Compare(old Packed, new Config) Difference {
+func Compare(old, new Packed) Difference {
 	var d Difference
 	before := make(map[string]*packedMembership, old.Len())
 	for i := range old.packed {
 		before[old.packed[i].name] = &old.packed[i]
 	}
-	for i := range new.Memberships {
-		m := &new.Memberships[i]
-		was := before[m.Name]
-		delete(before, m.Name)
+	for i := range new.packed {
+		m := &new.packed[i]
+		was := before[m.name]
+		delete(before, m.name)
 		switch {
 		case was == nil:
-			d.Added = append(d.Added, m.Name)
-		case !was.equal(m), !old.Monitors[m.Name].Equal(new.Monitors[m.Name]):
-			d.Changed = append(d.Changed, m.Name)
+			d.Added = append(d.Added, m.name)
+		case !was.equal(m), !old.Monitors[m.name].Equal(new.Monitors[m.name]):
+			d.Changed = append(d.Changed, m.name)
 		}
 	}
 	for name := range before {
@@ -43,7 +43,7 @@ func Compare(old Packed, new Config) Difference {
 		slices.Sort(names)
 	}
 	for _, s := range settings() {
-		if s.get(old.Config) != s.get(new) {
+		if s.get(old.Config) != s.get(new.Config) {
 			d.Settings = append(d.Settings, s.path())
 		}
 	}
@@ -56,8 +56,8 @@ func Compare(old Packed, new Config) Difference {
 	return d
 }
 
-func (p *packedMembership) equal(m *membership.Membership) bool {
-	return agree(p.others, m) && slices.Equal(canonical(p.channels), canonical(m.Channels))
+func (p *packedMembership) equal(o *packedMembership) bool {
+	return (p.others == o.others || agree(p.others, o.others)) && slices.Equal(canonical(p.channels), canonical(o.channels))
 }
 
 // canonical returns the channels sorted and without repetition. It does not

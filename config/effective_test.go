@@ -83,7 +83,7 @@ func roundTrip(t interface {
 	if diff := cmp.Diff(c, again, exact); diff != "" {
 		t.Fatalf("-before +after:\n%s\n%s", diff, text)
 	}
-	if diff := cmp.Diff(Difference{}, Compare(Pack(c), again)); diff != "" {
+	if diff := cmp.Diff(Difference{}, Compare(Pack(c), Pack(again))); diff != "" {
 		t.Fatalf("Compare: %s", diff)
 	}
 }
@@ -202,7 +202,7 @@ func TestCompare(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := Difference{Added: []string{"feed-c"}, Changed: []string{"feed-b"}, Removed: []string{"feed-a"}, Settings: []string{"log.level", "control.mode"}}
-	if diff := cmp.Diff(want, Compare(Pack(base), changed)); diff != "" {
+	if diff := cmp.Diff(want, Compare(Pack(base), Pack(changed))); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 	// Order means nothing.
@@ -210,7 +210,7 @@ func TestCompare(t *testing.T) {
 	shuffled.Memberships = []membership.Membership{base.Memberships[1], base.Memberships[0]}
 	c := append([]membership.Channel{base.Memberships[1].Channels[1]}, base.Memberships[1].Channels...)
 	shuffled.Memberships[0].Channels = c
-	if diff := cmp.Diff(Difference{}, Compare(Pack(base), shuffled)); diff != "" {
+	if diff := cmp.Diff(Difference{}, Compare(Pack(base), Pack(shuffled))); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 	if c[1] != base.Memberships[1].Channels[0] {

@@ -35,11 +35,11 @@ func TestHooks(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v in\n%s", err, written)
 	}
-	if d := Compare(Pack(c), again); len(d.Settings) > 0 {
+	if d := Compare(Pack(c), Pack(again)); len(d.Settings) > 0 {
 		t.Errorf("%v differs after\n%s", d.Settings, written)
 	}
 	again.Hooks[1].Timeout--
-	if d := Compare(Pack(c), again); cmp.Diff([]string{"hooks"}, d.Settings) != "" {
+	if d := Compare(Pack(c), Pack(again)); cmp.Diff([]string{"hooks"}, d.Settings) != "" {
 		t.Errorf("settings that differ: %v, want hooks", d.Settings)
 	}
 	agrees(t, text, nil)

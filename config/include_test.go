@@ -112,9 +112,9 @@ func TestIncludeFromStandardInput(t *testing.T) {
 	}
 	defer f.Close()
 	os.Stdin = f
-	c, s, err := LoadSources(Options{Path: "-"})
-	if err != nil || names(c) != "a" {
-		t.Errorf("%s, %v", names(c), err)
+	c, s, err := LoadAgain(Options{Path: "-"}, Sources{})
+	if err != nil || names(c.Unpack()) != "a" {
+		t.Errorf("%s, %v", names(c.Unpack()), err)
 	}
 	if diff := cmp.Diff([]string{"d"}, s.Files); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
@@ -202,7 +202,7 @@ func TestSources(t *testing.T) {
 	dir := clean(t)
 	path := filepath.Join(dir, "ssmd.yaml")
 	load := func() Sources {
-		_, s, _ := LoadSources(Options{Path: path})
+		_, s, _ := LoadAgain(Options{Path: path}, Sources{})
 		return s
 	}
 	digests := map[string]string{}

@@ -53,73 +53,74 @@ func AddFlags(fs *pflag.FlagSet) {
 // or tells why it could not be read. It blocks as long as reading the file
 // does: a named pipe is waited for.
 func Load(o Options) (Config, error) {
-	c, _, err := LoadSources(o)
-	return c, err
+	p, _, err := LoadAgain(o, Sources{})
+	if err != nil {
+		return Config{}, err
+	}
+	return p.Unpack(), nil
 }
 
-// LoadSources is Load, and returns what was read too, also with an error: what
-// has to change before the outcome can be another one.
-func LoadSources(o Options) (Config, Sources, error) { return LoadAgain(o, Sources{}) }
-
-// LoadAgain is LoadSources, and gives the same, where last are the sources of a
-// reading before: what stands in the file as it did then is not decoded and
-// checked again.
-func LoadAgain(o Options, last Sources) (Config, Sources, error) {
+// LoadAgain is Load where last are the sources of a reading before, or none: what
+// stands in the file as it did then is not decoded and checked again. It returns
+// what was read too, also with an error: what has to change before the outcome can
+// be another one.
+func LoadAgain(o Options, last Sources) (Packed, Sources, error) {
 	path := o.Path
 	if path == "" {
 		var err error
 		if path, err = find(); err != nil {
-			return Config{}, Sources{}, err
+			return Packed{}, Sources{}, err
 		}
 	}
 	g := newGatherer()
 	if last.main == path {
 		g.last = last.reading
 	}
-	c, err := g.load(path, o.Flags)
-	return c, g.result(), err
+	p, err := g.load(path, o.Flags)
+	return p, g.result(), err
 }
 
 // load reads the file and what it includes.
-func (g *gatherer) load(path string, flags *pflag.FlagSet) (Config, error) {
+func (g *gatherer) load(path string, flags *pflag.FlagSet) (Packed, error) {
 	g.main = path
 	data, err := g.read(path)
 	if err != nil {
-		return Config{}, err
+		return Packed{}, err
 	}
 	name := path
 	if path == stdinPath {
 		name = stdinName
 	}
-	c, err := g.parse(name, data)
+	p, err := g.parse(name, data)
 	var errs Errors
 	if err != nil && !errors.As(err, &errs) {
-		return Config{}, err
+		return Packed{}, err
 	}
 	if len(errs) > 0 {
-		c = defaults() // what is wrong outside of the file is told all the same
+		p = Packed{Config: defaults()} // what is wrong outside of the file is told all the same
 	}
-	errs = append(errs, overlay(&c, flags)...)
+	errs = append(errs, overlay(&p.Config, flags)...)
 	if err := errs.orNil(); err != nil {
-		return Config{}, err
+		return Packed{}, err
 	}
-	c.File = path
-	return c, nil
+	p.File = path
+	return p, nil
 }
 
 // parse spares what it can.
-func (g *gatherer) parse(name string, data []byte) (Config, error) {
+func (g *gatherer) parse(name string, data []byte) (Packed, error) {
+	r, ok := (*reading)(nil), false
 	if g.last != nil {
-		if r, c, ok := g.last.again(name, data); ok {
-			g.sources.reading = r
-			return c, nil
-		}
+		r, ok = g.last.again(name, data)
 	}
-	if r, c, ok := inPieces(name, data, g); ok {
-		g.sources.reading = r
-		return c, nil
+	if !ok {
+		r, ok = inPieces(name, data, g)
 	}
-	return parse(name, data, g)
+	if !ok {
+		return parse(name, data, g)
+	}
+	g.sources.reading = r
+	return r.config, nil
 }
 
 // LoadWithoutFile returns the defaults, with environment variables and flags

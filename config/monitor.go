@@ -107,23 +107,21 @@ func (r *reader) note(w wish) {
 	r.monitors[w.Name] = w.monitor.Normalize()
 }
 
-// kept are the monitors of memberships, of which some were read now and the rest
-// before.
-func kept(c Config, before map[string]Monitor, now map[string]Monitor, fresh func(name string) bool) map[string]Monitor {
+// monitors are those of memberships, of which some, from one up to another, were
+// read now, and the rest before.
+func (p packed) monitors(from, to int, before, now map[string]Monitor) map[string]Monitor {
 	var all map[string]Monitor
-	for i := range c.Memberships {
-		name := c.Memberships[i].Name
-		m, ok := now[name]
-		if !ok && !fresh(name) {
-			m, ok = before[name]
+	for n, one := range p {
+		of := before
+		if from <= n && n < to {
+			of = now
 		}
-		if !ok {
-			continue
+		if m, ok := of[one.name]; ok {
+			if all == nil {
+				all = make(map[string]Monitor)
+			}
+			all[one.name] = m
 		}
-		if all == nil {
-			all = make(map[string]Monitor)
-		}
-		all[name] = m
 	}
 	return all
 }

@@ -13,18 +13,35 @@ import (
 // empty file is a configuration without memberships. All memberships together
 // may have a million channels, and a million patterns for interfaces. What the
 // file includes is left out: Load reads it.
-func Parse(file string, data []byte) (Config, error) { return parse(file, data, nil) }
+func Parse(file string, data []byte) (Config, error) {
+	c, _, err := parseWhole(file, data, nil)
+	return c, err
+}
 
-// parse reads a file and, with a gatherer, what it includes.
-func parse(file string, data []byte, g *gatherer) (Config, error) {
+// parse reads a file and what it includes.
+func parse(file string, data []byte, g *gatherer) (Packed, error) {
+	c, r, err := parseWhole(file, data, g)
+	if err != nil {
+		return Packed{}, err
+	}
+	p := Pack(c)
+	if r != nil {
+		g.sources.reading = newReading(data, p, r)
+	}
+	return p, nil
+}
+
+// parseWhole reads a file and, with a gatherer, what it includes. The reader is
+// nil where the file is empty.
+func parseWhole(file string, data []byte, g *gatherer) (Config, *reader, error) {
 	root, err := document(file, data)
 	if err != nil {
-		return Config{}, err
+		return Config{}, nil, err
 	}
 	c := defaults()
 	c.File = file
 	if root == nil || isNull(root) {
-		return c, nil
+		return c, nil, nil
 	}
 	r := newReader(file, len(data))
 	r.top(root, &c)
@@ -37,13 +54,10 @@ func parse(file string, data []byte, g *gatherer) (Config, error) {
 		r.errs = append(r.errs, Error{File: file, Message: "checking stopped here, there may be more errors"})
 	}
 	if err := r.errs.orNil(); err != nil {
-		return Config{}, err
+		return Config{}, nil, err
 	}
 	c.Monitors = r.monitors
-	if g != nil {
-		g.sources.reading = newReading(data, c, r)
-	}
-	return c, nil
+	return c, r, nil
 }
 
 // isNull finds a key whose value is absent, as where all that is below it is

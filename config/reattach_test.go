@@ -60,7 +60,7 @@ func TestCompareReattach(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if d := Compare(Pack(base), changed); len(d.Changed) == 0 || d.Changed[0] != "all" {
+		if d := Compare(Pack(base), Pack(changed)); len(d.Changed) == 0 || d.Changed[0] != "all" {
 			t.Errorf("%s became %s: %+v", old, new, d)
 		}
 	}
@@ -68,7 +68,7 @@ func TestCompareReattach(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(Difference{}, Compare(Pack(base), again)); diff != "" {
+	if diff := cmp.Diff(Difference{}, Compare(Pack(base), Pack(again))); diff != "" {
 		t.Errorf("an expression compiled twice is another: %s", diff)
 	}
 }

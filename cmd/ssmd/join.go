@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"iter"
 	"strings"
 
 	"github.com/ssmd-project/ssmd/membership"
@@ -63,14 +64,14 @@ func checkInterfaceName(name string) error {
 }
 
 // checkNames refuses a membership of the file that has the name of a --join.
-func checkNames(configured, joins []membership.Membership) error {
+func checkNames(configured iter.Seq[string], joins []membership.Membership) error {
 	names := map[string]bool{}
 	for _, m := range joins {
 		names[m.Name] = true
 	}
-	for _, m := range configured {
-		if names[m.Name] {
-			return fmt.Errorf("--join: the file has a membership %s too: rename it there", m.Name)
+	for name := range configured {
+		if names[name] {
+			return fmt.Errorf("--join: the file has a membership %s too: rename it there", name)
 		}
 	}
 	return nil

@@ -97,7 +97,7 @@ func (r *reloader) reread(ctx context.Context) config.Sources {
 
 // take applies what was read, all or nothing, and tells of it. The lock is
 // held.
-func (r *reloader) take(ctx context.Context, loaded config.Config, sources config.Sources, err error, cause string) (control.Reloaded, error) {
+func (r *reloader) take(ctx context.Context, loaded config.Packed, sources config.Sources, err error, cause string) (control.Reloaded, error) {
 	r.sources = sources
 	if err != nil {
 		return control.Reloaded{}, r.refuse(&control.ConfigError{Errors: flaws(err)}, cause)
@@ -143,7 +143,7 @@ func atOnce() []string {
 
 // apply has the memberships, and the settings that can be changed, follow the
 // configuration.
-func (r *reloader) apply(ctx context.Context, loaded config.Config) (control.Reloaded, error) {
+func (r *reloader) apply(ctx context.Context, loaded config.Packed) (control.Reloaded, error) {
 	d := config.Compare(r.running, loaded)
 	taken, err := r.replace(ctx, loaded)
 	if err != nil {
@@ -153,17 +153,17 @@ func (r *reloader) apply(ctx context.Context, loaded config.Config) (control.Rel
 		return control.Reloaded{}, err // the daemon is ending
 	}
 	r.running.Pace = loaded.Pace
-	if err := r.setAudit(context.WithoutCancel(ctx), auditEvery(loaded)); err != nil {
+	if err := r.setAudit(context.WithoutCancel(ctx), auditEvery(loaded.Config)); err != nil {
 		return control.Reloaded{}, err // the daemon is ending
 	}
 	r.logs.set(loaded.Log)
 	r.setHooks(loaded.Hooks)
-	running := r.running.Config // with what takes effect after a restart as it was
-	running.Memberships, running.Monitors = loaded.Memberships, loaded.Monitors
-	running.Audit, running.Log, running.Hooks = loaded.Audit, loaded.Log, loaded.Hooks
-	r.running = config.Pack(running)
+	settings := r.running.Config
+	r.running = loaded
+	r.running.Config = settings // with what takes effect after a restart as it was
+	r.running.Monitors, r.running.Audit, r.running.Log, r.running.Hooks = loaded.Monitors, loaded.Audit, loaded.Log, loaded.Hooks
 	reloaded := control.Reloaded{
-		File: loaded.File, Memberships: len(loaded.Memberships),
+		File: loaded.File, Memberships: loaded.Len(),
 		Added: d.Added, Changed: d.Changed, Removed: d.Removed, TakenOver: taken,
 	}
 	for _, s := range d.Settings {
@@ -178,15 +178,17 @@ func (r *reloader) apply(ctx context.Context, loaded config.Config) (control.Rel
 
 // replace applies the memberships. A slower pace holds from the first new join on,
 // and no longer where they could not be applied.
-func (r *reloader) replace(ctx context.Context, loaded config.Config) (taken []string, err error) {
+func (r *reloader) replace(ctx context.Context, loaded config.Packed) (taken []string, err error) {
+	memberships := loaded.Memberships()
+	targets := targetsOf(memberships, loaded.Monitors)
 	if !slower(loaded.Pace, r.running.Pace) {
-		return r.editor.replace(ctx, loaded.Memberships, targetsOf(loaded.Memberships, loaded.Monitors))
+		return r.editor.replace(ctx, memberships, targets)
 	}
 	lasting := context.WithoutCancel(ctx)
 	if err := r.setPace(lasting, loaded.Pace.JoinsPerSecond); err != nil {
 		return nil, err
 	}
-	if taken, err = r.editor.replace(ctx, loaded.Memberships, targetsOf(loaded.Memberships, loaded.Monitors)); err != nil {
+	if taken, err = r.editor.replace(ctx, memberships, targets); err != nil {
 		_ = r.setPace(lasting, r.running.Pace.JoinsPerSecond) // else the daemon is ending
 	}
 	return taken, err

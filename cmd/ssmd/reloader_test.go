@@ -24,15 +24,18 @@ func TestReloadThatFailsKeepsThePace(t *testing.T) {
 		"the same":    {10, 10, nil},
 	} {
 		var set []int
-		running := config.Config{Pace: config.Pace{JoinsPerSecond: test.running}}
+		at := func(pace int) config.Packed {
+			return config.Pack(config.Config{Pace: config.Pace{JoinsPerSecond: pace}})
+		}
+		running := at(test.running)
 		r := newReloader(&reloader{
 			editor:  newEditor(membership.New(membership.Options{}), openState(t.Context(), "", nil), ""),
 			setPace: func(_ context.Context, joinsPerSecond int) error { set = append(set, joinsPerSecond); return nil },
-			running: config.Pack(running),
+			running: running,
 		})
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel() // whoever asked for the reload is gone
-		_, err := r.apply(ctx, config.Config{Pace: config.Pace{JoinsPerSecond: test.loaded}})
+		_, err := r.apply(ctx, at(test.loaded))
 		if !errors.Is(err, context.Canceled) {
 			t.Fatalf("%s: %v", name, err)
 		}

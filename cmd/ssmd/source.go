@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"os"
-	"slices"
 
 	"github.com/ssmd-project/ssmd/config"
 	"github.com/ssmd-project/ssmd/control"
@@ -19,11 +18,10 @@ type source struct {
 
 // read reads it for the first time. From then on it is that file, whatever
 // others appear.
-func (s *source) read() (config.Config, config.Sources, error) {
+func (s *source) read() (config.Packed, config.Sources, error) {
 	if s.options.Path == "" && len(s.joins) > 0 {
 		c, err := config.LoadWithoutFile(s.options)
-		c.Memberships = s.joins
-		return c, config.Sources{}, err
+		return config.Pack(c).With(s.joins), config.Sources{}, err
 	}
 	c, sources, err := s.load()
 	if err == nil {
@@ -33,9 +31,9 @@ func (s *source) read() (config.Config, config.Sources, error) {
 }
 
 // again reads it anew. What can be read only once is a control.NoReloadError.
-func (s *source) again() (config.Config, config.Sources, error) {
+func (s *source) again() (config.Packed, config.Sources, error) {
 	if err := s.once(); err != nil {
-		return config.Config{}, config.Sources{}, err
+		return config.Packed{}, config.Sources{}, err
 	}
 	return s.load()
 }
@@ -55,17 +53,16 @@ func (s *source) once() error {
 	return nil
 }
 
-func (s *source) load() (config.Config, config.Sources, error) {
+func (s *source) load() (config.Packed, config.Sources, error) {
 	c, sources, err := config.LoadAgain(s.options, s.last)
 	if err == nil {
 		s.last = sources
-		err = checkNames(c.Memberships, s.joins)
+		err = checkNames(c.Names(), s.joins)
 	}
 	if err != nil {
-		return config.Config{}, sources, err
+		return config.Packed{}, sources, err
 	}
-	c.Memberships = append(slices.Clip(c.Memberships), s.joins...)
-	return c, sources, nil
+	return c.With(s.joins), sources, nil
 }
 
 // flaws returns all that is wrong with a configuration.
