@@ -58,6 +58,12 @@ func needs(t testing.TB, what string, err error) {
 	}
 }
 
+// own gives a path to a second user.
+func own(t testing.TB, path string, user int) {
+	t.Helper()
+	needs(t, "second user in this user namespace", os.Chown(path, user, user))
+}
+
 // ok ends the test on an error.
 func ok(t testing.TB, err error) {
 	t.Helper()

@@ -147,9 +147,7 @@ func storyAdoptedWithFewRights(t *testing.T, program string) {
 			t.Parallel()
 			const nobody = 65534
 			a := newAdopting(t, program, v4)
-			if err := os.Chown(a.dir, nobody, nobody); err != nil {
-				needs(t, "second user in this user namespace", err)
-			}
+			own(t, a.dir, nobody)
 			args := []string{
 				"--reuid", fmt.Sprint(nobody), "--regid", fmt.Sprint(nobody), "--clear-groups", "--no-new-privs",
 				"--inh-caps", capabilities, "--ambient-caps", capabilities, "--bounding-set", capabilities, a.program,

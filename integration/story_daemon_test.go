@@ -58,9 +58,7 @@ func storyUnprivileged(t *testing.T, program string) {
 		const nobody = 65534
 		l := newLab(t, f)
 		dir := l.daemonDir()
-		if err := os.Chown(dir, nobody, nobody); err != nil {
-			needs(t, "second user in this user namespace", err)
-		}
+		own(t, dir, nobody)
 		d := startDaemon(l, program, dir, &syscall.Credential{Uid: nobody, Gid: nobody})
 		d.await(inState(membership.StateJoined))
 		l.wantUsers(1)

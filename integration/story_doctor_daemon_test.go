@@ -149,6 +149,7 @@ func wantOutcome(r doctor.Report, code int, want map[string]doctor.Outcome, want
 func storyDoctorUnprivileged(t *testing.T, program string) {
 	const nobody = 65534
 	l := newLab(t, v4)
+	own(t, t.TempDir(), nobody)
 	d := startDaemon(l, program, l.daemonDir(), nil)
 	d.await(inState(membership.StateJoined))
 	l.hears(l.fed())

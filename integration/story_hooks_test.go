@@ -215,9 +215,7 @@ func storyHooksOfAnotherUser(t *testing.T, program string) {
 	const nobody = 65534
 	l := newLab(t, v4)
 	dir := l.listeningDir()
-	if err := os.Chown(dir, nobody, nobody); err != nil {
-		needs(t, "second user in this user namespace", err)
-	}
+	own(t, dir, nobody)
 	sudo := filepath.Join(openDir(t), "sudo")
 	binary, err := os.ReadFile(setpriv)
 	ok(t, err)

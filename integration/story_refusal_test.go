@@ -69,9 +69,7 @@ func storyTakeoverRefusedGroup(t *testing.T, program string) {
 	const nobody = 65534
 	l := newLab(t, v4)
 	dir := l.daemonDir()
-	if err := os.Chown(dir, nobody, nobody); err != nil {
-		needs(t, "second user in this user namespace", err)
-	}
+	own(t, dir, nobody)
 	as := &syscall.Credential{Uid: nobody, Gid: nobody}
 	d := startDaemon(l, program, dir, as)
 	d.await(inState(membership.StateJoined))
