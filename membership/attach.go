@@ -58,16 +58,15 @@ func (k *keeper) attach(m *member, c reattach.Candidate, now time.Time) *attachm
 	if c.Verdict.Replaces != 0 {
 		m.reattached = m.rule.rules.Limit.Recent(append(m.reattached, now))
 	}
-	m.lost = slices.DeleteFunc(slices.Clone(m.lost), func(l ifwatch.Interface) bool {
+	m.lost = slices.DeleteFunc(slices.Clone(m.lost), func(l *ifwatch.Interface) bool {
 		if l.ID != c.Verdict.Replaces && l.ID != i.now.ID {
 			return false
 		}
-		was := l
 		if l.ID == c.Verdict.Replaces {
-			a.replaces = &was
+			a.replaces = l
 		}
 		if l.ID == i.now.ID {
-			a.before = &was
+			a.before = l
 		}
 		return true
 	})
@@ -169,21 +168,22 @@ func (k *keeper) leave(a *attachment, cause Cause, reason string, now time.Time)
 		a.pools.of(f).users--
 		a.pools.of(f).unwish(a.member.wish.channelsOf(f))
 	}
-	k.detached(a, *a.seen, cause, reason, now)
+	k.detached(a, a.seen, cause, reason, now)
 }
 
 // detached notes that an attachment has ended, whatever became of its
-// channels. healthy is the instance as the member remembers it.
-func (k *keeper) detached(a *attachment, healthy ifwatch.Interface, cause Cause, reason string, now time.Time) {
+// channels. healthy is the instance as the member remembers it. Nobody changes it,
+// and all that was attached there shares it.
+func (k *keeper) detached(a *attachment, healthy *ifwatch.Interface, cause Cause, reason string, now time.Time) {
 	m, id := a.member, healthy.ID
 	m.attachments = slices.DeleteFunc(m.attachments, func(x *attachment) bool { return x == a })
 	delete(a.instance.attachments, a)
 	a.instance.known = true
 	k.noteMemory()
-	m.previous = &healthy
+	m.previous = healthy
 	m.lost = append(m.lost, healthy)
 	if now.Equal(m.lostAt) { // which of those lost at once is the last is not for the order of events to say
-		slices.SortFunc(m.lost, func(a, b ifwatch.Interface) int { return cmp.Compare(a.ID, b.ID) })
+		slices.SortFunc(m.lost, func(a, b *ifwatch.Interface) int { return cmp.Compare(a.ID, b.ID) })
 	}
 	m.lostAt = now
 	if m.rule.rules.Attach == reattach.AttachOne {

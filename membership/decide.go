@@ -16,7 +16,7 @@ type history struct {
 
 // decision is where the members of one history are to be attached, and why.
 type decision struct {
-	lost       []ifwatch.Interface // what it was decided for
+	lost       []*ifwatch.Interface // what it was decided for
 	candidates []reattach.Candidate
 	chosen     []ifwatch.ID
 }
@@ -87,11 +87,11 @@ func (k *keeper) decideAmong(m *member, ids []ifwatch.ID, now time.Time) decisio
 // lostNext returns what is lost once the attachments have ended that no longer
 // match: what takes their place in the same step is held against them.
 func (k *keeper) lostNext(m *member) []ifwatch.Interface {
-	lost := slices.Clip(m.lost)
-	if len(m.resumed) > 0 { // what goes on is not lost
-		lost = slices.DeleteFunc(slices.Clone(lost), func(l ifwatch.Interface) bool {
-			return k.goesOn(m, l.ID) && !m.rule.rules.Leaves(k.instances[l.ID].now)
-		})
+	var lost []ifwatch.Interface
+	for _, l := range m.lost {
+		if !k.goesOn(m, l.ID) || m.rule.rules.Leaves(k.instances[l.ID].now) { // what goes on is not lost
+			lost = append(lost, *l)
+		}
 	}
 	for _, a := range m.attachments {
 		if m.rule.rules.Leaves(a.instance.now) {

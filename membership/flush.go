@@ -172,7 +172,7 @@ func (k *keeper) shutdown(now time.Time) {
 		i.closeProbes()
 		i.closeSpares()
 		for a := range i.attachments {
-			k.detached(a, *a.seen, CauseShutdown, "shutting down", now)
+			k.detached(a, a.seen, CauseShutdown, "shutting down", now)
 		}
 		k.publishTold()
 	}

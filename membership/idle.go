@@ -45,7 +45,7 @@ func (k *keeper) end(m *member, why string) {
 // endsNow reports whether nothing is attached and the policy lets nothing take
 // the place of what was.
 func (k *keeper) endsNow(m *member) bool {
-	lives := func(l ifwatch.Interface) bool { return k.instances[l.ID] != nil }
+	lives := func(l *ifwatch.Interface) bool { return k.instances[l.ID] != nil }
 	return m.rule.rules.Policy.Kind == reattach.PolicyNever &&
 		len(m.lost) > 0 && len(m.attachments) == 0 && !slices.ContainsFunc(m.lost, lives)
 }

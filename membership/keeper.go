@@ -122,7 +122,7 @@ type member struct {
 	wish        *wish
 	rule        *rule
 	attachments []*attachment
-	lost        []ifwatch.Interface             // not replaced yet, the latest last
+	lost        []*ifwatch.Interface            // not replaced yet, the latest last
 	resumed     map[ifwatch.ID][]ifwatch.Family // of these, those on which it was when an earlier manager ended, and for which families
 	previous    *ifwatch.Interface              // lost last
 	lostAt      time.Time                       // when the last of these was lost

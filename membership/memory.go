@@ -77,7 +77,7 @@ func (k *keeper) memory() Memory {
 			r.Attached = append(r.Attached, Life{Place: place, Interface: *a.seen, Families: a.families()})
 		}
 		for _, l := range m.lost {
-			r.Lost = append(r.Lost, k.lifeOf(l, place))
+			r.Lost = append(r.Lost, k.lifeOf(*l, place))
 		}
 		if m.previous != nil {
 			previous := k.lifeOf(*m.previous, place)

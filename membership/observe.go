@@ -21,7 +21,7 @@ func (k *keeper) observe(changes ifwatch.Changes, now time.Time) {
 	}
 	for _, c := range changes.Changes {
 		if c.Removed != nil {
-			k.instanceGone(*c.Removed, now)
+			k.instanceGone(c.Removed, now)
 		}
 		if c.Now != nil {
 			k.instanceChanged(*c.Now, c.Read, now)
@@ -39,13 +39,13 @@ func (k *keeper) observe(changes ifwatch.Changes, now time.Time) {
 
 // instanceGone ends everything on an instance. healthy is what it was like
 // before its removal began.
-func (k *keeper) instanceGone(healthy ifwatch.Interface, now time.Time) {
+func (k *keeper) instanceGone(healthy *ifwatch.Interface, now time.Time) {
 	i := k.instances[healthy.ID]
 	if i == nil {
 		return
 	}
 	delete(k.instances, healthy.ID)
-	k.lifeEnded(i, healthy, now)
+	k.lifeEnded(i, *healthy, now)
 	if i.isRemembered() || len(k.remembered) > 0 {
 		k.noteMemory()
 	}
@@ -61,8 +61,9 @@ func (k *keeper) instanceGone(healthy ifwatch.Interface, now time.Time) {
 	maps.Copy(k.affected, k.never)
 	k.endResumes(healthy.ID, now)
 	i.recede()
+	reason := healthy.String() + " was removed"
 	for a := range i.attachments {
-		k.detached(a, healthy, CauseRemoval, healthy.String()+" was removed", now)
+		k.detached(a, healthy, CauseRemoval, reason, now)
 	}
 }
 
@@ -125,7 +126,7 @@ func (k *keeper) protocolDied(i *instance, f ifwatch.Family, now time.Time) {
 		k.touch(a.member)
 		k.noteMemory()
 		if len(a.families()) == 1 {
-			k.detached(a, *a.seen, CauseProtocol, f.String()+" died on "+i.now.String(), now)
+			k.detached(a, a.seen, CauseProtocol, f.String()+" died on "+i.now.String(), now)
 		}
 		a.pools.set(f, nil)
 	}
@@ -154,7 +155,7 @@ func (k *keeper) vanish(reason string, now time.Time) {
 		k.endResumes(id, now)
 		i.recede()
 		for a := range i.attachments {
-			k.detached(a, *a.seen, CauseNamespace, reason, now)
+			k.detached(a, a.seen, CauseNamespace, reason, now)
 		}
 	}
 	k.line.clear()

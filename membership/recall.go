@@ -25,7 +25,7 @@ func (k *keeper) recall(m *member, now time.Time) {
 	place := k.placeOf()
 	for _, l := range r.Lost {
 		i, _ := k.recognise(l, place)
-		m.lost = append(m.lost, i)
+		m.lost = append(m.lost, &i)
 	}
 	if r.Previous != nil {
 		i, _ := k.recognise(*r.Previous, place)
@@ -33,7 +33,7 @@ func (k *keeper) recall(m *member, now time.Time) {
 	}
 	for _, l := range r.Attached {
 		i, lives := k.recognise(l, place)
-		m.lost = append(m.lost, i)
+		m.lost = append(m.lost, &i)
 		if lives {
 			if m.resumed == nil {
 				m.resumed = make(map[ifwatch.ID][]ifwatch.Family)

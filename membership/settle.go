@@ -30,7 +30,7 @@ func (k *keeper) settleAlike(m *member, decided decisions, now time.Time) {
 	k.endWindow(m, now)
 	h, alike := m.history()
 	d, known := decided[h]
-	if !alike || !known || !slices.EqualFunc(d.lost, m.lost, ifwatch.Interface.Equal) {
+	if !alike || !known || !slices.EqualFunc(d.lost, m.lost, sameInterface) {
 		d = k.decide(m, now)
 		if alike {
 			decided[h] = d
@@ -38,6 +38,8 @@ func (k *keeper) settleAlike(m *member, decided decisions, now time.Time) {
 	}
 	k.carryOut(m, d, now)
 }
+
+func sameInterface(a, b *ifwatch.Interface) bool { return a == b || a.Equal(*b) }
 
 // settleOne is settle for a single member.
 func (k *keeper) settleOne(m *member, now time.Time) {
@@ -91,9 +93,8 @@ func (k *keeper) loseResumed(m *member, d decision, now time.Time) {
 		m.endResume(id)
 		m.lostAt = now
 		k.noteMemory()
-		if at := slices.IndexFunc(m.lost, func(l ifwatch.Interface) bool { return l.ID == id }); at >= 0 {
-			left := m.lost[at]
-			m.previous = &left
+		if at := slices.IndexFunc(m.lost, func(l *ifwatch.Interface) bool { return l.ID == id }); at >= 0 {
+			m.previous = m.lost[at]
 		}
 	}
 }

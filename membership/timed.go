@@ -126,7 +126,7 @@ func (m *member) showSettling(d decision) {
 // windowEnd returns when a member without attachments ends, zero for never.
 func (m *member) windowEnd() time.Time {
 	within := m.rule.rules.Within
-	isGone := func(l ifwatch.Interface) bool { return !m.isResumed(l.ID) } // what lives on is not lost
+	isGone := func(l *ifwatch.Interface) bool { return !m.isResumed(l.ID) } // what lives on is not lost
 	if within == 0 || len(m.attachments) > 0 || !slices.ContainsFunc(m.lost, isGone) {
 		return time.Time{}
 	}
