@@ -191,7 +191,7 @@ func TestAgainDecodesWhatDiffers(t *testing.T) {
 	lines := func(names ...string) []byte {
 		text := "memberships:\n"
 		for _, name := range names {
-			text += "  - {name: " + name + ", interface: eth0, channels: 10.1.0.1@232.1.0.1}\n"
+			text += "  - {name: " + name + ", interface: eth-" + name + ", channels: 10.1.0.1@232.1.0.1}\n"
 		}
 		return []byte(text)
 	}
@@ -206,8 +206,8 @@ func TestAgainDecodesWhatDiffers(t *testing.T) {
 		t.Fatal("it is read as a whole")
 	}
 	for at, was := range map[int]int{0: 0, 1: -1, 2: -1, 3: 2} {
-		got := &next.config.packed[at].channels[0]
-		if same := was >= 0 && got == &c.packed[was].channels[0]; same != (was >= 0) {
+		got := next.config.packed[at].rest
+		if same := was >= 0 && got == c.packed[was].rest; same != (was >= 0) {
 			t.Errorf("%d: the same as before is %t", at, same)
 		}
 	}

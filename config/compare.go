@@ -43,7 +43,7 @@ func Compare(old, new Packed) Difference {
 		slices.Sort(names)
 	}
 	for _, s := range settings() {
-		if s.get(old.Config) != s.get(new.Config) {
+		if s.get(old.Settings) != s.get(new.Settings) {
 			d.Settings = append(d.Settings, s.path())
 		}
 	}
@@ -57,7 +57,7 @@ func Compare(old, new Packed) Difference {
 }
 
 func (p *packedMembership) equal(o *packedMembership) bool {
-	return (p.others == o.others || agree(p.others, o.others)) && slices.Equal(canonical(p.channels), canonical(o.channels))
+	return (p.rest == o.rest || agree(p.rest, o.rest)) && slices.Equal(canonical(p.channels), canonical(o.channels))
 }
 
 // canonical returns the channels sorted and without repetition. It does not

@@ -29,11 +29,22 @@ const (
 // it, and every membership in it is valid. It is a value that nobody changes:
 // memberships share slices.
 type Config struct {
+	Settings
+
+	// Memberships are in the order of the file. The channels of each are
+	// sorted and without repetition, its rules are normalized.
+	Memberships []membership.Membership
+
+	// Monitors are those of the memberships that have one, by their names.
+	Monitors map[string]Monitor
+}
+
+// Settings are the daemon's own, and where they came from.
+type Settings struct {
 	// File is the file it came from, "-" where that was standard input,
 	// empty where there was none.
 	File string
 
-	// Log, Control, Handoff, HTTP, Pace and StateDir are the daemon's own settings.
 	Log     Log
 	Control Control
 	Handoff Handoff
@@ -50,13 +61,6 @@ type Config struct {
 
 	// Hooks are in the order of the file.
 	Hooks []Hook
-
-	// Memberships are in the order of the file. The channels of each are
-	// sorted and without repetition, its rules are normalized.
-	Memberships []membership.Membership
-
-	// Monitors are those of the memberships that have one, by their names.
-	Monitors map[string]Monitor
 }
 
 // Log says what the daemon logs, and how.
@@ -92,9 +96,9 @@ type Pace struct {
 	JoinsPerSecond int // over all memberships and namespaces; zero: no limit
 }
 
-// defaults returns the configuration of an empty file.
-func defaults() Config {
-	return Config{
+// defaults are those of an empty file.
+func defaults() Settings {
+	return Settings{
 		Log:      Log{Level: defaultLevel, Format: defaultFormat},
 		Control:  Control{Socket: DefaultSocket, Mode: defaultMode},
 		Handoff:  Handoff{Mode: defaultMode, Limit: defaultHandoffs},

@@ -109,7 +109,7 @@ type (
 func (c Config) YAML() ([]byte, error) {
 	texts := make(map[string]string)
 	for _, s := range settings() {
-		texts[s.path()] = s.get(c)
+		texts[s.path()] = s.get(c.Settings)
 	}
 	e := effective{
 		Log: effectiveLog{Level: texts["log.level"], Format: texts["log.format"]},

@@ -93,7 +93,7 @@ func TestYAMLRoundTrip(t *testing.T) {
 }
 
 func drawConfig(t *rapid.T) Config {
-	c := Config{
+	c := Config{Settings: Settings{
 		File: "f",
 		Log: Log{
 			Level:  rapid.SampledFrom([]slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError}).Draw(t, "level"),
@@ -103,7 +103,7 @@ func drawConfig(t *rapid.T) Config {
 		Handoff:  Handoff{Socket: rapid.SampledFrom([]string{"", "/run/h"}).Draw(t, "handoff"), Mode: 0o606, Limit: rapid.IntRange(1, 10_000).Draw(t, "handoffs")},
 		HTTP:     HTTP{Listen: rapid.SampledFrom([]string{"", ":9781", "[::1]:9781", "localhost:1"}).Draw(t, "listen")},
 		StateDir: rapid.SampledFrom([]string{"", "/state", "/a b: #c"}).Draw(t, "state"),
-	}
+	}}
 	word := rapid.StringOfN(rapid.RuneFrom([]rune(`ab1: #'"-{}&*!|>%@,~ é[]`)), 1, 8, -1)
 	c.Audit = rapid.SampledFrom([]time.Duration{0, time.Second, 90 * time.Second}).Draw(t, "audit")
 	c.Pace.JoinsPerSecond = rapid.SampledFrom([]int{0, 1, mostJoinsPerSecond}).Draw(t, "joins a second")

@@ -88,7 +88,7 @@ func hooksKey() Key {
 }
 
 // hooks reads the list.
-func (r *reader) hooks(n *yaml.Node, at *place, c *Config) {
+func (r *reader) hooks(n *yaml.Node, at *place, c *Settings) {
 	n = deref(n)
 	switch {
 	case n.Kind != yaml.SequenceNode || n.Tag != "!!seq":

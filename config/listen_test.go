@@ -10,7 +10,7 @@ func TestListen(t *testing.T) {
 	for _, good := range []string{
 		"", ":9781", "127.0.0.1:9781", "[::1]:9781", "[::]:1", "0.0.0.0:65535", "[fe80::1%eth0]:80", "localhost:9781", "a-b.example.org:9781", "x_1:9781", "10.example:1",
 	} {
-		c := Config{HTTP: HTTP{Listen: "before"}}
+		c := Settings{HTTP: HTTP{Listen: "before"}}
 		if err := setListen(&c, good); err != nil || c.HTTP.Listen != good {
 			t.Errorf("%q: %v, and it is %q", good, err, c.HTTP.Listen)
 		}
@@ -36,7 +36,7 @@ func TestListen(t *testing.T) {
 		"\x1b:9781":                     "names no host",
 		strings.Repeat("a", 254) + ":1": "names no host",
 	} {
-		c := Config{HTTP: HTTP{Listen: "before"}}
+		c := Settings{HTTP: HTTP{Listen: "before"}}
 		if err := setListen(&c, bad); err == nil || !strings.Contains(err.Error(), want) || c.HTTP.Listen != "before" {
 			t.Errorf("%q: %v, want %s; and it is %q", bad, err, want, c.HTTP.Listen)
 		} else {

@@ -97,9 +97,9 @@ func (g *gatherer) load(path string, flags *pflag.FlagSet) (Packed, error) {
 		return Packed{}, err
 	}
 	if len(errs) > 0 {
-		p = Packed{Config: defaults()} // what is wrong outside of the file is told all the same
+		p = Packed{Settings: defaults()} // what is wrong outside of the file is told all the same
 	}
-	errs = append(errs, overlay(&p.Config, flags)...)
+	errs = append(errs, overlay(&p.Settings, flags)...)
 	if err := errs.orNil(); err != nil {
 		return Packed{}, err
 	}
@@ -128,9 +128,9 @@ func (g *gatherer) parse(name string, data []byte) (Packed, error) {
 // nothing is kept over a restart, unless a variable or a flag names where. The
 // error is an Errors.
 func LoadWithoutFile(o Options) (Config, error) {
-	c := defaults()
+	c := Config{Settings: defaults()}
 	c.StateDir = ""
-	if err := overlay(&c, o.Flags).orNil(); err != nil {
+	if err := overlay(&c.Settings, o.Flags).orNil(); err != nil {
 		return Config{}, err
 	}
 	return c, nil
@@ -194,7 +194,7 @@ func read(path string, most int64) ([]byte, error) {
 // overlay lets viper lay variables and flags over the daemon's own settings.
 // Memberships do not pass through it: viper lowers keys and splits them at
 // dots.
-func overlay(c *Config, flags *pflag.FlagSet) Errors {
+func overlay(c *Settings, flags *pflag.FlagSet) Errors {
 	v := viper.New()
 	var errs Errors
 	for _, s := range settings() {

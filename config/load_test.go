@@ -93,7 +93,7 @@ func TestLoadOverlays(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := Config{File: path, Log: Log{Level: slog.LevelDebug, Format: "text"}, Control: Control{Socket: "x", Mode: 0o600, Group: "ssm", Readers: "monitor"}, Handoff: Handoff{Socket: "y", Mode: 0o660, Limit: 5}, HTTP: HTTP{Listen: "[::1]:9781"}, StateDir: "/v", Audit: defaultAudit}
+	want := Config{Settings: Settings{File: path, Log: Log{Level: slog.LevelDebug, Format: "text"}, Control: Control{Socket: "x", Mode: 0o600, Group: "ssm", Readers: "monitor"}, Handoff: Handoff{Socket: "y", Mode: 0o660, Limit: 5}, HTTP: HTTP{Listen: "[::1]:9781"}, StateDir: "/v", Audit: defaultAudit}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
@@ -201,7 +201,7 @@ func TestLoadWithoutFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := Config{Log: Log{Format: "json"}, Control: Control{Socket: DefaultSocket, Mode: 0o660}, Handoff: Handoff{Mode: 0o660, Limit: 64}, Audit: defaultAudit}
+	want := Config{Settings: Settings{Log: Log{Format: "json"}, Control: Control{Socket: DefaultSocket, Mode: 0o660}, Handoff: Handoff{Mode: 0o660, Limit: 64}, Audit: defaultAudit}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}

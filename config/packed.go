@@ -11,23 +11,16 @@ import (
 // Packed is a configuration in less memory, for as long as somebody needs it: what
 // a membership has in common with the one before it is there once.
 type Packed struct {
-	Config // but for its memberships
-	packed packed
+	Settings
+	Monitors map[string]Monitor
+	packed   packed
 }
 
 // Pack returns a configuration packed.
-func Pack(c Config) Packed {
-	p := Packed{c, pack(c.Memberships)}
-	p.Config.Memberships = nil
-	return p
-}
+func Pack(c Config) Packed { return Packed{c.Settings, c.Monitors, pack(c.Memberships).compact()} }
 
-// Unpack returns it as it was. Nobody changes the lists in it.
-func (p Packed) Unpack() Config {
-	c := p.Config
-	c.Memberships = p.Memberships()
-	return c
-}
+// Unpack returns one that says the same. Nobody changes the lists in it.
+func (p Packed) Unpack() Config { return Config{p.Settings, p.Memberships(), p.Monitors} }
 
 // Memberships returns those of the configuration. Nobody changes the lists in them.
 func (p Packed) Memberships() []membership.Membership {
@@ -36,7 +29,7 @@ func (p Packed) Memberships() []membership.Membership {
 	}
 	all := make([]membership.Membership, len(p.packed))
 	for n, one := range p.packed {
-		all[n] = *one.others
+		all[n] = *one.rest
 		all[n].Name, all[n].Channels = one.name, one.channels
 	}
 	return all
@@ -59,7 +52,7 @@ func (p Packed) Len() int { return len(p.packed) }
 // With returns it with further memberships behind its own.
 func (p Packed) With(more []membership.Membership) Packed {
 	if len(more) > 0 {
-		p.packed = slices.Concat(p.packed, pack(more))
+		p.packed = slices.Concat(p.packed, pack(more)).compact()
 	}
 	return p
 }
@@ -69,46 +62,60 @@ type packed []packedMembership
 type packedMembership struct {
 	name     string
 	channels []membership.Channel
-	others   *membership.Membership // has all but these
+	rest     *membership.Membership // has all but these
 }
 
-// pack copies names and channels, some hundred memberships at a time: those that
-// it is given lie scattered between what was needed only to read them, which could
-// not be given back for their sake.
 func pack(all []membership.Membership) packed {
-	p := make(packed, 0, len(all))
-	for part := range slices.Chunk(all, piece) {
-		p = p.add(part)
+	p := make(packed, len(all))
+	for i := range all {
+		m := &all[i]
+		p[i] = packedMembership{name: m.Name, channels: m.Channels}
+		if i > 0 && agree(p[i-1].rest, m) {
+			p[i].rest = p[i-1].rest
+			continue
+		}
+		rest := *m
+		rest.Name, rest.Channels = "", nil
+		p[i].rest = &rest
 	}
 	return p
 }
 
-func (p packed) add(part []membership.Membership) packed {
+// compact copies names and channels, some hundred memberships at a time: as they
+// were read they lie scattered between what was needed only to read them, and as
+// they were packed between those that are no more, which could not be given back
+// for their sake. It shares what was packed apart and is the same.
+func (p packed) compact() packed {
+	for part := range slices.Chunk(p, piece) {
+		part.gather()
+	}
+	for n := 1; n < len(p); n++ {
+		if before := p[n-1].rest; before != p[n].rest && agree(before, p[n].rest) {
+			p[n].rest = before
+		}
+	}
+	return p
+}
+
+func (p packed) gather() {
 	var text strings.Builder
 	count := 0
-	for i := range part {
-		text.WriteString(part[i].Name)
-		count += len(part[i].Channels)
+	for _, one := range p {
+		text.WriteString(one.name)
+		count += len(one.channels)
 	}
 	names, channels := text.String(), make([]membership.Channel, 0, count)
-	for i := range part {
-		m := &part[i]
-		channels = append(channels, m.Channels...)
-		one := packedMembership{name: names[:len(m.Name)], channels: slices.Clip(channels[len(channels)-len(m.Channels):])}
-		names = names[len(m.Name):]
-		if last := len(p) - 1; last >= 0 && agree(p[last].others, m) {
-			one.others = p[last].others
-		} else {
-			others := *m
-			others.Name, others.Channels = "", nil
-			one.others = &others
-		}
-		p = append(p, one)
+	for n := range p {
+		one := &p[n]
+		channels = append(channels, one.channels...)
+		one.channels = slices.Clip(channels[len(channels)-len(one.channels):])
+		one.name, names = names[:len(one.name)], names[len(one.name):]
 	}
-	return p
 }
 
-// agree reports whether two say the same but for their names and channels.
+// agree reports whether two say the same but for their names and channels. Sockets
+// are none of a configuration.
 func agree(a, b *membership.Membership) bool {
-	return a.AnyRange == b.AnyRange && a.Namespace == b.Namespace && a.Rules.Equal(b.Rules) && a.Reannounce.Equal(b.Reannounce)
+	return a.AnyRange == b.AnyRange && a.Namespace == b.Namespace && a.Rules.Equal(b.Rules) && a.Reannounce.Equal(b.Reannounce) &&
+		a.Socket == nil && b.Socket == nil && a.Keep == b.Keep
 }

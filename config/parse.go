@@ -38,7 +38,7 @@ func parseWhole(file string, data []byte, g *gatherer) (Config, *reader, error) 
 	if err != nil {
 		return Config{}, nil, err
 	}
-	c := defaults()
+	c := Config{Settings: defaults()}
 	c.File = file
 	if root == nil || isNull(root) {
 		return c, nil, nil
@@ -79,18 +79,18 @@ func (r *reader) top(root *yaml.Node, c *Config) {
 	}
 	for _, section := range []string{"log", "control", "handoff", "http", "pace"} {
 		if s, ok := f[section]; ok && !isNull(s.value) {
-			r.section(s.value, at.at(section), section, c)
+			r.section(s.value, at.at(section), section, &c.Settings)
 		}
 	}
-	r.settings("", f, at, c)
+	r.settings("", f, at, &c.Settings)
 	if a, ok := f["audit"]; ok && !isNull(a.value) {
-		r.audit(a.value, at.at("audit"), c)
+		r.audit(a.value, at.at("audit"), &c.Settings)
 	}
 	if i, ok := f["include"]; ok && !isNull(i.value) {
 		r.include(i.value, at.at("include"))
 	}
 	if h, ok := f["hooks"]; ok && !isNull(h.value) {
-		r.hooks(h.value, at.at("hooks"), c)
+		r.hooks(h.value, at.at("hooks"), &c.Settings)
 	}
 	r.base = r.wishes(f, at, c)
 	if m, ok := f["memberships"]; ok && m.value.Kind == yaml.SequenceNode {
@@ -111,7 +111,7 @@ func (r *reader) wishes(f fields, at *place, c *Config) (base wish) {
 }
 
 // section reads log, control, handoff, http or pace.
-func (r *reader) section(n *yaml.Node, at *place, name string, c *Config) {
+func (r *reader) section(n *yaml.Node, at *place, name string, c *Settings) {
 	var k keys
 	for _, s := range settingsOf(name) {
 		k.known = append(k.known, s.key)
@@ -126,7 +126,7 @@ func settingsOf(section string) []setting {
 }
 
 // settings reads those of one section.
-func (r *reader) settings(section string, f fields, at *place, c *Config) {
+func (r *reader) settings(section string, f fields, at *place, c *Settings) {
 	for _, s := range settingsOf(section) {
 		value, ok := f[s.key]
 		if !ok {

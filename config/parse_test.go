@@ -63,13 +63,15 @@ func TestParse(t *testing.T) {
 	}
 	agrees(t, design, nil)
 	want := Config{
-		File:    "ssmd.yaml",
-		Log:     Log{Level: slog.LevelInfo, Format: "text"},
-		Control: Control{Socket: DefaultSocket, Mode: 0o660},
-		Handoff: Handoff{Mode: 0o660, Limit: 64},
+		Settings: Settings{
+			File:    "ssmd.yaml",
+			Log:     Log{Level: slog.LevelInfo, Format: "text"},
+			Control: Control{Socket: DefaultSocket, Mode: 0o660},
+			Handoff: Handoff{Mode: 0o660, Limit: 64},
 
-		StateDir: "/var/lib/ssmd",
-		Audit:    defaultAudit,
+			StateDir: "/var/lib/ssmd",
+			Audit:    defaultAudit,
+		},
 		Memberships: []membership.Membership{{
 			Name: "feed-a",
 			Channels: channels("10.1.0.1@232.1.1.1",
@@ -117,7 +119,7 @@ func TestDocumentedFile(t *testing.T) {
 }
 
 func TestParseEmpty(t *testing.T) {
-	want := defaults()
+	want := Config{Settings: defaults()}
 	want.File = "f"
 	for _, text := range []string{"", "\n", "# nothing\n", "---\n", "\ufeff", "{}", "log:\ncontrol:\ndefaults:\nmemberships:\n", "memberships: []\n"} {
 		got, err := Parse("f", []byte(text))
@@ -231,7 +233,7 @@ func TestParseSettings(t *testing.T) {
 			t.Errorf("mode %s: %v", mode, err)
 			continue
 		}
-		want := Config{File: "f", Log: Log{Level: slog.LevelDebug, Format: "json"}, Control: Control{Socket: "a.sock", Mode: 0o660, Group: "ssm", Readers: "7"}, Handoff: Handoff{Socket: "b.sock", Mode: 0o660, Group: "apps", Limit: 5}, HTTP: HTTP{Listen: ":9781", Status: true}, StateDir: "/state", Pace: Pace{500}, Audit: defaultAudit}
+		want := Config{Settings: Settings{File: "f", Log: Log{Level: slog.LevelDebug, Format: "json"}, Control: Control{Socket: "a.sock", Mode: 0o660, Group: "ssm", Readers: "7"}, Handoff: Handoff{Socket: "b.sock", Mode: 0o660, Group: "apps", Limit: 5}, HTTP: HTTP{Listen: ":9781", Status: true}, StateDir: "/state", Pace: Pace{500}, Audit: defaultAudit}}
 		if diff := cmp.Diff(want, c, exact); diff != "" {
 			t.Errorf("mode %s: -want +got:\n%s", mode, diff)
 		}

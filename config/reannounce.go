@@ -49,7 +49,7 @@ func (r *reader) reannounce(n *yaml.Node, at *place, inherited membership.Reanno
 // shortestAudit keeps audits from becoming all that the daemon does.
 const shortestAudit = time.Second
 
-func (r *reader) audit(n *yaml.Node, at *place, c *Config) {
+func (r *reader) audit(n *yaml.Node, at *place, c *Settings) {
 	every, ok := r.duration(n, at)
 	switch {
 	case !ok:

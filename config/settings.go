@@ -24,8 +24,8 @@ type setting struct {
 	usage        string // of the flag
 	doc          string // of the key, in plain sentences
 	form         form
-	get          func(Config) string         // the value as text
-	set          func(*Config, string) error // reads the text; the error names neither place nor key
+	get          func(Settings) string         // the value as text
+	set          func(*Settings, string) error // reads the text; the error names neither place nor key
 }
 
 // path names the setting in a file.
@@ -51,99 +51,99 @@ func settings() []setting {
 		usage: "log from this `level` on: debug, info, warn or error; instead of the file's",
 		doc:   "What is less is not logged.",
 		form:  choiceForm(levelTexts()...),
-		get:   func(c Config) string { return levelText(c.Log.Level) },
-		set:   func(c *Config, text string) (err error) { c.Log.Level, err = parseLevel(text); return err },
+		get:   func(c Settings) string { return levelText(c.Log.Level) },
+		set:   func(c *Settings, text string) (err error) { c.Log.Level, err = parseLevel(text); return err },
 	}, {
 		section: "log", key: "format",
 		usage: "log in this `format`: text or json; instead of the file's",
 		doc:   "How a line of the log looks.",
 		form:  choiceForm(formats...),
-		get:   func(c Config) string { return c.Log.Format },
-		set:   func(c *Config, text string) error { return setFormat(c, text) },
+		get:   func(c Settings) string { return c.Log.Format },
+		set:   func(c *Settings, text string) error { return setFormat(c, text) },
 	}, {
 		section: "control", key: "socket",
 		usage: "`path` of the control socket; instead of the file's",
 		doc:   "The path of the control socket, at most 107 bytes long.",
 		form:  form{"a path", object{"type": "string", "pattern": "^[^@]", "maxLength": socketpath.Longest}},
-		get:   func(c Config) string { return c.Control.Socket },
-		set:   func(c *Config, text string) error { return setSocket(c, text) },
+		get:   func(c Settings) string { return c.Control.Socket },
+		set:   func(c *Settings, text string) error { return setSocket(c, text) },
 	}, {
 		section: "control", key: "mode",
 		usage: "octal permission `bits` of the control socket, as 0660; instead of the file's",
 		doc:   "The permissions of the control socket.",
 		form:  modeForm(),
-		get:   func(c Config) string { return modeText(c.Control.Mode) },
-		set:   func(c *Config, text string) (err error) { c.Control.Mode, err = parseMode(text); return err },
+		get:   func(c Settings) string { return modeText(c.Control.Mode) },
+		set:   func(c *Settings, text string) (err error) { c.Control.Mode, err = parseMode(text); return err },
 	}, {
 		section: "control", key: "group",
 		usage: "`group` of the control socket, empty for the daemon's own; instead of the file's",
 		doc:   "Whose members may do everything over the socket; empty: the group of the process.",
 		form:  textForm("a group's name or number, in quotes"),
-		get:   func(c Config) string { return c.Control.Group },
-		set:   func(c *Config, text string) error { return setGroup(&c.Control.Group, text) },
+		get:   func(c Settings) string { return c.Control.Group },
+		set:   func(c *Settings, text string) error { return setGroup(&c.Control.Group, text) },
 	}, {
 		section: "control", key: "readers",
 		usage: "`group` whose members may read over the control socket, empty for none; instead of the file's",
 		doc:   "Whose members may ask, and change nothing; empty: nobody.",
 		form:  textForm("a group's name or number, in quotes"),
-		get:   func(c Config) string { return c.Control.Readers },
-		set:   func(c *Config, text string) error { return setGroup(&c.Control.Readers, text) },
+		get:   func(c Settings) string { return c.Control.Readers },
+		set:   func(c *Settings, text string) error { return setGroup(&c.Control.Readers, text) },
 	}, {
 		section: "handoff", key: "socket",
 		usage: "`path` of the socket on which applications hand theirs over, empty for none; instead of the file's",
 		doc:   "The path of the socket on which applications hand over theirs, at most 107 bytes long; empty: none.",
 		form:  form{"a path, or empty", object{"type": "string", "pattern": "^[^@]|^$", "maxLength": socketpath.Longest}},
-		get:   func(c Config) string { return c.Handoff.Socket },
-		set:   func(c *Config, text string) error { return setHandoffSocket(c, text) },
+		get:   func(c Settings) string { return c.Handoff.Socket },
+		set:   func(c *Settings, text string) error { return setHandoffSocket(c, text) },
 	}, {
 		section: "handoff", key: "mode",
 		usage: "octal permission `bits` of the hand-over socket, as 0660; instead of the file's",
 		doc:   "The permissions of the hand-over socket. Where everybody may write, everybody may hand over.",
 		form:  modeForm(),
-		get:   func(c Config) string { return modeText(c.Handoff.Mode) },
-		set:   func(c *Config, text string) (err error) { c.Handoff.Mode, err = parseMode(text); return err },
+		get:   func(c Settings) string { return modeText(c.Handoff.Mode) },
+		set:   func(c *Settings, text string) (err error) { c.Handoff.Mode, err = parseMode(text); return err },
 	}, {
 		section: "handoff", key: "group",
 		usage: "`group` of the hand-over socket, empty for the daemon's own; instead of the file's",
 		doc:   "Whose members may hand over; empty: the group of the process.",
 		form:  textForm("a group's name or number, in quotes"),
-		get:   func(c Config) string { return c.Handoff.Group },
-		set:   func(c *Config, text string) error { return setGroup(&c.Handoff.Group, text) },
+		get:   func(c Settings) string { return c.Handoff.Group },
+		set:   func(c *Settings, text string) error { return setGroup(&c.Handoff.Group, text) },
 	}, {
 		section: "handoff", key: "limit",
 		usage: "keep at most so many sockets of applications at a time; instead of the file's `number`",
 		doc:   "How many sockets may be handed over at a time. Users other than root and the daemon's own have seven eighths of it, each of them half.",
 		form:  numberForm("a number", 1, mostHandoffs),
-		get:   func(c Config) string { return strconv.Itoa(c.Handoff.Limit) },
-		set:   func(c *Config, text string) (err error) { c.Handoff.Limit, err = parseLimit(text); return err },
+		get:   func(c Settings) string { return strconv.Itoa(c.Handoff.Limit) },
+		set:   func(c *Settings, text string) (err error) { c.Handoff.Limit, err = parseLimit(text); return err },
 	}, {
 		section: "http", key: "listen",
 		usage: "`address` of metrics and health, as 127.0.0.1:9781, empty for none; instead of the file's",
 		doc:   "The address of metrics and health; empty: none.",
 		form:  patternForm("HOST:PORT, or empty", listenPattern),
-		get:   func(c Config) string { return c.HTTP.Listen },
-		set:   func(c *Config, text string) error { return setListen(c, text) },
+		get:   func(c Settings) string { return c.HTTP.Listen },
+		set:   func(c *Settings, text string) error { return setListen(c, text) },
 	}, {
 		section: "http", key: "status",
 		usage: "show the status page where metrics and health are: `true` or false; instead of the file's",
 		doc:   "Whether the status page is there too, which names memberships, channels and interfaces to everybody who reaches the address.",
 		form:  truthForm(),
-		get:   func(c Config) string { return strconv.FormatBool(c.HTTP.Status) },
-		set:   func(c *Config, text string) (err error) { c.HTTP.Status, err = parseBool(text); return err },
+		get:   func(c Settings) string { return strconv.FormatBool(c.HTTP.Status) },
+		set:   func(c *Settings, text string) (err error) { c.HTTP.Status, err = parseBool(text); return err },
 	}, {
 		key:   "state_dir",
 		usage: "`directory` for what must survive a restart, empty for nothing; instead of the file's",
 		doc:   "Where the daemon keeps what must survive a restart; empty: nothing does.",
 		form:  patternForm("an absolute path, or empty", "^(/.*)?$"),
-		get:   func(c Config) string { return c.StateDir },
-		set:   func(c *Config, text string) error { return setStateDir(c, text) },
+		get:   func(c Settings) string { return c.StateDir },
+		set:   func(c *Settings, text string) error { return setStateDir(c, text) },
 	}, {
 		section: "pace", key: "joins_per_second",
 		usage: "make at most so many joins a second, 0 for no limit; instead of the file's `number`",
 		doc:   "At most so many joins a second, over all memberships and namespaces; 0: no limit.",
 		form:  numberForm("a number, or 0 for no limit", 0, mostJoinsPerSecond),
-		get:   func(c Config) string { return strconv.Itoa(c.Pace.JoinsPerSecond) },
-		set:   func(c *Config, text string) (err error) { c.Pace.JoinsPerSecond, err = parseJoins(text); return err },
+		get:   func(c Settings) string { return strconv.Itoa(c.Pace.JoinsPerSecond) },
+		set:   func(c *Settings, text string) (err error) { c.Pace.JoinsPerSecond, err = parseJoins(text); return err },
 	}}
 }
 
@@ -217,7 +217,7 @@ func parseLevel(text string) (slog.Level, error) {
 	return 0, fmt.Errorf("unknown level %q, want %s", text, oneOf(levelTexts()))
 }
 
-func setFormat(c *Config, text string) error {
+func setFormat(c *Settings, text string) error {
 	if !slices.Contains(formats, text) {
 		return fmt.Errorf("unknown format %q, want %s", text, oneOf(formats))
 	}
@@ -225,7 +225,7 @@ func setFormat(c *Config, text string) error {
 	return nil
 }
 
-func setSocket(c *Config, path string) error {
+func setSocket(c *Settings, path string) error {
 	if err := socketpath.Validate(path); err != nil {
 		return err
 	}
@@ -233,7 +233,7 @@ func setSocket(c *Config, path string) error {
 	return nil
 }
 
-func setHandoffSocket(c *Config, path string) error {
+func setHandoffSocket(c *Settings, path string) error {
 	if path != "" {
 		if err := socketpath.Validate(path); err != nil {
 			return err
@@ -275,7 +275,7 @@ func parseBool(text string) (bool, error) {
 }
 
 // setListen takes HOST:PORT. Without a host it is every address of this machine.
-func setListen(c *Config, listen string) error {
+func setListen(c *Settings, listen string) error {
 	if listen == "" {
 		c.HTTP.Listen = ""
 		return nil
@@ -307,7 +307,7 @@ func isHost(host string) bool {
 	return hostName.MatchString(host) && strings.Trim(host, "0123456789.") != "" && len(host) <= 253
 }
 
-func setStateDir(c *Config, dir string) error {
+func setStateDir(c *Settings, dir string) error {
 	switch {
 	case dir != "" && !filepath.IsAbs(dir):
 		return fmt.Errorf("%q is no absolute path, want for example %s, or nothing", dir, DefaultStateDir)

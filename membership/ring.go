@@ -21,8 +21,12 @@ const (
 	blockBytes  = 64 << 10
 )
 
-// eventSize is what an event takes besides its words.
-const eventSize = 80
+// What an event takes besides its words, and its site where that is another one
+// than the last event's.
+const (
+	eventSize = 88
+	siteSize  = 48
+)
 
 // ring keeps the last events in the order of their numbers, which have no gap.
 type ring struct {
@@ -47,7 +51,7 @@ type block struct {
 // pastEvent is an event in less than half of its room: it shares what many have
 // in common.
 type pastEvent struct {
-	nanoseconds        int64 // its time, since 1970
+	time               time.Time
 	kind               *kind
 	site               *site
 	membership, reason string
@@ -71,28 +75,29 @@ type site struct {
 // newRing returns an empty ring. The first event is number 1.
 func newRing() *ring { return &ring{next: 1, kinds: make(map[kind]*kind)} }
 
-// keep returns an event as it is kept.
-func (r *ring) keep(e Event) pastEvent {
+// keep returns an event as it is kept, and about what that takes in memory: words
+// may be shared.
+func (r *ring) keep(e Event) (kept pastEvent, size int) {
+	size = eventSize + len(e.Membership) + len(e.Reason)
 	k := kind{e.Type, e.State, e.Was, e.Cause}
 	if r.kinds[k] == nil {
 		r.kinds[k] = &k
 	}
 	if at := (site{e.Interface, e.Netns, e.Instance, e.Index}); r.site == nil || *r.site != at {
 		r.site = &at
+		size += siteSize + len(e.Interface) + len(e.Netns)
 	}
-	return pastEvent{e.Time.UnixNano(), r.kinds[k], r.site, e.Membership, e.Reason, e.Err}
+	return pastEvent{e.Time, r.kinds[k], r.site, e.Membership, e.Reason, e.Err}, size
 }
 
 // event returns it as it was, with its number.
 func (p pastEvent) event(seq uint64) Event {
 	return Event{
-		Seq: seq, Time: p.time(), Membership: p.membership, Reason: p.reason, Err: p.err,
+		Seq: seq, Time: p.time, Membership: p.membership, Reason: p.reason, Err: p.err,
 		Type: p.kind.Type, State: p.kind.State, Was: p.kind.Was, Cause: p.kind.Cause,
 		Interface: p.site.Interface, Netns: p.site.Netns, Instance: p.site.Instance, Index: p.site.Index,
 	}
 }
-
-func (p pastEvent) time() time.Time { return time.Unix(0, p.nanoseconds) }
 
 // first returns the number of the oldest event, or of the next where there is
 // none.
@@ -106,8 +111,8 @@ func (r *ring) add(e Event) {
 		last++
 	}
 	r.next++
-	size := e.size()
-	r.blocks[last].add(r.keep(e), size)
+	kept, size := r.keep(e)
+	r.blocks[last].add(kept, size)
 	r.events++
 	r.bytes += size
 	for len(r.blocks) > 1 && (r.events > ringEvents || r.bytes > ringBytes) {
@@ -148,7 +153,7 @@ func (r *ring) since(t time.Time) uint64 {
 			continue
 		}
 		for n, e := range b.events {
-			if !e.time().Before(t) {
+			if !e.time.Before(t) {
 				return b.first + uint64(n)
 			}
 		}
@@ -161,12 +166,7 @@ func (b *block) full() bool { return len(b.events) >= blockEvents || b.bytes >= 
 func (b *block) add(e pastEvent, size int) {
 	b.events = append(b.events, e)
 	b.bytes += size
-	if t := e.time(); t.After(b.latest) {
-		b.latest = t
+	if e.time.After(b.latest) {
+		b.latest = e.time
 	}
-}
-
-// size is about what an event keeps in memory: words may be shared.
-func (e Event) size() int {
-	return eventSize + len(e.Membership) + len(e.Interface) + len(e.Netns) + len(e.Reason)
 }

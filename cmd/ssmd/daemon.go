@@ -27,8 +27,9 @@ const onlyHints time.Duration = -1
 
 // daemon is what the parts are wired into.
 type daemon struct {
-	config   config.Packed
-	source   *source        // of the configuration
+	config   config.Settings
+	first    *config.Packed // the whole configuration, until the reloader has it
+	source   *source        // of it
 	sources  config.Sources // that it was read from
 	hangups  <-chan struct{}
 	logs     *logSettings
@@ -83,7 +84,7 @@ type worker struct {
 
 func (d daemon) wire() *worker {
 	last := d.state.load()
-	manager := membership.New(membership.Options{Memory: last.Memory, Audit: auditEvery(d.config.Config), JoinsPerSecond: d.config.Pace.JoinsPerSecond, Handover: d.inherited})
+	manager := membership.New(membership.Options{Memory: last.Memory, Audit: auditEvery(d.config), JoinsPerSecond: d.config.Pace.JoinsPerSecond, Handover: d.inherited})
 	d.state.memory = manager.Memory
 	w := &worker{daemon: d, manager: manager, monitor: monitor.New(manager), editor: newEditor(manager, d.state, d.config.File), started: make(chan struct{})}
 	w.editor.monitor = w.monitor.Set
@@ -96,8 +97,9 @@ func (d daemon) wire() *worker {
 	w.attendant = &attendant{notifier: d.notifier, watchdog: service.WatchdogInterval(), totals: manager.Totals, still: w.heir.isGiving, log: d.log}
 	w.reloader = newReloader(&reloader{
 		source: d.source, editor: w.editor, setAudit: manager.SetAudit, setPace: manager.SetPace, setHooks: w.hooks.Set, attendant: w.attendant,
-		logs: d.logs, log: d.log, hangups: d.hangups, running: d.config, sources: d.sources,
+		logs: d.logs, log: d.log, hangups: d.hangups, running: *d.first, sources: d.sources,
 	})
+	*d.first = config.Packed{} // which after a reload nobody else is to have
 	w.attendant.reloads = w.reloader.LastReload
 	w.server = control.NewServer(control.ServerOptions{
 		Manager:   manager,
@@ -190,8 +192,7 @@ func (w *worker) start(ctx, holding context.Context) error {
 	defer close(w.started)
 	w.editor.restore()
 	w.adopter.Restore(holding) // before the first whole set: what is remembered of memberships that it lacks is forgotten then
-	memberships := w.config.Memberships()
-	taken, err := w.editor.replace(holding, memberships, targetsOf(memberships, w.config.Monitors))
+	count, taken, err := w.reloader.begin(holding)
 	if holding.Err() != nil || errors.Is(err, membership.ErrStopped) {
 		return nil // Run tells why
 	}
@@ -200,7 +201,7 @@ func (w *worker) start(ctx, holding context.Context) error {
 	}
 	w.joined.Store(true)
 	giveBack()
-	w.tellRunning(taken)
+	w.tellRunning(count, taken)
 	return nil
 }
 
@@ -225,10 +226,10 @@ func subscribeTo(manager *membership.Manager) func(*membership.Since) (control.S
 }
 
 // auditEvery is the file's setting as the manager takes it.
-func auditEvery(c config.Config) time.Duration { return cmp.Or(c.Audit, onlyHints) }
+func auditEvery(c config.Settings) time.Duration { return cmp.Or(c.Audit, onlyHints) }
 
 // tellRunning tells what runs, and which names the configuration has taken over.
-func (d daemon) tellRunning(taken []string) {
+func (d daemon) tellRunning(memberships int, taken []string) {
 	for _, name := range taken {
 		d.log.Warn("a membership that was added with --persist is the configuration's now", "membership", name)
 	}
@@ -242,8 +243,8 @@ func (d daemon) tellRunning(taken []string) {
 	if d.handoff != nil {
 		running = running.With("handoff", d.config.Handoff.Socket)
 	}
-	running.Info("running", "memberships", d.config.Len(), "control", d.config.Control.Socket)
-	if d.config.Len() == 0 && d.handoff == nil && len(d.state.adopted()) == 0 {
+	running.Info("running", "memberships", memberships, "control", d.config.Control.Socket)
+	if memberships == 0 && d.handoff == nil && len(d.state.adopted()) == 0 {
 		d.log.Warn("nothing to do: there are no memberships")
 	}
 }

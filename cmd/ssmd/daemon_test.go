@@ -164,7 +164,8 @@ func TestDaemonLeavesNoGoroutine(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	d := daemon{config: config.Pack(config.Config{Memberships: joins}), source: new(source), listener: listener, state: openState(t.Context(), t.TempDir(), slog.New(slog.DiscardHandler)), log: slog.New(slog.DiscardHandler), started: then}
+	first := config.Packed{}.With(joins)
+	d := daemon{first: &first, source: new(source), listener: listener, state: openState(t.Context(), t.TempDir(), slog.New(slog.DiscardHandler)), log: slog.New(slog.DiscardHandler), started: then}
 	ended := make(chan error, 1)
 	go func() { ended <- d.run(ctx) }()
 	o := waitOptions{client: control.NewClient(socket), name: "join-1", state: membership.StateWaiting, timeout: 10 * time.Second}
@@ -191,7 +192,7 @@ func TestDaemonEndsBeforeItBegan(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	d := daemon{source: new(source), listener: listener, state: openState(t.Context(), "", nil), log: slog.New(slog.DiscardHandler)}
+	d := daemon{first: new(config.Packed), source: new(source), listener: listener, state: openState(t.Context(), "", nil), log: slog.New(slog.DiscardHandler)}
 	if err := d.run(ctx); err != nil {
 		t.Errorf("run: %v, want nil", err)
 	}

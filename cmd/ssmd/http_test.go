@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/ssmd-project/ssmd/config"
 	"github.com/ssmd-project/ssmd/membership"
 )
 
@@ -47,7 +48,7 @@ func TestHealth(t *testing.T) {
 		}
 	}
 	log := slog.New(slog.DiscardHandler)
-	w := daemon{log: log, state: openState(t.Context(), "", log), source: new(source), started: then}.wire()
+	w := daemon{first: new(config.Packed), log: log, state: openState(t.Context(), "", log), source: new(source), started: then}.wire()
 	manager := w.manager
 	ending, end := context.WithCancel(t.Context())
 	serving, endServing := context.WithCancel(t.Context())

@@ -47,6 +47,15 @@ func newReloader(r *reloader) *reloader {
 	return r
 }
 
+// begin applies what was read at the start, and returns how many memberships those
+// are, and which of them were added before.
+func (r *reloader) begin(ctx context.Context) (memberships int, taken []string, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	taken, err = r.replace(ctx, r.running)
+	return r.running.Len(), taken, err
+}
+
 // LastReload implements control.Reloader. It never waits.
 func (r *reloader) LastReload() control.ReloadStatus { return *r.last.Load() }
 
@@ -153,15 +162,15 @@ func (r *reloader) apply(ctx context.Context, loaded config.Packed) (control.Rel
 		return control.Reloaded{}, err // the daemon is ending
 	}
 	r.running.Pace = loaded.Pace
-	if err := r.setAudit(context.WithoutCancel(ctx), auditEvery(loaded.Config)); err != nil {
+	if err := r.setAudit(context.WithoutCancel(ctx), auditEvery(loaded.Settings)); err != nil {
 		return control.Reloaded{}, err // the daemon is ending
 	}
 	r.logs.set(loaded.Log)
 	r.setHooks(loaded.Hooks)
-	settings := r.running.Config
+	settings := r.running.Settings // with what takes effect after a restart as it was
+	settings.Audit, settings.Log, settings.Hooks = loaded.Audit, loaded.Log, loaded.Hooks
 	r.running = loaded
-	r.running.Config = settings // with what takes effect after a restart as it was
-	r.running.Monitors, r.running.Audit, r.running.Log, r.running.Hooks = loaded.Monitors, loaded.Audit, loaded.Log, loaded.Hooks
+	r.running.Settings = settings
 	reloaded := control.Reloaded{
 		File: loaded.File, Memberships: loaded.Len(),
 		Added: d.Added, Changed: d.Changed, Removed: d.Removed, TakenOver: taken,

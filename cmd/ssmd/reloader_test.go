@@ -25,7 +25,7 @@ func TestReloadThatFailsKeepsThePace(t *testing.T) {
 	} {
 		var set []int
 		at := func(pace int) config.Packed {
-			return config.Pack(config.Config{Pace: config.Pace{JoinsPerSecond: pace}})
+			return config.Packed{Settings: config.Settings{Pace: config.Pace{JoinsPerSecond: pace}}}
 		}
 		running := at(test.running)
 		r := newReloader(&reloader{

@@ -47,7 +47,7 @@ make the control socket.`,
 			if err != nil {
 				return err
 			}
-			return run(c.Context(), daemon{config: loaded, source: from, sources: sources, takeover: o.takeover}, os.Stderr)
+			return run(c.Context(), daemon{config: loaded.Settings, first: &loaded, source: from, sources: sources, takeover: o.takeover}, os.Stderr)
 		},
 	}
 	configFlags(c, &o.config)

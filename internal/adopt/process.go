@@ -97,10 +97,10 @@ func commOf(path string) string {
 }
 
 // Life tells one life of a process from every other that has its number in this
-// run of the machine. Either part may be 0, where nobody knows it.
+// run of the machine.
 type Life struct {
 	Born  uint64 `json:"born,omitempty"`  // ticks of the machine's clock since its start (proc_pid_stat(5)); several may fall into one
-	PidFS uint64 `json:"pidfs,omitempty"` // inode of its pidfd, never given twice; of Linux 6.9 and later
+	PidFS uint64 `json:"pidfs,omitempty"` // inode of its pidfd, which is given once until the next start; 0 where nobody knows it, as before Linux 6.9
 }
 
 // same reports whether two lives can be one.
@@ -114,8 +114,7 @@ func (p *Process) life() (Life, error) {
 	if err != nil {
 		return Life{}, err
 	}
-	inode, err := p.inode()
-	return Life{born, inode}, err
+	return Life{born, p.inode()}, nil
 }
 
 // born is when the process was. The name before it may have spaces and brackets.
@@ -132,19 +131,17 @@ func (p *Process) born() (uint64, error) {
 	return strconv.ParseUint(fields[field-afterName], 10, 64)
 }
 
-// inode is that of the pidfd, 0 where all pidfds share one.
-func (p *Process) inode() (inode uint64, err error) {
-	err = p.control(func(fd int) error {
+// inode is that of the pidfd, 0 where all pidfds share one, or nobody may ask.
+func (p *Process) inode() (inode uint64) {
+	_ = p.control(func(fd int) error {
 		var fs unix.Statfs_t
-		if err := unix.Fstatfs(fd, &fs); err != nil || fs.Type != unix.PID_FS_MAGIC {
-			return err
-		}
 		var stat unix.Stat_t
-		err := unix.Fstat(fd, &stat)
-		inode = stat.Ino
-		return err
+		if unix.Fstatfs(fd, &fs) == nil && fs.Type == unix.PID_FS_MAGIC && unix.Fstat(fd, &stat) == nil {
+			inode = stat.Ino
+		}
+		return nil
 	})
-	return inode, err
+	return inode
 }
 
 // mostDescriptors bounds what one process can cost.
