@@ -63,8 +63,7 @@ func (k *keeper) announce(a *attachment, now time.Time) {
 	m, i := a.member, a.instance.now
 	e := Event{Time: now, Type: EventAttached, Membership: m.wish.name, Interface: i.Name, Instance: i.ID, Index: i.Index, Cause: a.cause, Reason: k.reasons.accepted(a)}
 	if a.replaces != nil {
-		e.Type = EventReattached
-		e.Reason += "; takes the place of " + a.replaces.String()
+		e.Type, e.Reason = EventReattached, k.reasons.reattached(a)
 	}
 	if k.isUnderWay(a, a.count()) {
 		e.Reason += "; it ends before all of its channels were joined"

@@ -52,6 +52,9 @@ type reasons struct {
 	id      ifwatch.ID      // of the instance, likewise
 	name    string          // that it had
 	words   string
+
+	replaces *ifwatch.Interface // whose place it took, likewise
+	longer   string             // the words with that
 }
 
 // accepted says why a member is attached where it is.
@@ -61,9 +64,23 @@ func (r *reasons) accepted(a *attachment) string {
 		return i.String() + " " + a.verdict.Reason()
 	}
 	if verdict := &checks[0]; r.verdict != verdict || r.id != i.ID || r.name != i.Name {
-		*r = reasons{verdict, i.ID, i.Name, i.String() + " " + a.verdict.Reason()}
+		*r = reasons{verdict: verdict, id: i.ID, name: i.Name, words: i.String() + " " + a.verdict.Reason()}
 	}
 	return r.words
+}
+
+// reattached says why a member is attached where it is, in the place of another
+// instance.
+func (r *reasons) reattached(a *attachment) string {
+	words := r.accepted(a)
+	if words == r.words && r.replaces == a.replaces {
+		return r.longer
+	}
+	longer := words + "; takes the place of " + a.replaces.String()
+	if words == r.words {
+		r.replaces, r.longer = a.replaces, longer
+	}
+	return longer
 }
 
 // remark says what is not as it should be though everything is joined.
