@@ -43,10 +43,13 @@ type ring struct {
 // block is a run of events.
 type block struct {
 	first  uint64 // its number
-	events []pastEvent
+	count  int
 	bytes  int
 	latest time.Time // clocks may be set back, so not always that of the last
+	room   [blockEvents]pastEvent
 }
+
+func (b *block) events() []pastEvent { return b.room[:b.count] }
 
 // pastEvent is an event in less than half of its room: it shares what many have
 // in common.
@@ -107,7 +110,7 @@ func (r *ring) first() uint64 { return r.next - uint64(r.events) }
 func (r *ring) add(e Event) {
 	last := len(r.blocks) - 1
 	if last < 0 || r.blocks[last].full() {
-		r.blocks = append(r.blocks, &block{first: r.next, events: make([]pastEvent, 0, blockEvents)})
+		r.blocks = append(r.blocks, &block{first: r.next})
 		last++
 	}
 	r.next++
@@ -124,7 +127,7 @@ func (r *ring) add(e Event) {
 func (r *ring) drop() {
 	oldest := r.blocks[0]
 	r.blocks = slices.Delete(r.blocks, 0, 1)
-	r.events -= len(oldest.events)
+	r.events -= oldest.count
 	r.bytes -= oldest.bytes
 	if oldest.latest.After(r.gone) {
 		r.gone = oldest.latest
@@ -135,7 +138,7 @@ func (r *ring) drop() {
 func (r *ring) at(seq uint64) Event {
 	i, _ := slices.BinarySearchFunc(r.blocks, seq, func(b *block, seq uint64) int {
 		switch {
-		case b.first+uint64(len(b.events)) <= seq:
+		case b.first+uint64(b.count) <= seq:
 			return -1
 		case b.first > seq:
 			return 1
@@ -143,7 +146,7 @@ func (r *ring) at(seq uint64) Event {
 		return 0
 	})
 	b := r.blocks[i]
-	return b.events[seq-b.first].event(seq)
+	return b.room[seq-b.first].event(seq)
 }
 
 // since returns the number of the first event that is not older than t.
@@ -152,7 +155,7 @@ func (r *ring) since(t time.Time) uint64 {
 		if b.latest.Before(t) {
 			continue
 		}
-		for n, e := range b.events {
+		for n, e := range b.events() {
 			if !e.time.Before(t) {
 				return b.first + uint64(n)
 			}
@@ -161,10 +164,11 @@ func (r *ring) since(t time.Time) uint64 {
 	return r.next
 }
 
-func (b *block) full() bool { return len(b.events) >= blockEvents || b.bytes >= blockBytes }
+func (b *block) full() bool { return b.count == blockEvents || b.bytes >= blockBytes }
 
 func (b *block) add(e pastEvent, size int) {
-	b.events = append(b.events, e)
+	b.room[b.count] = e
+	b.count++
 	b.bytes += size
 	if e.time.After(b.latest) {
 		b.latest = e.time
