@@ -33,7 +33,7 @@ func onlyOnce(b *testing.B, f func()) {
 func megabytes(v float64) string { return threeDigits(v/1e6) + " MB" }
 
 // BenchmarkMemory looks at what daemons have in memory some seconds after all
-// is joined.
+// is joined, and one of them again after its interface was created anew.
 func BenchmarkMemory(b *testing.B) {
 	cases := []struct {
 		what, file string
@@ -49,11 +49,24 @@ func BenchmarkMemory(b *testing.B) {
 		for i, c := range cases {
 			daemons[i] = serve(b, namespaceWithEth0(b), c.file)
 		}
+		look := func(s *served, what string, g goal) {
+			resident, anonymous := s.memory()
+			record(row{placeMemory, what, megabytes(resident), "", megabytes(anonymous) + " of it in no file", g.judge(resident)})
+		}
 		time.Sleep(settled)
 		for i, c := range cases {
-			resident, anonymous := daemons[i].memory()
-			daemons[i].end()
-			record(row{placeMemory, c.what, megabytes(resident), "", megabytes(anonymous) + " of it in no file", c.goal.judge(resident)})
+			look(daemons[i], c.what, c.goal)
+		}
+		last := daemons[len(daemons)-1]
+		lost, err := last.near.Netlink.LinkByName("eth0")
+		ok(b, err)
+		ok(b, last.near.Netlink.LinkDel(lost))
+		addEth0(b, last.near)
+		time.Sleep(settled)
+		holds(b, last.near, 10_000)
+		look(last, "— the same after the interface was created anew", goal{})
+		for _, s := range daemons {
+			s.end()
 		}
 	})
 }

@@ -70,7 +70,7 @@ func fullness(err error) bool {
 
 // mostGroups bounds the groups of a socket where the kernel takes more: with each
 // join it searches all that the socket has.
-const mostGroups = 128
+const mostGroups = 64
 
 // ownSockets spreads channels over as many sockets as the kernel's limits a
 // socket (groups, sources a group, option memory) ask for.
