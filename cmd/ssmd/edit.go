@@ -6,7 +6,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"sync"
+
+	"golang.org/x/sync/semaphore"
 
 	"github.com/ssmd-project/ssmd/config"
 	"github.com/ssmd-project/ssmd/control"
@@ -24,7 +25,7 @@ type editor struct {
 	monitor func(context.Context, map[string]monitor.Target) error // nil: nothing is monitored
 	why     string                                                 // memberships of the configuration cannot be changed here
 
-	mu    sync.Mutex // held over a whole change
+	turn  *semaphore.Weighted // held over a whole change
 	fixed map[string]bool
 	added map[string]addition
 
@@ -49,7 +50,7 @@ func targetsOf(memberships []membership.Membership, monitors map[string]config.M
 	return all
 }
 
-// watch has monitored what is to be. The lock is held. Where it cannot be, the
+// watch has monitored what is to be. The turn is held. Where it cannot be, the
 // daemon is ending.
 func (e *editor) watch(ctx context.Context) {
 	if e.monitor == nil {
@@ -77,7 +78,7 @@ func newEditor(manager *membership.Manager, s *state, file string) *editor {
 	if file != "" {
 		why = "is in " + file + " or was given with --join: change it there"
 	}
-	return &editor{manager: manager, state: s, why: why, added: make(map[string]addition)}
+	return &editor{manager: manager, state: s, why: why, turn: semaphore.NewWeighted(1), added: make(map[string]addition)}
 }
 
 // restore adds the memberships that a daemon before was told to keep; replace
@@ -96,8 +97,10 @@ func (e *editor) restore() {
 // replace applies another configuration, or changes nothing and returns an
 // error. It returns the names of what was added and is the configuration's now.
 func (e *editor) replace(ctx context.Context, configured []membership.Membership, watched monitored) (taken []string, err error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
+	if err := e.turn.Acquire(ctx, 1); err != nil {
+		return nil, err
+	}
+	defer e.turn.Release(1)
 	fixed := make(map[string]bool, len(configured))
 	for i := range configured {
 		fixed[configured[i].Name] = true
@@ -193,8 +196,10 @@ func (e *editor) Put(ctx context.Context, name string, entry []byte, keep contro
 	if err != nil {
 		return err
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
+	if err := e.turn.Acquire(ctx, 1); err != nil {
+		return err
+	}
+	defer e.turn.Release(1)
 	if e.fixed[name] {
 		return &control.FixedError{Name: name, Why: e.why}
 	}
@@ -230,8 +235,10 @@ func (e *editor) keep(name, entry string, keep control.Keep) (undo func() error,
 
 // Delete implements control.Editor.
 func (e *editor) Delete(ctx context.Context, name string) error {
-	e.mu.Lock()
-	defer e.mu.Unlock()
+	if err := e.turn.Acquire(ctx, 1); err != nil {
+		return err
+	}
+	defer e.turn.Release(1)
 	if e.fixed[name] {
 		return &control.FixedError{Name: name, Why: e.why}
 	}

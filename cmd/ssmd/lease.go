@@ -34,8 +34,10 @@ type lease struct {
 // last event that is surely its own: it must not wait, nor call the editor. It is
 // not called after end has returned.
 func (e *editor) lend(ctx context.Context, m membership.Membership, why string, lost func(note string, last uint64)) (*lease, error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
+	if err := e.turn.Acquire(ctx, 1); err != nil {
+		return nil, err
+	}
+	defer e.turn.Release(1)
 	if _, known := e.added[m.Name]; known || e.fixed[m.Name] {
 		return nil, fmt.Errorf("membership %q: %w", m.Name, errNameInUse)
 	}
@@ -52,8 +54,10 @@ func (e *editor) lend(ctx context.Context, m membership.Membership, why string, 
 // errLeaseEnded where it has ended.
 func (l *lease) put(ctx context.Context, m membership.Membership) error {
 	e := l.editor
-	e.mu.Lock()
-	defer e.mu.Unlock()
+	if err := e.turn.Acquire(ctx, 1); err != nil {
+		return err
+	}
+	defer e.turn.Release(1)
 	if e.added[l.name].lease != l {
 		return fmt.Errorf("membership %q: %w", l.name, errLeaseEnded)
 	}
@@ -71,8 +75,10 @@ func (l *lease) put(ctx context.Context, m membership.Membership) error {
 // an error, as where ctx ended first, it is still there, and may be ended again.
 func (l *lease) end(ctx context.Context) error {
 	e := l.editor
-	e.mu.Lock()
-	defer e.mu.Unlock()
+	if err := e.turn.Acquire(ctx, 1); err != nil {
+		return err
+	}
+	defer e.turn.Release(1)
 	if e.added[l.name].lease != l {
 		return nil
 	}
@@ -85,7 +91,7 @@ func (l *lease) end(ctx context.Context) error {
 }
 
 // lose tells whoever has the lease that it is over, and the last event of those
-// until then. The editor's lock is held.
+// until then. The editor's turn is held.
 func (l *lease) lose(note string, last uint64) {
 	if l != nil && l.lost != nil {
 		l.lost(note, last)

@@ -5,9 +5,10 @@ import (
 	"errors"
 	"log/slog"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/sync/semaphore"
 
 	"github.com/ssmd-project/ssmd/config"
 	"github.com/ssmd-project/ssmd/control"
@@ -30,7 +31,7 @@ type reloader struct {
 	looked chan struct{} // says that what is to be watched may be something else now
 	last   atomic.Pointer[control.ReloadStatus]
 
-	mu       sync.Mutex // held over a whole reload
+	turn     *semaphore.Weighted // held over a whole reload
 	running  config.Packed
 	sources  config.Sources // of the last reading
 	accepted config.Sources // of the last good one
@@ -38,7 +39,7 @@ type reloader struct {
 
 // newReloader completes one that knows what was read already.
 func newReloader(r *reloader) *reloader {
-	r.accepted, r.looked = r.sources, make(chan struct{}, 1)
+	r.accepted, r.looked, r.turn = r.sources, make(chan struct{}, 1), semaphore.NewWeighted(1)
 	if r.attendant == nil {
 		r.attendant = new(attendant)
 	}
@@ -50,8 +51,10 @@ func newReloader(r *reloader) *reloader {
 // begin applies what was read at the start, and returns how many memberships those
 // are, and which of them were added before.
 func (r *reloader) begin(ctx context.Context) (memberships int, taken []string, err error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
+	if err := r.turn.Acquire(ctx, 1); err != nil {
+		return 0, nil, err
+	}
+	defer r.turn.Release(1)
 	taken, err = r.replace(ctx, r.running)
 	return r.running.Len(), taken, err
 }
@@ -66,8 +69,10 @@ func (r *reloader) Reload(ctx context.Context) (control.Reloaded, error) {
 
 // reload reads and applies, whether anything has changed or not.
 func (r *reloader) reload(ctx context.Context, cause string) (control.Reloaded, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
+	if err := r.turn.Acquire(ctx, 1); err != nil {
+		return control.Reloaded{}, err
+	}
+	defer r.turn.Release(1)
 	r.attendant.reloading()
 	defer r.attendant.ready(ctx)
 	loaded, sources, err := r.source.again()
@@ -86,8 +91,10 @@ func (r *reloader) reload(ctx context.Context, cause string) (control.Reloaded, 
 // reread reads again, and applies where anything has changed since the last
 // reading. It returns what was read.
 func (r *reloader) reread(ctx context.Context) config.Sources {
-	r.mu.Lock()
-	defer r.mu.Unlock()
+	if err := r.turn.Acquire(ctx, 1); err != nil {
+		return config.Sources{}
+	}
+	defer r.turn.Release(1)
 	if r.source.once() != nil || r.sources.Current() {
 		return r.sources
 	}
@@ -104,8 +111,7 @@ func (r *reloader) reread(ctx context.Context) config.Sources {
 	return sources
 }
 
-// take applies what was read, all or nothing, and tells of it. The lock is
-// held.
+// take applies what was read, all or nothing, and tells of it. The turn is held.
 func (r *reloader) take(ctx context.Context, loaded config.Packed, sources config.Sources, err error, cause string) (control.Reloaded, error) {
 	r.sources = sources
 	if err != nil {

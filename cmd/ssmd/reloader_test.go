@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/ssmd-project/ssmd/config"
+	"github.com/ssmd-project/ssmd/control"
 	"github.com/ssmd-project/ssmd/membership"
 )
 
@@ -44,6 +47,35 @@ func TestReloadThatFailsKeepsThePace(t *testing.T) {
 		}
 		if r.running.Pace != running.Pace {
 			t.Errorf("%s: said to run at %v", name, r.running.Pace)
+		}
+	}
+}
+
+// Whoever waits for somebody else's change waits no longer than it has time.
+func TestChangesWaitForEachOther(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	e := newEditor(membership.New(membership.Options{}), openState(t.Context(), "", nil), "")
+	r := newReloader(&reloader{editor: e})
+	for _, turn := range []*semaphore.Weighted{e.turn, r.turn} {
+		if err := turn.Acquire(t.Context(), 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	entry := []byte("{channels: 10.1.0.1@232.1.1.1, interface: eth0}")
+	l := &lease{editor: e, name: "a"}
+	for what, change := range map[string]func() error{
+		"replace": func() error { _, err := e.replace(ctx, nil, nil); return err },
+		"Put":     func() error { return e.Put(ctx, "a", entry, control.KeepUntilExit) },
+		"Delete":  func() error { return e.Delete(ctx, "a") },
+		"lend":    func() error { _, err := e.lend(ctx, membership.Membership{}, "", nil); return err },
+		"put":     func() error { return l.put(ctx, membership.Membership{}) },
+		"end":     func() error { return l.end(ctx) },
+		"Reload":  func() error { _, err := r.Reload(ctx); return err },
+		"begin":   func() error { _, _, err := r.begin(ctx); return err },
+	} {
+		if err := change(); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%s: %v", what, err)
 		}
 	}
 }

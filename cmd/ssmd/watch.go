@@ -16,9 +16,11 @@ func (r *reloader) follow(ctx context.Context) {
 		return
 	}
 	told := ""
-	r.mu.Lock()
+	if r.turn.Acquire(ctx, 1) != nil {
+		return
+	}
 	sources := r.sources
-	r.mu.Unlock()
+	r.turn.Release(1)
 	for ctx.Err() == nil {
 		set := setOf(sources)
 		watcher, trouble := watch(set)
@@ -26,7 +28,7 @@ func (r *reloader) follow(ctx context.Context) {
 			r.log.Warn("changed files are not all noticed: SIGHUP and ssmd reload work", "error", trouble)
 		}
 		told = trouble
-		r.noteWatched(trouble == "")
+		r.noteWatched(ctx, trouble == "")
 		// What changed until it was watched is taken now. Where that names
 		// other files, those are watched before anything is waited for.
 		if sources = r.reread(ctx); setOf(sources).Equal(set) {
@@ -54,9 +56,11 @@ func watch(set filewatch.Set) (w *filewatch.Watcher, trouble string) {
 	return w, trouble
 }
 
-func (r *reloader) noteWatched(watched bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
+func (r *reloader) noteWatched(ctx context.Context, watched bool) {
+	if r.turn.Acquire(ctx, 1) != nil {
+		return
+	}
+	defer r.turn.Release(1)
 	s := r.LastReload()
 	s.Watched = watched
 	r.last.Store(&s)
@@ -93,7 +97,7 @@ func (r *reloader) next(ctx context.Context, w *filewatch.Watcher) bool {
 			}
 			if ctx.Err() == nil {
 				r.log.Warn("changed files are not noticed any more: SIGHUP and ssmd reload work", "error", err)
-				r.noteWatched(false)
+				r.noteWatched(ctx, false)
 			}
 		}
 	}
