@@ -17,10 +17,10 @@ const defaultAudit = 30 * time.Second
 // SetAudit changes the time between audits, which Options.Audit began with and
 // whose zero and less it shares.
 func (m *Manager) SetAudit(ctx context.Context, every time.Duration) error {
-	if err := m.changing.take(ctx); err != nil {
+	if err := m.changing.Acquire(ctx, 1); err != nil {
 		return err
 	}
-	defer m.changing.give()
+	defer m.changing.Release(1)
 	m.options.Audit = every // of namespaces to come
 	for _, e := range m.all() {
 		err := e.do(ctx, func() { e.keeper.setAudit(m.options.auditEvery(), time.Now()) })

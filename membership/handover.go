@@ -54,10 +54,10 @@ var errNotTakenOver = errors.New("hand over: what was handed over before is not 
 // returns an error, that is returned and the manager goes on. ErrStopped says that
 // the manager had ended before.
 func (m *Manager) HandOver(ctx context.Context, give func(Handover) error) error {
-	if err := m.changing.take(ctx); err != nil {
+	if err := m.changing.Acquire(ctx, 1); err != nil {
 		return err
 	}
-	defer m.changing.give()
+	defer m.changing.Release(1)
 	if _, err := m.ready(ctx); err != nil {
 		return err
 	}

@@ -386,11 +386,11 @@ func TestConnChangeThatFails(t *testing.T) {
 	conn := listenSilently(t, config)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_ = conn.manager.changing.take(t.Context()) // somebody else changes something
+	_ = conn.manager.changing.Acquire(t.Context(), 1) // somebody else changes something
 	if err := conn.SetChannels(ctx, channels("10.0.0.1@232.9.9.7")); !errors.Is(err, context.Canceled) {
 		t.Errorf("%v", err)
 	}
-	conn.manager.changing.give()
+	conn.manager.changing.Release(1)
 	for _, c := range config.Channels {
 		if !slices.Contains(*conn.groups.Load(), c.Group) {
 			t.Errorf("%s is not read any more", c.Group)

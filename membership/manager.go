@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/ssmd-project/ssmd/ifwatch"
 )
@@ -69,7 +70,7 @@ type Manager struct {
 	estate        *estate            // nil where nothing was handed over, or all is claimed
 	end           context.CancelFunc // of running
 
-	changing   turn // held over a whole change of what is wished for
+	changing   *semaphore.Weighted // held over a whole change of what is wished for
 	group      *errgroup.Group
 	running    context.Context // of group
 	ended      bool
@@ -133,7 +134,7 @@ func newManager(k kernel, w watcher) *Manager {
 		memoryChanged: make(chan struct{}, 1),
 		engines:       make(map[string]*engine),
 		homes:         make(map[string]*engine),
-		changing:      newTurn(),
+		changing:      semaphore.NewWeighted(1),
 		finished:      newTotals(),
 	}
 	m.session = &session{watcher: w}
@@ -169,8 +170,8 @@ func (m *Manager) Run(ctx context.Context) error {
 	}
 	m.group.Go(func() error {
 		m.loop(m.running)
-		_ = m.changing.take(context.Background()) // so that no engine begins once this has ended
-		defer m.changing.give()
+		_ = m.changing.Acquire(context.Background(), 1) // so that no engine begins once this has ended
+		defer m.changing.Release(1)
 		m.ended = true
 		for _, i := range m.estate.rest() { // nobody is to claim it any more
 			i.discard(m.keeper.parking)

@@ -158,32 +158,16 @@ func (m *Manager) change(ctx context.Context, f func(context.Context) (begun, er
 }
 
 func (m *Manager) begin(ctx context.Context, f func(context.Context) (begun, error)) (begun, error) {
-	if err := m.changing.take(ctx); err != nil {
+	if err := m.changing.Acquire(ctx, 1); err != nil {
 		return nil, err
 	}
-	defer m.changing.give()
+	defer m.changing.Release(1)
 	ctx, err := m.ready(ctx)
 	if err != nil {
 		return nil, err
 	}
 	return f(ctx)
 }
-
-// turn is a mutex that is waited for no longer than a context allows.
-type turn chan struct{}
-
-func newTurn() turn { return make(turn, 1) }
-
-func (t turn) take(ctx context.Context) error {
-	select {
-	case t <- struct{}{}:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-func (t turn) give() { <-t }
 
 // await returns when everything is made that was begun. An engine that ends
 // before the manager has nothing left to make.
