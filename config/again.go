@@ -37,7 +37,7 @@ type sums struct {
 	elements []uint64
 }
 
-// seed is another one in each process: nobody can make two texts of one sum.
+// seed is another one in each process: nobody can aim at the sum of another text.
 var seed = maphash.MakeSeed()
 
 func (l list) sums(data []byte) sums {
