@@ -52,7 +52,7 @@ func (p Packed) Len() int { return len(p.packed) }
 // With returns it with further memberships behind its own.
 func (p Packed) With(more []membership.Membership) Packed {
 	if len(more) > 0 {
-		p.packed = slices.Concat(p.packed, pack(more)).compact()
+		p.packed = slices.Concat(p.packed, pack(more).compact())
 	}
 	return p
 }

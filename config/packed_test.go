@@ -36,6 +36,9 @@ memberships:
 		t.Errorf("%d are packed, as %+v", p.Len(), p.packed)
 	}
 	with := p.With(c.Memberships[:1])
+	if &with.packed[0].channels[0] != &p.packed[0].channels[0] {
+		t.Error("with one more it has its channels twice")
+	}
 	if names := strings.Join(namesOf(with), " "); names != "a b c d a" || p.Len() != 4 {
 		t.Errorf("with one more: %s, and it has %d", names, p.Len())
 	}

@@ -76,21 +76,28 @@ func TestSubscriptionSlowReader(t *testing.T) {
 // What is large is kept in less number, and what readers have not read is
 // not kept for them.
 func TestPastIsBoundedByMemory(t *testing.T) {
-	h := newHub()
-	slow := h.subscribe()
-	const count, length = 2000, 100 << 10
-	before := heap()
-	for n := range count {
-		h.publish(Event{Type: EventState, Reason: strings.Repeat(strconv.Itoa(n%10), length)})
-	}
-	if grown := heap() - before; grown > 2*ringBytes {
-		t.Errorf("%d bytes are kept, want about %d", grown, ringBytes)
-	}
-	if kept := h.ring.events; kept < ringBytes/length-2 || kept > ringBytes/length {
-		t.Errorf("%d events are kept", kept)
-	}
-	if e, err := slow.Next(t.Context()); err != nil || e.Missed != count-uint64(h.ring.events) {
-		t.Errorf("%+v, %v", e, err)
+	word := func(n, length int) string { return strings.Repeat(strconv.Itoa(n%10), length) }
+	for name, test := range map[string]struct {
+		count int
+		event func(n int) Event
+	}{
+		"long reasons": {2000, func(n int) Event { return Event{Type: EventState, Reason: word(n, 100<<10)} }},
+		"reasons":      {100_000, func(n int) Event { return Event{Type: EventState, Reason: word(n, 300)} }},
+		"many types":   {200_000, func(n int) Event { return Event{Type: EventType(strconv.Itoa(n) + word(n, 100))} }},
+		"many sites":   {200_000, func(n int) Event { return Event{Type: EventState, Index: n, Interface: word(n, 100)} }},
+	} {
+		h := newHub()
+		slow := h.subscribe()
+		before := heap()
+		for n := range test.count {
+			h.publish(test.event(n))
+		}
+		if grown := heap() - before; grown < ringBytes*3/4 || grown > ringBytes*5/4 {
+			t.Errorf("%s: %d bytes are kept, want about %d", name, grown, ringBytes)
+		}
+		if e, err := slow.Next(t.Context()); err != nil || e.Missed != uint64(test.count-h.ring.events) || h.ring.events < 100 {
+			t.Errorf("%s: of %d are kept: %+v, %v", name, h.ring.events, e, err)
+		}
 	}
 }
 

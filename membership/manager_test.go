@@ -287,16 +287,16 @@ func TestManagerEager(t *testing.T) {
 			t.Errorf("%d joins when the reading goroutine went on, want 2", n)
 		}
 		m.ok(m.Put(t.Context(), feed("elsewhere", "eth2", manyChannels(1, mostEagerJoins+1)...)))
-		was, is = is, eth1(3)
+		last := eth1(3)
 		m.kernel.end(1)
 		m.kernel.begin(1, "eth1")
-		m.sayEagerly(ifwatch.Change{Index: 1, Removed: &was, Now: &is, Read: time.Now()})
+		m.sayEagerly(ifwatch.Change{Index: 1, Removed: &is, Now: &last, Read: time.Now()})
 		if n := len(m.kernel.joins); n != 3 {
 			t.Errorf("%d joins with many channels elsewhere, want 3", n)
 		}
 		m.ok(m.Put(t.Context(), feed("many", "eth1", manyChannels(1, mostEagerJoins)...)))
 		synctest.Wait()
-		m.sayEagerly(ifwatch.Change{Index: 1, Removed: &is, Read: time.Now()})
+		m.sayEagerly(ifwatch.Change{Index: 1, Removed: &last, Read: time.Now()})
 		if left := len(m.watcher.Take().Changes); left != 1 {
 			t.Errorf("%d changes left to the owner, want 1", left)
 		}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"unsafe"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -100,6 +101,15 @@ func TestNewWish(t *testing.T) {
 	}
 	if w := wishOf(feed("a", "eth0", six)); len(w.channelsOf(ifwatch.IPv4)) != 0 || len(w.channelsOf(ifwatch.IPv6)) != 1 {
 		t.Errorf("of IPv6 alone: %v, %v", w.channelsOf(ifwatch.IPv4), w.channelsOf(ifwatch.IPv6))
+	}
+}
+
+// A wish keeps nothing of what it was made from: that may be part of something large.
+func TestWishIsItsOwn(t *testing.T) {
+	m := feed(strings.Repeat("a", 9), "eth0", one)
+	w := wishOf(m)
+	if unsafe.StringData(w.name) == unsafe.StringData(m.Name) || &w.channels[0] == &m.Channels[0] {
+		t.Error("it has the name or the channels that it was given")
 	}
 }
 

@@ -3,6 +3,7 @@ package membership
 import (
 	"slices"
 	"time"
+	"unsafe"
 
 	"github.com/ssmd-project/ssmd/ifwatch"
 )
@@ -15,18 +16,15 @@ const (
 )
 
 // A block is dropped whole, so that whoever is overtaken goes on with a run of
-// events, and not with one event between two gaps.
+// events, and not with one event between two gaps. It has room for so many, and is
+// full with so many bytes besides.
 const (
 	blockEvents = 256
 	blockBytes  = 64 << 10
 )
 
-// What an event takes besides its words, and its site where that is another one
-// than the last event's.
-const (
-	eventSize = 88
-	siteSize  = 48
-)
+// mostKinds bounds the kinds that are shared: who publishes may make up any.
+const mostKinds = 256
 
 // ring keeps the last events in the order of their numbers, which have no gap.
 type ring struct {
@@ -48,6 +46,8 @@ type block struct {
 	latest time.Time // clocks may be set back, so not always that of the last
 	room   [blockEvents]pastEvent
 }
+
+const blockRoom = int(unsafe.Sizeof(block{}))
 
 func (b *block) events() []pastEvent { return b.room[:b.count] }
 
@@ -78,17 +78,21 @@ type site struct {
 // newRing returns an empty ring. The first event is number 1.
 func newRing() *ring { return &ring{next: 1, kinds: make(map[kind]*kind)} }
 
-// keep returns an event as it is kept, and about what that takes in memory: words
-// may be shared.
+// keep returns an event as it is kept, and about what that takes in memory besides
+// its room: words may be shared.
 func (r *ring) keep(e Event) (kept pastEvent, size int) {
-	size = eventSize + len(e.Membership) + len(e.Reason)
+	size = len(e.Membership) + len(e.Reason)
 	k := kind{e.Type, e.State, e.Was, e.Cause}
 	if r.kinds[k] == nil {
+		if len(r.kinds) == mostKinds {
+			clear(r.kinds) // those of events that are kept stay with them
+		}
 		r.kinds[k] = &k
+		size += int(unsafe.Sizeof(k)) + len(k.Type) + len(k.State) + len(k.Was) + len(k.Cause)
 	}
 	if at := (site{e.Interface, e.Netns, e.Instance, e.Index}); r.site == nil || *r.site != at {
 		r.site = &at
-		size += siteSize + len(e.Interface) + len(e.Netns)
+		size += int(unsafe.Sizeof(at)) + len(e.Interface) + len(e.Netns)
 	}
 	return pastEvent{e.Time, r.kinds[k], r.site, e.Membership, e.Reason, e.Err}, size
 }
@@ -110,7 +114,8 @@ func (r *ring) first() uint64 { return r.next - uint64(r.events) }
 func (r *ring) add(e Event) {
 	last := len(r.blocks) - 1
 	if last < 0 || r.blocks[last].full() {
-		r.blocks = append(r.blocks, &block{first: r.next})
+		r.blocks = append(r.blocks, &block{first: r.next, bytes: blockRoom})
+		r.bytes += blockRoom
 		last++
 	}
 	r.next++
@@ -164,7 +169,7 @@ func (r *ring) since(t time.Time) uint64 {
 	return r.next
 }
 
-func (b *block) full() bool { return b.count == blockEvents || b.bytes >= blockBytes }
+func (b *block) full() bool { return b.count == blockEvents || b.bytes-blockRoom >= blockBytes }
 
 func (b *block) add(e pastEvent, size int) {
 	b.room[b.count] = e

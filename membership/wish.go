@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/ssmd-project/ssmd/ifwatch"
@@ -104,7 +105,8 @@ func newTerms(r reattach.Rules, families []ifwatch.Family) *terms {
 }
 
 func newWish(m *Membership, t *terms) *wish {
-	w := &wish{terms: t, name: m.Name, socket: m.Socket, keep: m.Keep, anyRange: m.AnyRange, reannounce: m.Reannounce.normalized(), namespace: m.Namespace}
+	w := &wish{terms: t, name: strings.Clone(m.Name), // which may be part of something large
+		socket: m.Socket, keep: m.Keep, anyRange: m.AnyRange, reannounce: m.Reannounce.normalized(), namespace: m.Namespace}
 	if m.Namespace != "" {
 		w.path = ifwatch.NamespacePath(m.Namespace)
 	}

@@ -30,7 +30,6 @@ type daemon struct {
 	config   config.Settings
 	first    *config.Packed // the whole configuration, until the reloader has it
 	source   *source        // of it
-	sources  config.Sources // that it was read from
 	hangups  <-chan struct{}
 	logs     *logSettings
 	listener *control.Listener
@@ -97,7 +96,7 @@ func (d daemon) wire() *worker {
 	w.attendant = &attendant{notifier: d.notifier, watchdog: service.WatchdogInterval(), totals: manager.Totals, still: w.heir.isGiving, log: d.log}
 	w.reloader = newReloader(&reloader{
 		source: d.source, editor: w.editor, setAudit: manager.SetAudit, setPace: manager.SetPace, setHooks: w.hooks.Set, attendant: w.attendant,
-		logs: d.logs, log: d.log, hangups: d.hangups, running: *d.first, sources: d.sources,
+		logs: d.logs, log: d.log, hangups: d.hangups, running: *d.first, sources: d.source.last,
 	})
 	*d.first = config.Packed{} // which after a reload nobody else is to have
 	w.attendant.reloads = w.reloader.LastReload

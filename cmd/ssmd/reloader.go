@@ -113,6 +113,7 @@ func (r *reloader) reread(ctx context.Context) config.Sources {
 
 // take applies what was read, all or nothing, and tells of it. The turn is held.
 func (r *reloader) take(ctx context.Context, loaded config.Packed, sources config.Sources, err error, cause string) (control.Reloaded, error) {
+	defer giveBack()
 	r.sources = sources
 	if err != nil {
 		return control.Reloaded{}, r.refuse(&control.ConfigError{Errors: flaws(err)}, cause)

@@ -40,14 +40,14 @@ make the control socket.`,
 			if err != nil {
 				return err
 			}
-			loaded, sources, err := from.read()
+			loaded, err := from.read()
 			if o.config.Path == "" && errors.Is(err, config.ErrNoFile) {
 				return wrongWords(c, "nothing to do: want a file with -c FILE, or --join SOURCE@GROUP%%INTERFACE: %w", err)
 			}
 			if err != nil {
 				return err
 			}
-			return run(c.Context(), daemon{config: loaded.Settings, first: &loaded, source: from, sources: sources, takeover: o.takeover}, os.Stderr)
+			return run(c.Context(), daemon{config: loaded.Settings, first: &loaded, source: from, takeover: o.takeover}, os.Stderr)
 		},
 	}
 	configFlags(c, &o.config)

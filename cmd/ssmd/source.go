@@ -18,16 +18,16 @@ type source struct {
 
 // read reads it for the first time. From then on it is that file, whatever
 // others appear.
-func (s *source) read() (config.Packed, config.Sources, error) {
+func (s *source) read() (config.Packed, error) {
 	if s.options.Path == "" && len(s.joins) > 0 {
 		c, err := config.LoadWithoutFile(s.options)
-		return config.Pack(c).With(s.joins), config.Sources{}, err
+		return config.Pack(c).With(s.joins), err
 	}
-	c, sources, err := s.load()
+	c, _, err := s.load()
 	if err == nil {
 		s.options.Path = c.File
 	}
-	return c, sources, err
+	return c, err
 }
 
 // again reads it anew. What can be read only once is a control.NoReloadError.
