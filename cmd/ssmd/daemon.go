@@ -30,6 +30,7 @@ type daemon struct {
 	config   config.Settings
 	first    *config.Packed // the whole configuration, until the reloader has it
 	source   *source        // of it
+	early    chan os.Signal // of SIGHUPs that came before anybody could reload
 	hangups  <-chan struct{}
 	logs     *logSettings
 	listener *control.Listener

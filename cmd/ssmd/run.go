@@ -40,6 +40,7 @@ make the control socket.`,
 			if err != nil {
 				return err
 			}
+			early := hangups()
 			loaded, err := from.read()
 			if o.config.Path == "" && errors.Is(err, config.ErrNoFile) {
 				return wrongWords(c, "nothing to do: want a file with -c FILE, or --join SOURCE@GROUP%%INTERFACE: %w", err)
@@ -47,7 +48,7 @@ make the control socket.`,
 			if err != nil {
 				return err
 			}
-			return run(c.Context(), daemon{config: loaded.Settings, first: &loaded, source: from, takeover: o.takeover}, os.Stderr)
+			return run(c.Context(), daemon{config: loaded.Settings, first: &loaded, source: from, early: early, takeover: o.takeover}, os.Stderr)
 		},
 	}
 	configFlags(c, &o.config)
@@ -100,6 +101,12 @@ func run(ctx context.Context, d daemon, stderr *os.File) error {
 		os.Exit(code)
 	})
 	defer stop()
+	signal.Stop(d.early)
+	select {
+	case <-d.early: // the file may be another since it was read
+		reload()
+	default:
+	}
 
 	var err error
 	c := d.config.Control

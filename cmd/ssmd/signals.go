@@ -26,6 +26,14 @@ func onSignals(ctx context.Context, log *slog.Logger, reload func(), exit func(i
 	}
 }
 
+// hangups receives SIGHUP from now on. Until something reloads at it, it is to end
+// nothing.
+func hangups() chan os.Signal {
+	c := make(chan os.Signal, 1)
+	signal.Notify(c, syscall.SIGHUP)
+	return c
+}
+
 func handleSignals(signals <-chan os.Signal, end, reload func(), log *slog.Logger, exit func(int)) {
 	ending := false
 	for s := range signals {
