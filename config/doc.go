@@ -5,7 +5,8 @@
 // [Load] finds, reads and checks; [Parse] is its pure part. Every error in a
 // file is found in one reading and says where it is and what would be right.
 // Nothing here watches files or changes anything: a caller that reads the file
-// again compares the two results with [Compare].
+// again does so with [LoadAgain], which spares what is as before, and compares the
+// two results with [Compare].
 //
 // # The file
 //
