@@ -109,7 +109,7 @@ func TestAdoptedWhileDeaf(t *testing.T) {
 	bothFamilies(t, func(t *testing.T, f family) {
 		s := newStage(t, f)
 		fd := s.joined()
-		ok(t, s.Recreate("eth0", testnet.Veth{}))
+		s.recreate(testnet.Veth{})
 		one := s.adopt()
 		if len(one.Memberships) != 0 || len(one.LeftOut) != 1 {
 			t.Errorf("%+v, want that nobody knows where", one)
@@ -137,7 +137,7 @@ func TestAdoptedChangesItsMind(t *testing.T) {
 		s.do(order{Do: "leave", FD: fd, Index: s.index(), Group: f.group, Source: f.source})
 		s.awaitGone(fd)
 		s.awaitUsers(0)
-		ok(t, s.Recreate("eth0", testnet.Veth{}))
+		s.recreate(testnet.Veth{})
 		s.joinOn(fd, s.index())
 		s.awaitJoined(fd, 0)
 

@@ -70,7 +70,7 @@ func TestAdoptedIsKilledAnytime(t *testing.T) {
 			}
 			killed := make(chan error)
 			time.AfterFunc(time.Duration(rand.N(4000))*time.Microsecond, func() { killed <- s.cmd.Process.Kill() })
-			ok(t, s.Recreate("eth0", testnet.Veth{Index: s.index() * (n % 2)}))
+			s.recreate(testnet.Veth{Index: s.index() * (n % 2)})
 			ok(t, <-killed)
 			s.end()
 			for _, fd := range fds {

@@ -1,6 +1,7 @@
 package adopt
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -149,6 +150,28 @@ func onStage(l *lab, kept []Kept) *stage {
 	})
 	a.Restore(ctx)
 	return &stage{l, m, k, a, stop}
+}
+
+// recreate has the interface come back, and waits until the manager knows: what is
+// adopted before is adopted on the old one, and reattached.
+func (s *stage) recreate(v testnet.Veth) {
+	s.t.Helper()
+	another := func(than ifwatch.ID) (is ifwatch.ID) {
+		ok(s.t, testnet.Eventually(s.ctx, func() error {
+			all, err := s.manager.Interfaces(s.ctx)
+			for _, i := range all {
+				if i.Name == "eth0" && i.Up && i.ID != than {
+					is = i.ID
+					return nil
+				}
+			}
+			return cmp.Or(err, fmt.Errorf("the manager knows of no eth0 but instance %d", than))
+		}))
+		return is
+	}
+	was := another(0)
+	ok(s.t, s.Recreate("eth0", v))
+	another(was)
 }
 
 // adopt adopts the puppet.

@@ -92,7 +92,7 @@ func TestAdoptedIsRobbed(t *testing.T) {
 		thief := newPuppet(t, s.Near, nil)
 		stale := thief.do(order{Do: "open", Group: f.group, Port: port})
 		thief.do(order{Do: "join", FD: stale, Index: s.index(), Group: f.group, Source: f.source})
-		ok(t, s.Recreate("eth0", testnet.Veth{Index: s.index()}))
+		s.recreate(testnet.Veth{Index: s.index()})
 		fd := s.joined()
 		s.adopt()
 		s.awaitJoined(fd, 0)
