@@ -178,7 +178,7 @@ func (old *reading) again(file string, data []byte) (*reading, bool) {
 	}
 	next := &reading{sums: now, config: old.config, base: old.base, channels: r.channels, patterns: r.patterns}
 	next.config.File = file
-	next.config.packed = slices.Concat(was[:head], pack(fresh), was[m-tail:]).compact()
+	next.config.packed = slices.Concat(was[:head], pack(fresh), was[m-tail:]).share().compact()
 	next.config.Monitors = next.config.packed.monitors(head, n-tail, old.config.Monitors, r.monitors)
 	return next, !next.config.packed.hasNameTwice()
 }

@@ -84,11 +84,16 @@ func pack(all []membership.Membership) packed {
 // compact copies names and channels, some hundred memberships at a time: as they
 // were read they lie scattered between what was needed only to read them, and as
 // they were packed between those that are no more, which could not be given back
-// for their sake. It shares what was packed apart and is the same.
+// for their sake.
 func (p packed) compact() packed {
 	for part := range slices.Chunk(p, piece) {
 		part.gather()
 	}
+	return p
+}
+
+// share has memberships that were packed apart share what they agree on.
+func (p packed) share() packed {
 	for n := 1; n < len(p); n++ {
 		if before := p[n-1].rest; before != p[n].rest && agree(before, p[n].rest) {
 			p[n].rest = before

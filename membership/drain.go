@@ -149,10 +149,11 @@ func (k *keeper) drain(name string, now time.Time) (*instance, error) {
 	k.beginRequest(now)
 	i.drained = true
 	k.noteMemory()
+	reason := i.now.String() + " is drained"
 	// Those who lose their place here may get another: after the leaves.
 	for _, a := range slices.SortedFunc(maps.Keys(i.attachments), newestFirst) {
 		i.leaving = i.leaving || a.count().joined > 0
-		k.leave(a, CauseDrain, i.now.String()+" is drained", now)
+		k.leave(a, CauseDrain, reason, now)
 	}
 	k.flushPools(now)
 	k.judgeNear(i, now)

@@ -277,8 +277,8 @@ func (m *Manager) Interfaces(ctx context.Context) ([]InterfaceStatus, error) {
 
 // Publish puts an event of somebody else's into the manager's: it gets a number,
 // and a time where it has none, and readers find it in its place. What the type and
-// the cause mean is for whoever publishes it to say; Missed is left out. After the last event nothing
-// is published. It never waits for a reader.
+// the cause mean is for whoever publishes it to say; Missed is left out. After the
+// last event nothing is published. It never waits for a reader.
 func (m *Manager) Publish(e Event) {
 	if e.Time.IsZero() {
 		e.Time = time.Now()

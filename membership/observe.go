@@ -118,6 +118,7 @@ func (k *keeper) protocolDied(i *instance, f ifwatch.Family, now time.Time) {
 		probe.close()
 		delete(i.probes, f)
 	}
+	reason := f.String() + " died on " + i.now.String()
 	for a := range i.attachments {
 		if a.pools.of(f) == nil {
 			continue
@@ -126,7 +127,7 @@ func (k *keeper) protocolDied(i *instance, f ifwatch.Family, now time.Time) {
 		k.touch(a.member)
 		k.noteMemory()
 		if len(a.families()) == 1 {
-			k.detached(a, a.seen, CauseProtocol, f.String()+" died on "+i.now.String(), now)
+			k.detached(a, a.seen, CauseProtocol, reason, now)
 		}
 		a.pools.set(f, nil)
 	}

@@ -39,23 +39,13 @@ type Reannounce struct {
 // is not copied.
 func (r Reannounce) Normalize() Reannounce {
 	if r.On == nil {
-		r.On = slices.Clone(everyTrigger)
+		return Reannounce{On: []Trigger{OnAddress, OnCarrier, OnNotifyPeers}, Every: r.Every}
 	}
-	if !ascending(r.On) {
-		r.On = append([]Trigger{}, slices.Compact(slices.Sorted(slices.Values(r.On)))...)
+	if ascending(r.On) {
+		return r
 	}
+	r.On = append([]Trigger{}, slices.Compact(slices.Sorted(slices.Values(r.On)))...)
 	return r
-}
-
-// everyTrigger is what nil means, once for all who change nothing in it.
-var everyTrigger = []Trigger{OnAddress, OnCarrier, OnNotifyPeers}
-
-// normalized is Normalize for who changes nothing in what it returns.
-func (r Reannounce) normalized() Reannounce {
-	if r.On == nil {
-		r.On = everyTrigger
-	}
-	return r.Normalize()
 }
 
 // ascending reports whether a list is sorted, with each of it once.
@@ -88,7 +78,7 @@ func (r Reannounce) Equal(o Reannounce) bool {
 	if r.Every == o.Every && r.On != nil && slices.Equal(r.On, o.On) {
 		return true
 	}
-	r, o = r.normalized(), o.normalized()
+	r, o = r.Normalize(), o.Normalize()
 	return r.Every == o.Every && slices.Equal(r.On, o.On)
 }
 

@@ -106,7 +106,7 @@ func newTerms(r reattach.Rules, families []ifwatch.Family) *terms {
 
 func newWish(m *Membership, t *terms) *wish {
 	w := &wish{terms: t, name: strings.Clone(m.Name), // which may be part of something large
-		socket: m.Socket, keep: m.Keep, anyRange: m.AnyRange, reannounce: m.Reannounce.normalized(), namespace: m.Namespace}
+		socket: m.Socket, keep: m.Keep, anyRange: m.AnyRange, reannounce: m.Reannounce.Normalize(), namespace: m.Namespace}
 	if m.Namespace != "" {
 		w.path = ifwatch.NamespacePath(m.Namespace)
 	}
